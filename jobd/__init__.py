@@ -1,0 +1,69 @@
+"""jobd: a declarative worker daemon for BullMQ queues.
+
+The names here are loaded when they are first used, so `import jobd` costs nothing (interface.md 4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobd.client import AsyncQueue, Backoff, Queue
+    from jobd.errors import (
+        Cancelled,
+        JobdError,
+        JobFailed,
+        JobTimeout,
+        RateLimited,
+        RedisUnavailable,
+        RetryLater,
+        Unrecoverable,
+    )
+    from jobd.worker.job import Job
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Job": "jobd.worker.job",
+    "Queue": "jobd.client",
+    "AsyncQueue": "jobd.client",
+    "Backoff": "jobd.client",
+    "Cancelled": "jobd.errors",
+    "JobFailed": "jobd.errors",
+    "JobTimeout": "jobd.errors",
+    "JobdError": "jobd.errors",
+    "RateLimited": "jobd.errors",
+    "RedisUnavailable": "jobd.errors",
+    "RetryLater": "jobd.errors",
+    "Unrecoverable": "jobd.errors",
+}
+
+__all__ = [
+    "AsyncQueue",
+    "Backoff",
+    "Cancelled",
+    "Job",
+    "JobFailed",
+    "JobTimeout",
+    "JobdError",
+    "Queue",
+    "RateLimited",
+    "RedisUnavailable",
+    "RetryLater",
+    "Unrecoverable",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'jobd' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

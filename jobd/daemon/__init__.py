@@ -1,0 +1,1 @@
+"""The parent: starts, watches and stops processes; never runs user code."""

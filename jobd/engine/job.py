@@ -1,0 +1,191 @@
+"""The job record, and what a turn carries: finishes in, taken jobs out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobd.engine.states import Outcome, State
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How many finished jobs of a set stay. All None: every one; count 0: this one is deleted at once.
+
+    `age_s` is in seconds, as in BullMQ's removeOnComplete / removeOnFail; `limit` bounds one trim by age.
+    """
+
+    count: int | None = None
+    age_s: int | None = None
+    limit: int | None = None
+
+
+KEEP_ALL = Keep()
+KEEP_NONE = Keep(count=0)
+
+
+@dataclass(slots=True)
+class Taken:
+    """A job this worker has taken and locked, as it lay in Redis at that moment.
+
+    `token` is complete (`<incarnation>:<worker>:<ats>`) and goes back with the finish. `data` and `opts` are the JSON
+    bytes as stored; reading them is the taker's business, since a payload can be broken. Text fields are None when the
+    hash has none. `name` is None for an id without a hash (a foreign bug, wire-format.md trap 43).
+    """
+
+    id: str
+    token: str
+    name: str | None
+    data: bytes | None
+    opts: bytes | None
+    timestamp: int
+    delay_ms: int
+    priority: int
+    attempts_made: int
+    attempts_started: int
+    crashes: int
+    deduplication_id: str | None
+    parent_key: str | None
+    scheduler_id: str | None
+    deferred_failure: str | None
+    stacktrace: bytes | None
+    suspect: bool
+    """Lost a worker together with others; was taken alone and must run alone."""
+
+
+@dataclass(slots=True)
+class Finish:
+    """How one attempt of one job ended.
+
+    `value` is the returnvalue as JSON (completed) or the failedReason as plain text (failed, retry). `stacktrace` is
+    the whole new JSON array, None to leave it. `keep` is used by completed and failed. `attempts` is the effective
+    number of tries, for the event retries-exhausted. `lifo` puts a RETRY without delay at the front.
+    """
+
+    job_id: str
+    token: str
+    outcome: Outcome
+    value: bytes = b"null"
+    stacktrace: bytes | None = None
+    delay_ms: int = 0
+    keep: Keep = KEEP_ALL
+    attempts: int = 0
+    lifo: bool = False
+    priority: int = 0
+    deduplication_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limiter:
+    """At most `max` jobs started per `duration_ms`, shared by all workers everywhere (BullMQ's limiter)."""
+
+    max: int
+    duration_ms: int
+
+
+@dataclass(slots=True)
+class TurnRequest:
+    """One turn: finish these, take up to `take`.
+
+    `busy` is how many jobs run in this worker beside those being finished: a suspect is only taken when it is 0.
+    """
+
+    now_ms: int
+    lock_ms: int
+    token_prefix: str
+    worker_name: str
+    finishes: list[Finish] = field(default_factory=list)
+    take: int = 0
+    busy: int = 0
+    limiter: Limiter | None = None
+
+
+@dataclass(slots=True)
+class TurnReply:
+    """What a turn brought. `codes` has one entry per finish, in order (codes.Code).
+
+    `limited_ms`: the limiter is reached, ask again after that long. `next_due_ms`: wall time of the first delayed
+    job. `blocked`: the queue is paused or at its global concurrency. `suspects_skipped`: jobs that wait to run alone
+    were passed over because this worker is busy.
+    """
+
+    codes: list[int]
+    jobs: list[Taken]
+    limited_ms: int | None = None
+    next_due_ms: int | None = None
+    blocked: bool = False
+    suspects_skipped: bool = False
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """A job as it lies in Redis, read for people: every field of its hash, parsed where it parses.
+
+    `broken` names the fields whose text is not what BullMQ would have written (`["data"]`); their raw text stands in
+    the field then, so that a reader sees what is there and nothing raises.
+    """
+
+    id: str
+    queue: str
+    state: State
+    name: str
+    data: Any
+    opts: dict[str, Any]
+    timestamp: int
+    delay_ms: int
+    priority: int
+    attempts_made: int
+    attempts_started: int
+    crashes: int
+    processed_at: int | None
+    finished_at: int | None
+    result: Any
+    failed_reason: str | None
+    stacktrace: list[str]
+    progress: Any
+    worker: str | None
+    parent_key: str | None
+    scheduler_id: str | None
+    deduplication_id: str | None
+    broken: list[str]
+
+
+@dataclass(slots=True)
+class NewJob:
+    """A job to be added; already checked (options.py). `opts` are BullMQ's stored options, aliased keys.
+
+    `job_id` None lets Redis count. `delay_ms` 0 and `priority` 0 mean none.
+    """
+
+    name: str
+    data: bytes
+    opts: dict[str, Any]
+    timestamp: int
+    job_id: str | None = None
+    delay_ms: int = 0
+    priority: int = 0
+    lifo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of one add.
+
+    `event_id` is the stream id of its last event: a waiter reads the stream from there. `duplicate`: the id existed
+    and nothing was changed. `deduplicated`: `job_id` names the job that owns the deduplication id.
+    """
+
+    job_id: str
+    event_id: str
+    duplicate: bool
+    deduplicated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What recovery did with one job of a dead worker. `failed`: over max_crashes; else it waits again."""
+
+    job_id: str
+    failed: bool
+    suspect: bool

@@ -1,0 +1,97 @@
+"""A real redis-server of the tests' own: on a Unix socket (and, when asked, loopback) in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.support.waiting import wait_until
+
+
+def find_server() -> str:
+    """Return the path of redis-server; skip without one, fail without one under CI."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("redis-server is needed: apt-get install redis-server")
+        pytest.skip("no redis-server on PATH")
+    return found
+
+
+def free_port() -> int:
+    """Return a loopback port nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """One server process. `url` is its Unix socket; with `tcp`, `tcp_url` and `port` too (Node needs them)."""
+
+    def __init__(self, folder: Path, *, binary: str | None = None, tcp: bool = False, durable: bool = False) -> None:
+        self.folder = folder
+        self.socket = folder / "r.sock"
+        self.url = f"unix://{self.socket}"
+        self.port = free_port() if tcp else 0
+        self.tcp_url = f"redis://127.0.0.1:{self.port}"
+        self.binary = binary or find_server()
+        self.durable = durable
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> RedisServer:
+        """Start it and wait until it answers; data of an earlier run of a durable server is there again."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.socket.unlink(missing_ok=True)
+        durability = ["--appendonly", "yes", "--appendfsync", "always"] if self.durable else ["--appendonly", "no"]
+        with (self.folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+                 "--dir", str(self.folder), "--save", "", *durability],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        wait_until(self.answers, 20, what="redis-server answers")
+        return self
+
+    def answers(self) -> bool:
+        """Whether it answers PING and has loaded its data."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"redis-server ended: {(self.folder / 'redis.log').read_text()[-2000:]}")
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> redis.Redis:
+        """A client of its own that returns text; close it."""
+        return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    def raw(self) -> redis.Redis:
+        """A client of its own that returns bytes; close it."""
+        return redis.Redis(unix_socket_path=str(self.socket))
+
+    def signal(self, number: int) -> None:
+        """Send it a signal (SIGSTOP, SIGCONT)."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it and wait; harmless when it is not running."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
