@@ -1,0 +1,23 @@
+-- include: wake
+-- include: place_ready
+-- promote_due(base, now_ms): up to 1000 delayed jobs that are due wait to run, in order of their due times.
+-- Keys: delayed, wait, prioritized, pc, marker, meta, active, events and job hashes under base.
+-- Events: waiting (prev delayed) for each. Also while paused or limited, as BullMQ. Returns how many.
+local function promote_due(base, now_ms)
+  local delayed = base .. 'delayed'
+  -- The bound is the last score of this millisecond: jobs due right now may carry a tie step.
+  local bound = string.format('%.0f', (now_ms + 1) * 4096 - 1)
+  local ids = redis.call('ZRANGEBYSCORE', delayed, 0, bound, 'LIMIT', 0, 1000)
+  if #ids == 0 then
+    return 0
+  end
+  redis.call('ZREM', delayed, unpack(ids))
+  for _, id in ipairs(ids) do
+    local job = base .. id
+    place_ready(base, id, tonumber(redis.call('HGET', job, 'priority') or '') or 0, false)
+    redis.call('XADD', base .. 'events', '*', 'event', 'waiting', 'jobId', id, 'prev', 'delayed')
+    redis.call('HSET', job, 'delay', 0)
+  end
+  wake(base)
+  return #ids
+end
