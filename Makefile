@@ -1,0 +1,70 @@
+# make demo   see it work: a private Redis, a daemon, a few jobs
+# make test   install what the checks need, run all of them (.ci/run does the same)
+# make chaos  kill workers, daemon and Redis at random for CHAOS_SECONDS and count the jobs
+# make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look
+#
+# Installing happens in .venv and tests/interop/node_modules only, once, and again when the lists of packages change.
+
+SHELL := bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+QUIETLY := .ci/quietly
+NODE_MODULES := tests/interop/node_modules
+CHAOS_SECONDS ?= 600
+BENCH_SCALE ?= 1
+
+export JOBD_NODE_MODULES ?= $(CURDIR)/$(NODE_MODULES)
+# A machine's pip settings may send packages elsewhere; these belong into the virtualenv.
+export PIP_USER := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
+
+.PHONY: demo test check chaos bench install-demo install-test clean
+
+demo: install-demo
+	@$(BIN)/python examples/demo.py
+
+test: install-test
+	@$(MAKE) --no-print-directory check
+
+check:
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(QUIETLY) $(BIN)/lint-imports
+	@$(BIN)/python -m pytest
+
+chaos: install-test
+	@CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m pytest tests/chaos --timeout=0 --capture=no
+
+bench: install-test
+	@BENCH_SCALE=$(BENCH_SCALE) $(BIN)/python -m benchmarks
+
+install-demo: $(VENV)/installed-demo
+
+install-test: $(VENV)/installed-test $(NODE_MODULES)/.package-lock.json
+	@.ci/system-packages redis-server=redis-server /lib/systemd/systemd=systemd
+
+$(VENV)/installed-demo: pyproject.toml | $(BIN)/python
+	@echo "installing jobd into $(VENV)"
+	@$(QUIETLY) $(BIN)/python -m pip install --editable '.[daemon,embedded]'
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(BIN)/python
+	@echo "installing jobd and the tools of its tests into $(VENV)"
+	@$(QUIETLY) $(BIN)/python -m pip install --editable '.[daemon,embedded,dev]'
+	@touch $@ $(VENV)/installed-demo
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "jobd needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/system-packages /no-ensurepip=python3-venv
+	@$(QUIETLY) $(PYTHON) -m venv --clear $(VENV)
+
+$(NODE_MODULES)/.package-lock.json: tests/interop/package-lock.json
+	@echo "installing bullmq and @nestjs/bullmq into $(NODE_MODULES)"
+	@cd tests/interop && ../../$(QUIETLY) npm ci --no-audit --no-fund
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) $(NODE_MODULES) examples/nestjs/node_modules examples/nestjs/dist

@@ -1,0 +1,59 @@
+"""Node as the other side of a test: BullMQ's own producers and workers against the same Redis."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+_PINNED = Path(__file__).parents[1] / "interop" / "node_modules"
+
+
+def node_modules() -> Path:
+    """Return the folder with bullmq: `$JOBD_NODE_MODULES`, else `tests/interop/node_modules` (`npm ci` there)."""
+    folder = Path(os.environ.get("JOBD_NODE_MODULES") or _PINNED)
+    if not (folder / "bullmq").is_dir():
+        _missing(f"no bullmq in {folder}: run `npm ci` in tests/interop")
+    return folder.resolve()
+
+
+def node_binary() -> str:
+    """Return the path of node; skip without one, fail without one under CI."""
+    return shutil.which("node") or _missing("no node on PATH")
+
+
+def node_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment in which `require("bullmq")` works from any folder (CommonJS: a `.cjs` file)."""
+    return {**os.environ, "NODE_PATH": str(node_modules()), **(extra or {})}
+
+
+def run_node(
+    script: Path, *args: str, env: Mapping[str, str] | None = None, stdin: str = "", deadline: float = 60.0
+) -> str:
+    """Run a CommonJS script to its end and return what it printed; an exit code other than 0 fails the test."""
+    done = subprocess.run(
+        [node_binary(), str(script), *args], env=node_env(env), input=stdin, capture_output=True, text=True,
+        timeout=deadline, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise AssertionError(f"{script.name} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def start_node(script: Path, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start a CommonJS script with pipes at its stdin, stdout and stderr; whoever called ends it and waits."""
+    return subprocess.Popen(
+        [node_binary(), str(script), *args], env=node_env(env), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
