@@ -1,0 +1,341 @@
+"""The messages between daemon, template and worker (docs/internals.md).
+
+Each is a frozen dataclass; `encode` makes the JSON object, `decode` reads one. Durations are milliseconds, moments
+CLOCK_MONOTONIC seconds unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from jobd.errors import ProtocolError
+
+Mode = Literal["async", "thread", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisTarget:
+    """Which Redis: a URL without its password, and how the keys are prefixed."""
+
+    url: str
+    prefix: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffSpec:
+    """A backoff as the file gives it. `kind` is BullMQ's type."""
+
+    kind: Literal["fixed", "exponential"]
+    delay_ms: int
+    max_ms: int | None = None
+    jitter: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSpec:
+    """Which finished jobs stay; engine.job.Keep on the wire."""
+
+    count: int | None = None
+    age_s: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSpec:
+    """A handler and what bounds one attempt of it. `path` is `module:attribute`."""
+
+    path: str
+    mode: Mode | None = None
+    timeout_ms: int | None = None
+    kill_after_ms: int | None = None
+    expire_ms: int | None = None
+    attempts: int = 1
+    attempts_max: int | None = None
+    backoff: BackoffSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a running worker can take over in place."""
+
+    concurrency: int
+    lock_ms: int
+    keep_completed: KeepSpec
+    keep_failed: KeepSpec
+    limiter_max: int | None
+    limiter_duration_ms: int | None
+    unknown: Literal["fail", "retry"]
+    default: HandlerSpec | None
+    """Who gets the job names that `jobs` does not list; None: nobody, such a job fails."""
+    jobs: dict[str, HandlerSpec]
+
+
+# --- daemon and template ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The first message to a template. `handlers` is empty when preload is off."""
+
+    version: str
+    layout: int
+    path: list[str]
+    env: dict[str, str]
+    env_remove: list[str]
+    handlers: list[str]
+    extras: list[str]
+    """Other things to import and check: setup, teardown, wrap."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerReport:
+    """What importing one handler gave: `mode` when it is usable, else `kind` and `message`.
+
+    `kind`: import, attribute or signature. `suggestion` is the nearest name; `searched` the folders of `path`.
+    """
+
+    path: str
+    ok: bool
+    mode: Mode | None = None
+    kind: str | None = None
+    message: str | None = None
+    suggestion: str | None = None
+    searched: list[str] = field(default_factory=list)
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A template is ready to fork. `unsafe` says why it must not be forked (threads, open connections), naming it."""
+
+    version: str
+    layout: int
+    pid: int
+    handlers: list[HandlerReport]
+    unsafe: str | None
+    notices: list[str]
+    files: dict[str, int]
+    """Files of imported modules under `path`, with their mtime in ns: to tell that code changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Fork a worker called `worker`; beside it: its socket end, its board, its output pipe."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """The worker runs; beside it: its pidfd."""
+
+    worker: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    """No worker came to be."""
+
+    worker: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A worker of this template is gone. `status` is as waitpid gives it."""
+
+    worker: str
+    pid: int
+    status: int
+
+
+# --- daemon and worker -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first message to a worker. `hold`: get ready and take nothing until Resume."""
+
+    worker: str
+    """Its part of the token."""
+    name: str
+    """What Redis and dashboards show: `<host>:<queue>:<pid>` is made from it by the worker; no spaces."""
+    queue: str
+    generation: int
+    token_prefix: str
+    redis: RedisTarget
+    numbers: Numbers
+    setup: str | None
+    teardown: str | None
+    wrap: list[str]
+    nice: int | None
+    memory_max_bytes: int | None
+    hold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Handlers are loaded, `setup` has run, Redis was asked (it may be away: `redis_up`)."""
+
+    redis_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """The worker cannot work and exits. `stage`: import or setup."""
+
+    stage: Literal["import", "setup"]
+    reason: str
+    handler: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Take nothing more; what runs goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quieted:
+    """No take is in flight and none will follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Take again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """New numbers in place."""
+
+    numbers: Numbers
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Quiet, finish what runs, send the results, exit 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Send the results in hand, cancel what runs, exit 0 within `patience_ms`."""
+
+    patience_ms: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """One job must not go on. It is named by slot, id and ats, so a late message hits nobody else."""
+
+    slot: int
+    job_id: str
+    ats: int
+    why: Literal["lock-lost", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class DumpStacks:
+    """Send the stacks of all threads and tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """Stacks as text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedisState:
+    """The worker lost Redis, or has it again."""
+
+    up: bool
+    error: str | None = None
+
+
+Message = (
+    Load | Loaded | Fork | Forked | ForkFailed | Exited
+    | Start | Ready | StartFailed | Quiet | Quieted | Resume | Settings | Drain | Stop | Cancel
+    | DumpStacks | Stacks | RedisState
+)  # fmt: skip
+
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Message)}
+T = TypeVar("T")
+
+
+def encode(message: Message) -> dict[str, Any]:
+    """Return the JSON object of a message."""
+    return {"type": type(message).__name__, **dataclasses.asdict(message)}
+
+
+def decode(body: dict[str, Any]) -> Message:
+    """Return the message of a JSON object.
+
+    Raises:
+        ProtocolError: unknown type, a missing or unknown field, a value of the wrong shape.
+    """
+    fields = dict(body)
+    name = fields.pop("type", None)
+    kind = _TYPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ProtocolError(f"unknown message type {name!r}")
+    return typing.cast(Message, _build(kind, fields, kind.__name__))
+
+
+def expect(body: dict[str, Any], kind: type[T]) -> T:
+    """Return the message of a JSON object that must be a `kind`. Raises ProtocolError as `decode`."""
+    message = decode(body)
+    if not isinstance(message, kind):
+        raise ProtocolError(f"expected {kind.__name__}, got {type(message).__name__}")
+    return message
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _build(kind: type[Any], fields: Any, where: str) -> Any:
+    if not isinstance(fields, dict):
+        raise ProtocolError(f"{where}: expected an object")
+    hints = _hints(kind)
+    unknown = fields.keys() - hints.keys()
+    if unknown:
+        raise ProtocolError(f"{where}: unknown fields {sorted(unknown)}")
+    try:
+        return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in fields.items()})
+    except TypeError as error:
+        raise ProtocolError(f"{where}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType or origin is typing.Union:
+        if value is None:
+            return None
+        return _convert(next(arm for arm in typing.get_args(hint) if arm is not type(None)), value, where)
+    if origin is Literal:
+        if value in typing.get_args(hint):
+            return value
+    elif origin is list:
+        if isinstance(value, list):
+            return [_convert(typing.get_args(hint)[0], item, where) for item in value]
+    elif origin is dict:
+        if isinstance(value, dict):
+            return {key: _convert(typing.get_args(hint)[1], item, where) for key, item in value.items()}
+    elif dataclasses.is_dataclass(hint):
+        return _build(hint, value, where)  # type: ignore[arg-type]
+    elif hint is float and isinstance(value, int | float):
+        return float(value)
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise ProtocolError(f"{where}: got {value!r}")
