@@ -304,7 +304,7 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _build(kind: type[Any], fields: Any, where: str) -> Any:
+def _build(kind: Any, fields: Any, where: str) -> Any:
     if not isinstance(fields, dict):
         raise ProtocolError(f"{where}: expected an object")
     hints = _hints(kind)
@@ -333,7 +333,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, dict):
             return {key: _convert(typing.get_args(hint)[1], item, where) for key, item in value.items()}
     elif dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)  # type: ignore[arg-type]
+        return _build(hint, value, where)
     elif hint is float and isinstance(value, int | float):
         return float(value)
     elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
