@@ -1,0 +1,133 @@
+"""What the supervisor shows and answers: plain values that cost no Redis and no waiting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class DaemonState(StrEnum):
+    """What the daemon as a whole is doing (interface.md, JSON of `status`)."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    RELOADING = "reloading"
+    DRAINING = "draining"
+
+
+class QueueState(StrEnum):
+    """What one queue of this host is doing, as far as this host knows; `paused` is Redis' to tell."""
+
+    RUNNING = "running"
+    QUIET = "quiet"
+    BREAKER = "breaker"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job that runs in a worker. `id` is None when it is longer than the board holds."""
+
+    id: str | None
+    name: str
+    running_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker. `state`: starting, ready, quiet, draining or restarting (then `pid` is 0: there is no process)."""
+
+    pid: int
+    queue: str
+    state: str
+    generation: int
+    busy: int
+    uptime_s: float
+    memory_bytes: int
+    jobs_done: int
+    restarts: int
+    jobs: list[JobView]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """One queue of this host. `slots` counts workers that run; `concurrency` is one worker's.
+
+    `why` is what the daemon knows without Redis: breaker, quiet, redis_down, no_workers or None. `note` is for people.
+    `p95_ms` is the upper bound of the 95th percentile of runs since the workers started, None before the first.
+    """
+
+    name: str
+    state: QueueState
+    why: str | None
+    concurrency: int
+    slots: int
+    busy: int
+    workers: list[WorkerView]
+    note: str | None
+    done_per_min: int
+    p95_ms: float | None
+    memory_bytes: int
+    redis_up: bool
+    """No worker of it says that Redis is away."""
+
+
+class Mark(StrEnum):
+    """How a step of a plan begins its line."""
+
+    NEW = "+"
+    REMOVED = "-"
+    CHANGED = "~"
+    SAME = " "
+
+
+class Action(StrEnum):
+    """What a step of a plan does."""
+
+    ADD = "add"
+    REMOVE = "remove"
+    REPLACE = "replace"
+    IN_PLACE = "in place"
+    KEEP = "keep"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a plan. `queue` is "" for what belongs to no queue; `keys` are the changed keys of the file."""
+
+    mark: Mark
+    queue: str
+    what: str
+    how: str
+    action: Action
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadReport:
+    """What a reload did. `interrupted` counts jobs that were stopped for it (0 by design); `notes` are for people."""
+
+    generation: int
+    took_s: float
+    steps: list[Step]
+    interrupted: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedJob:
+    """A job named when the daemon stops."""
+
+    queue: str
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """How a stop ended: jobs that finished while it waited, jobs that went back to their queues."""
+
+    finished: int
+    handed_back: list[StoppedJob]
