@@ -1,0 +1,268 @@
+"""The kinds of values a key can have: durations, sizes, handlers, secrets; each with the text of its own mistake.
+
+A validator here sees one value and says what was expected; `jobd.config.problems` puts the place before it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, GetPydanticSchema, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError, core_schema
+
+from jobd.duration import parse_duration, parse_size
+from jobd.engine.job import Keep
+from jobd.errors import DurationError, InputError
+from jobd.locate import LooseText, Secret, mask_url
+
+MAX_COUNT = 2**31 - 1
+"""Counts stay within what Lua, BullMQ's options and the worker protocol carry without rounding."""
+
+_HANDLER = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+class Table(BaseModel):
+    """A table of the file: nothing is converted, unknown keys are refused, frozen once read."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+def told(value: object) -> str:
+    """Return a value as the file would write it, short enough for one line of an error."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        text = '"' + _plain(mask_url(value)) + '"'
+    elif isinstance(value, dict):
+        return "a table"
+    elif isinstance(value, list):
+        return "a list"
+    else:
+        text = _number_text(value)
+    return text if len(text) <= 60 else text[:56] + "…"
+
+
+def _plain(text: str) -> str:
+    """Return text with what would disturb a terminal or a line written as escapes."""
+    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode("ascii") for ch in text)
+
+
+def _number_text(value: object) -> str:
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "a number of more than 30 digits"  # str() of a huge int is refused above 4,300 digits
+    return str(value)
+
+
+def refuse(message: str) -> PydanticCustomError:
+    """Return the error that carries `message` to the person as it stands."""
+    return PydanticCustomError("jobd", "{message}", {"message": message})
+
+
+def _scalar(value: Any) -> Any:
+    """Return what text of unknown type says as TOML: a number, true or false; anything else as it is."""
+    if not isinstance(value, LooseText):
+        return value
+    if value in {"true", "false"}:
+        return value == "true"
+    for kind in (int, float):
+        if re.fullmatch(r"[+-]?\d{1,30}(\.\d{1,30})?", value, re.ASCII) and (kind is float or "." not in value):
+            return kind(value)
+    return value
+
+
+class Whole:
+    """Marks a whole number from `low` to `high`."""
+
+    def __init__(self, low: int, high: int = MAX_COUNT) -> None:
+        self.low = low
+        self.high = high
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
+    def check(self, value: Any) -> int:
+        """Return the number, or refuse what is none."""
+        number = _scalar(value)
+        whole = isinstance(number, int) and not isinstance(number, bool)
+        if whole and self.low <= number <= self.high:
+            return int(number)
+        if self.high == MAX_COUNT and not (whole and number > self.high):
+            raise refuse(f"expected a whole number of at least {self.low}, got {told(value)}")
+        raise refuse(f"expected a whole number from {self.low} to {self.high}, got {told(value)}")
+
+
+class Choice:
+    """Marks an enum whose values are written as text."""
+
+    def __get_pydantic_core_schema__(self, source: type[StrEnum], _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            partial(_choice, source), metadata={"pydantic_js_functions": [partial(_choice_json, source)]}
+        )
+
+
+def _choice(kind: type[StrEnum], value: Any) -> StrEnum:
+    known = [member.value for member in kind]
+    if isinstance(value, str) and value in known:
+        return kind(value)
+    near = difflib.get_close_matches(value, known, 1) if isinstance(value, str) else []
+    names = [f'"{name}"' for name in known]
+    hint = f'; did you mean "{near[0]}"?' if near else ""
+    raise refuse(f"expected {', '.join(names[:-1])} or {names[-1]}, got {told(value)}{hint}")
+
+
+def _choice_json(kind: type[StrEnum], _schema: Any, _handler: Any) -> dict[str, Any]:
+    return {"type": "string", "enum": [member.value for member in kind]}
+
+
+def _flag(value: Any) -> bool:
+    flag = _scalar(value)
+    if not isinstance(flag, bool):
+        raise refuse(f"expected true or false, got {told(value)}")
+    return flag
+
+
+def _share(value: Any) -> float:
+    number = _scalar(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
+        raise refuse(f"expected a number from 0 to 1, got {told(value)}")
+    return float(number)
+
+
+def _file_mode(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3}", value):
+        raise refuse(f'expected a file mode such as "0600", got {told(value)}')
+    return str(value)
+
+
+def _duration(value: Any) -> int:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise refuse(f'expected a duration with a unit, got {told(value)}; did you mean "{told(value)}s"?')
+    if not isinstance(value, str):
+        raise refuse(f'expected a duration such as "30s", got {told(value)}')
+    try:
+        return parse_duration(value)
+    except DurationError as error:
+        raise refuse(str(error)) from None
+
+
+def _some_duration(value: Any) -> int:
+    ms = _duration(value)
+    if ms < 1:
+        raise refuse(f"expected a duration above zero, got {told(value)}")
+    return ms
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise refuse(f'expected a size with a unit, got {told(value)}; did you mean "{told(value)}MB"?')
+    if not isinstance(value, str):
+        raise refuse(f'expected a size such as "500MB", got {told(value)}')
+    try:
+        size = parse_size(value)
+    except InputError as error:
+        raise refuse(str(error)) from None
+    if size < 1:
+        raise refuse(f"expected a size above zero, got {told(value)}")
+    return size
+
+
+def _handler(value: Any) -> str:
+    if not isinstance(value, str):
+        raise refuse(f'expected a handler such as "shop.mail:send", got {told(value)}')
+    if not _HANDLER.fullmatch(value):
+        hint = ""
+        module, dot, name = value.rpartition(".")
+        if dot and _HANDLER.fullmatch(f"{module}:{name}"):
+            hint = f'; did you mean "{module}:{name}"?'
+        raise refuse(f'expected a handler as "module:attribute", got {told(value)}{hint}')
+    return str(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise refuse(f"expected text, got {told(value)}")
+    if "\0" in value:
+        raise refuse("expected text without NUL characters")
+    return str(value)
+
+
+def _filled(value: Any) -> str:
+    text = _text(value)
+    if not text.strip():
+        raise refuse("expected text, got an empty one")
+    return text
+
+
+def _path(value: Any) -> Path:
+    if isinstance(value, Path):
+        return value
+    return Path(_filled(value))
+
+
+def _text_or_secret(value: Any) -> str | Secret:
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, dict | list) or not isinstance(value, str):
+        raise refuse(f'expected text or a secret such as {{ env = "NAME" }}, got {told(value)}')
+    return _text(value)
+
+
+def _keep_schema(_source: Any, handler: Any) -> core_schema.CoreSchema:
+    return core_schema.no_info_after_validator_function(_keep, handler.generate_schema(KeepTable))
+
+
+Duration = Annotated[int, PlainValidator(_duration), WithJsonSchema({"type": "string", "examples": ["30s", "1m30s"]})]
+"""A duration that may be zero, in milliseconds."""
+SomeDuration = Annotated[int, PlainValidator(_some_duration), WithJsonSchema({"type": "string", "examples": ["30s"]})]
+"""A duration above zero, in milliseconds."""
+Size = Annotated[int, PlainValidator(_size), WithJsonSchema({"type": "string", "examples": ["500MB", "512MiB"]})]
+"""A size above zero, in bytes."""
+Count = Annotated[int, Whole(1)]
+"""A whole number of at least 1."""
+Number = Annotated[int, Whole(0)]
+"""A whole number, zero allowed."""
+Handler = Annotated[str, PlainValidator(_handler), WithJsonSchema({"type": "string", "examples": ["shop.mail:send"]})]
+"""`module:attribute`; whether it imports is found out in another process."""
+Flag = Annotated[bool, PlainValidator(_flag), WithJsonSchema({"type": "boolean"})]
+Share = Annotated[float, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
+FileMode = Annotated[str, PlainValidator(_file_mode), WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$"})]
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+Filled = Annotated[str, PlainValidator(_filled), WithJsonSchema({"type": "string", "minLength": 1})]
+FilePath = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
+_SECRET_JSON: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {kind: {"type": "string"} for kind in ("env", "file", "credential")},
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+        },
+    ]
+}
+TextOrSecret = Annotated[str | Secret, PlainValidator(_text_or_secret), WithJsonSchema(_SECRET_JSON)]
+"""Text, or a secret that is read only when it is needed."""
+
+
+class KeepTable(Table):
+    """`{ count = 1000, age = "1d" }`: how many finished jobs stay."""
+
+    count: Number | None = None
+    age: SomeDuration | None = None
+
+
+def _keep(table: KeepTable) -> Keep:
+    # BullMQ counts ages in seconds; rounding up keeps at least as long as was asked for.
+    return Keep(count=table.count, age_s=None if table.age is None else -(-table.age // 1000))
+
+
+KeepRule = Annotated[Keep, GetPydanticSchema(_keep_schema)]

@@ -1,0 +1,132 @@
+"""Which file: the main one, its drop-ins, and their text as TOML."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SYSTEM_CONFIG = Path("/etc/jobd/jobd.toml")
+MAX_FILE_BYTES = 8 * 2**20
+"""A configuration above this is some other file; reading it would only cost time and memory."""
+
+_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+class BrokenFile(ConfigError):
+    """A file that cannot be read as TOML. `line` and `column` count characters from 1."""
+
+    def __init__(self, path: Path, main: Path, reason: str, *, line: int = 1, column: int = 1, text: str = "") -> None:
+        shown = shown_name(path, main)
+        message = f"{shown}:{line}:{column} {reason}"
+        super().__init__(message, [message])
+        self.path = path
+        self.shown = shown
+        self.line = line
+        self.column = column
+        self.reason = reason
+        self.text = text
+
+
+def find_config(
+    explicit: str | Path | None = None, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Path | None:
+    """Return the main file, absolute, or None when no place has one.
+
+    A file that was named (argument, $JOBD_CONFIG) is returned whether it exists or not: reading it will say so.
+    """
+    folder = cwd or Path.cwd()
+    named = explicit or (env or {}).get("JOBD_CONFIG")
+    if named:
+        return folder / named
+    return next((place for place in (folder / "jobd.toml", SYSTEM_CONFIG) if place.is_file()), None)
+
+
+def config_places() -> list[str]:
+    """Return the places where a file is looked for, in order, as a person names them."""
+    return ["--config", "$JOBD_CONFIG", "./jobd.toml", str(SYSTEM_CONFIG)]
+
+
+def drop_in_folder(main: Path) -> Path:
+    """Return the folder whose files are read after `main`: `jobd.d` beside `jobd.toml`."""
+    return main.with_name(main.name.removesuffix(".toml") + ".d")
+
+
+def drop_ins(main: Path) -> list[Path]:
+    """Return the drop-ins of `main` in name order. Hidden files are left out: editors keep their own there."""
+    try:
+        found = list(drop_in_folder(main).glob("*.toml"))
+    except OSError:
+        return []
+    return sorted((path for path in found if not path.name.startswith(".")), key=lambda path: path.name)
+
+
+def shown_name(path: Path, main: Path) -> str:
+    """Return how `path` is called in messages: relative to the folder of `main` ("jobd.d/20-video.toml")."""
+    try:
+        return str(path.relative_to(main.parent))
+    except ValueError:
+        return str(path)
+
+
+def read_bytes(path: Path, main: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        BrokenFile: it cannot be read, or is too large to be a configuration.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BrokenFile(path, main, "cannot read the file: it is larger than 8 MiB")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BrokenFile(path, main, f"cannot read {path}: {reason}") from None
+
+
+def parse_toml(data: bytes, path: Path, main: Path) -> tuple[dict[str, Any], str]:
+    """Return the tree of a file and its text.
+
+    Raises:
+        BrokenFile: not UTF-8, or not TOML.
+    """
+    import tomllib
+
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BrokenFile(path, main, f"the file is not UTF-8 text (line {line} is not)") from None
+    if text.startswith("\ufeff"):
+        raise BrokenFile(path, main, "the file starts with a byte order mark; save it as UTF-8 without one", text=text)
+    try:
+        return tomllib.loads(text), text
+    except RecursionError:
+        raise BrokenFile(path, main, "the file nests too deeply", text=text) from None
+    except ValueError as error:
+        line, column, reason = _placed(str(error), text)
+        raise BrokenFile(path, main, reason, line=line, column=column, text=text) from None
+
+
+def _placed(message: str, text: str) -> tuple[int, int, str]:
+    """Return line, column and reason of what tomllib said; it counts characters from 1, as we do."""
+    found = _AT.search(message)
+    if found is None:
+        return 1, 1, _reason(message)
+    if found[1]:
+        return int(found[1]), int(found[2]), _reason(message[: found.start()])
+    lines = text.split("\n")
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()
+    return len(lines), len(lines[-1].rstrip("\r")) + 1, _reason(message[: found.start()] + " at the end of the file")
+
+
+def _reason(message: str) -> str:
+    if "Exceeds the limit" in message:
+        return "a number has too many digits"
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,237 @@
+"""Which Redis: argument, $JOBD_REDIS_URL, the file, the embedded server; decided alike by daemon, CLI and client."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobd.errors import ConfigError, InputError, NoRedisConfigured, RedisUnavailable
+from jobd.locate.files import config_places, drop_ins, find_config, parse_toml, read_bytes, shown_name
+from jobd.locate.sockets import socket_candidates
+from jobd.locate.text import Secret, expand, read_secret, secret_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_PREFIX = "bull"
+URL_FILE = "redis.url"
+"""Beside the control socket; written by the daemon that runs an embedded server (see `write_url_file`)."""
+
+_USERINFO = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<user>[^/?#]*)@")
+_HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSource:
+    """A Redis to connect to, and why this one. `origin` is "jobd.toml:3", "$JOBD_REDIS_URL", "argument" or "embedded".
+
+    `password` and `username`, when given, go beside the URL; printing a source shows neither.
+    """
+
+    url: str = field(repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    prefix: str = DEFAULT_PREFIX
+    origin: str = "argument"
+    embedded: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The URL as it may be printed."""
+        return mask_url(self.url)
+
+
+def mask_url(url: str) -> str:
+    """Return `url` with every password in it as `***`."""
+    masked = _USERINFO.sub(lambda found: found["scheme"] + _mask_user(found["user"]) + "@", url)
+    return re.sub(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&#]*", r"\1***", masked, flags=re.IGNORECASE)
+
+
+def _mask_user(userinfo: str) -> str:
+    user, colon, _ = userinfo.partition(":")
+    return f"{user}:***" if colon else user
+
+
+def environment_url(env: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return (variable, URL) of the environment, or None.
+
+    Raises:
+        ConfigError: $JOBD_REDIS_URL and $JOBD_REDIS__URL are both set and differ.
+    """
+    short, long = env.get("JOBD_REDIS_URL"), env.get("JOBD_REDIS__URL")
+    if short and long and short != long:
+        text = "$JOBD_REDIS_URL and $JOBD_REDIS__URL are both set and differ; unset one of them"
+        raise ConfigError(text, [text])
+    if short:
+        return "JOBD_REDIS_URL", short
+    return ("JOBD_REDIS__URL", long) if long else None
+
+
+def redis_source(
+    url: str | None = None,
+    *,
+    prefix: str | None = None,
+    config: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> RedisSource:
+    """Return the Redis to use: `url`, else $JOBD_REDIS_URL, else the file.
+
+    Prefix and credentials come from where the URL comes from; `prefix` overrides it. Unknown keys of the file do not
+    matter here, broken TOML does.
+
+    Raises:
+        NoRedisConfigured: no place names one; the message lists the places.
+        ConfigError: a file cannot be read, or a value that is needed from it is wrong.
+        RedisUnavailable: the file says `embedded = true` and no daemon has written where its server is.
+    """
+    variables = os.environ if env is None else env
+    if url:
+        return RedisSource(url, prefix=prefix or DEFAULT_PREFIX, origin="argument")
+    named = environment_url(variables)
+    if named:
+        settings = _environment_settings(variables)
+        return _source_of(settings, named[1], prefix, f"${named[0]}", variables)
+    main = find_config(config, variables, cwd)
+    if main is None:
+        raise NoRedisConfigured(_nowhere("no file was found"), [_nowhere("no file was found")])
+    settings, place = _file_settings(main, variables)
+    if settings.get("embedded") in (True, "true"):
+        return embedded_source(main, prefix or _text(settings, "prefix"), env=variables)
+    found = _text(settings, "url")
+    if not found:
+        text = _nowhere(f"{main} has neither `url` nor `embedded` in [redis]")
+        raise NoRedisConfigured(text, [text])
+    return _source_of(settings, found, prefix, place, variables)
+
+
+def _nowhere(why: str) -> str:
+    places = ", ".join(["the url argument or --redis", "$JOBD_REDIS_URL", *config_places()])
+    return (
+        f'no Redis is configured: {why}; looked at {places}. Write url = "redis://127.0.0.1:6379/0" '
+        "or embedded = true into [redis]"
+    )
+
+
+def _source_of(
+    settings: Mapping[str, Any], url: str, prefix: str | None, origin: str, env: Mapping[str, str]
+) -> RedisSource:
+    return RedisSource(
+        url,
+        username=_secret_text(settings, "username", env),
+        password=_secret_text(settings, "password", env),
+        prefix=prefix or _text(settings, "prefix") or DEFAULT_PREFIX,
+        origin=origin,
+    )
+
+
+def _text(settings: Mapping[str, Any], key: str) -> str | None:
+    value = settings.get(key)
+    if value is None or isinstance(value, str):
+        return None if value is None else str(value)
+    raise ConfigError(f"redis.{key}: expected text", [f"redis.{key}: expected text"])
+
+
+def _secret_text(settings: Mapping[str, Any], key: str, env: Mapping[str, str]) -> str | None:
+    value = settings.get(key)
+    if isinstance(value, Secret):
+        try:
+            return read_secret(value, env=env)
+        except InputError as error:
+            text = f"redis.{key}: {error}"
+            raise ConfigError(text, [text]) from None
+    return _text(settings, key)
+
+
+def _environment_settings(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return {key of [redis]: value} of the variables JOBD_REDIS__…"""
+    head = "JOBD_REDIS__"
+    found = {name.removeprefix(head).lower(): value for name, value in env.items() if name.startswith(head)}
+    return {key: _environment_value(value) for key, value in found.items()}
+
+
+def _environment_value(text: str) -> Any:
+    """Return the secret that a variable's text writes (`{ file = "…" }`), else the text."""
+    if not text.startswith("{"):
+        return text
+    import tomllib
+
+    try:
+        return secret_of(tomllib.loads(f"v = {text}")["v"])
+    except (ValueError, AttributeError):  # InputError is a ValueError; anything else is a password that starts with {
+        return text
+
+
+def _file_settings(main: Path, env: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Return the [redis] table of all files, variables laid over, and the place of its URL."""
+    settings: dict[str, Any] = {}
+    place = main.name
+    for path in [main, *drop_ins(main)]:
+        tree, text = parse_toml(read_bytes(path, main), path, main)
+        table = tree.get("redis")
+        if not isinstance(table, dict):
+            continue
+        if "url" in table:
+            place = _place_of_url(text, shown_name(path, main))
+            settings.pop("embedded", None)
+        if table.get("embedded"):
+            settings.pop("url", None)
+        settings |= table
+    wanted = {key: settings[key] for key in ("url", "embedded", "username", "password", "prefix") if key in settings}
+    return {key: _ready(key, value, main, env) for key, value in wanted.items()} | _environment_settings(env), place
+
+
+def _ready(key: str, value: Any, main: Path, env: Mapping[str, str]) -> Any:
+    try:
+        if isinstance(value, dict):
+            expanded = {name: expand(v, env) if isinstance(v, str) else v for name, v in value.items()}
+            return secret_of(expanded, base=main.parent)
+        return expand(value, env) if isinstance(value, str) else value
+    except InputError as error:
+        text = f"{main.name}: redis.{key}: {error}"
+        raise ConfigError(text, [text]) from None
+
+
+def _place_of_url(text: str, shown: str) -> str:
+    """Return "jobd.toml:3". A look over the lines is enough for a name in a log line; config keeps exact places."""
+    table = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        header = _HEADER.match(line)
+        if header:
+            table = header[1]
+        key = line.partition("=")[0].strip()
+        if (table == "redis" and key == "url") or (not table and key in {"redis.url", "redis"}):
+            return f"{shown}:{number}"
+    return shown
+
+
+def embedded_source(main: Path, prefix: str | None, *, env: Mapping[str, str]) -> RedisSource:
+    """Return the server that the daemon of `main` runs, as the daemon wrote it down.
+
+    Raises:
+        RedisUnavailable: no daemon has.
+    """
+    for socket in socket_candidates(None, config=main, env=env):
+        try:
+            written = json.loads((socket.parent / URL_FILE).read_bytes())
+            url, password = written["url"], written.get("password")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # not there, or cut short by a crash: the same as no server
+        if isinstance(url, str) and isinstance(password, str | None):
+            return RedisSource(url, None, password, prefix or DEFAULT_PREFIX, "embedded", embedded=True)
+    raise RedisUnavailable(f"the embedded server of {main} is not running; start it with: jobd run")
+
+
+def write_url_file(folder: Path, url: str, password: str | None) -> Path:
+    """Write where the embedded server is, for CLI and client; only the owner reads it. Returns the file."""
+    path = folder / URL_FILE
+    fresh = folder / f".{URL_FILE}.{os.getpid()}"
+    content = json.dumps({"url": url, "password": password, "pid": os.getpid()})
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(content)
+    fresh.replace(path)
+    return path

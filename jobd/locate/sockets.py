@@ -1,0 +1,96 @@
+"""Which control socket, which state folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobd.errors import ConfigError, InputError
+from jobd.locate.files import BrokenFile, drop_ins, parse_toml, read_bytes
+from jobd.locate.text import expand
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SOCKET_NAME = "control.sock"
+SYSTEM_RUNTIME = Path("/run/jobd")
+SYSTEM_STATE = Path("/var/lib/jobd")
+LOCAL = ".jobd"
+"""The folder beside the file that holds socket and state of a daemon a person starts by hand."""
+
+
+def socket_candidates(
+    explicit: str | Path | None = None,
+    *,
+    config: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> list[Path]:
+    """Return the control sockets to try, in order; one that was named is the only one.
+
+    Args:
+        explicit: --socket.
+        config: The main file, if there is one.
+    """
+    variables = os.environ if env is None else env
+    folder = cwd or Path.cwd()
+    named = explicit or variables.get("JOBD_SOCKET")
+    if named:
+        return [folder / named]
+    written = _daemon_path(config, "socket", variables)
+    if written:
+        return [written]
+    beside = [config.parent / LOCAL / SOCKET_NAME] if config else []
+    return [*beside, SYSTEM_RUNTIME / SOCKET_NAME]
+
+
+def run_socket(
+    explicit: str | Path | None = None,
+    *,
+    config: Path,
+    written: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Path:
+    """Return the control socket that `jobd run` makes. `written` is [daemon] socket, absolute."""
+    variables = os.environ if env is None else env
+    named = explicit or variables.get("JOBD_SOCKET")
+    if named:
+        return (cwd or Path.cwd()) / named
+    return written or _run_folder(config, variables.get("RUNTIME_DIRECTORY"), SYSTEM_RUNTIME) / SOCKET_NAME
+
+
+def state_dir(*, config: Path, written: Path | None = None, env: Mapping[str, str] | None = None) -> Path:
+    """Return the state folder of `jobd run`. `written` is [daemon] state_dir, absolute."""
+    variables = os.environ if env is None else env
+    return written or _run_folder(config, variables.get("STATE_DIRECTORY"), SYSTEM_STATE)
+
+
+def _run_folder(config: Path, given: str | None, system: Path) -> Path:
+    if given:
+        return Path(given.split(":")[0])  # systemd.exec(5): several folders are joined by colons
+    return system if is_system_file(config) else config.parent / LOCAL
+
+
+def is_system_file(config: Path) -> bool:
+    """Tell whether a file lies under /etc: its daemon keeps socket and state in the system's places."""
+    return config.is_relative_to("/etc")
+
+
+def _daemon_path(config: Path | None, key: str, env: Mapping[str, str]) -> Path | None:
+    """Return a path of the [daemon] table, made absolute; None when it is not there or cannot be read.
+
+    A file that is broken must not keep `status` and `stop` from the running daemon, so nothing is raised.
+    """
+    value = env.get(f"JOBD_DAEMON__{key.upper()}")
+    if config is None:
+        return Path(value).absolute() if value else None
+    try:
+        for path in [] if value else [config, *drop_ins(config)]:
+            daemon = parse_toml(read_bytes(path, config), path, config)[0].get("daemon")
+            if isinstance(daemon, dict) and isinstance(daemon.get(key), str):
+                value = expand(daemon[key], env)
+    except (BrokenFile, InputError, ConfigError):
+        return None
+    return config.parent / value if value else None
