@@ -1,0 +1,266 @@
+"""The lines of the control socket: newline-delimited JSON-RPC 2.0, made and read here, by both sides.
+
+Pure: bytes to values and back. Imported by every `jobd status`, so only the light part of the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple, NoReturn
+
+from jobd.errors import (
+    ConfigError,
+    DaemonAway,
+    HandlerError,
+    InputError,
+    JobdError,
+    NotThere,
+    ProtocolError,
+    RedisUnavailable,
+    Refused,
+)
+
+PROTOCOL = 1
+"""Number of this protocol; `hello` tells it."""
+
+LINE_MAX = 1024 * 1024
+"""Bytes of one request, its newline not counted (interface.md 5)."""
+
+REPLY_MAX = 256 * 1024 * 1024
+"""Bytes of one answer: a long list of jobs is larger than any request; more than this is a fault."""
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_PERMITTED = os.EX_NOPERM
+
+Id = str | int | float | None
+
+
+class Method(StrEnum):
+    """What can be asked of the daemon. The names are the commands'."""
+
+    HELLO = "hello"
+    STATUS = "status"
+    HEALTH = "health"
+    PLAN = "plan"
+    RELOAD = "reload"
+    STOP = "stop"
+    QUIET = "quiet"
+    UNQUIET = "unquiet"
+    QUEUE_LIST = "queue.list"
+    QUEUE_SHOW = "queue.show"
+    QUEUE_PAUSE = "queue.pause"
+    QUEUE_RESUME = "queue.resume"
+    QUEUE_QUIET = "queue.quiet"
+    QUEUE_UNQUIET = "queue.unquiet"
+    QUEUE_SCALE = "queue.scale"
+    JOB_ADD = "job.add"
+    JOB_LIST = "job.list"
+    JOB_SHOW = "job.show"
+    JOB_LOGS = "job.logs"
+    JOB_RETRY = "job.retry"
+    JOB_REMOVE = "job.remove"
+    WORKER_LIST = "worker.list"
+    CONFIG_SHOW = "config.show"
+
+
+class RpcCode(IntEnum):
+    """The number in an error object. All but REFUSED are JSON-RPC's own."""
+
+    PARSE = -32700
+    REQUEST = -32600
+    METHOD = -32601
+    PARAMS = -32602
+    INTERNAL = -32603
+    REFUSED = -32000
+
+
+class Request(NamedTuple):
+    """One request. `wants_answer` is False for a JSON-RPC notification, which has no id."""
+
+    id: Id
+    method: str
+    params: dict[str, Any]
+    wants_answer: bool
+
+
+class Reply(NamedTuple):
+    """One line of the daemon: a result, an error object, or (both None) the text of a progress notification."""
+
+    id: Id
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    progress: str | None
+
+
+class BadRequest(JobdError):
+    """A line that is no request. `rpc` is its JSON-RPC code, `id` the request's as far as it could be read."""
+
+    def __init__(self, rpc: RpcCode, code: str, message: str, *, request_id: Id = None) -> None:
+        super().__init__(message)
+        self.rpc = rpc
+        self.code = code
+        self.id = request_id
+
+
+class BadParams(InputError):
+    """A parameter is missing, unknown or of the wrong kind. `param` is its name."""
+
+    code = "params-invalid"
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+def encode_request(request_id: int, method: str, params: dict[str, Any]) -> bytes:
+    """Return the line of a request.
+
+    Raises:
+        InputError: it is longer than the daemon reads, or holds what JSON cannot carry.
+    """
+    line = _line({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+    if len(line) - 1 > LINE_MAX:
+        raise InputError(f"cannot send {method}: the request has {len(line)} bytes, at most {LINE_MAX} are read")
+    return line
+
+
+def encode_result(request_id: Id, result: dict[str, Any]) -> bytes:
+    """Return the line of a result; `"schema": 1` is added."""
+    return _line({"jsonrpc": "2.0", "id": request_id, "result": {"schema": 1, **result}})
+
+
+def encode_error(request_id: Id, error: Exception) -> bytes:
+    """Return the line of an error; what is not one of jobd's own exceptions is told as an internal error."""
+    return _line({"jsonrpc": "2.0", "id": request_id, "error": error_object(error)})
+
+
+def encode_progress(request_id: Id, text: str) -> bytes:
+    """Return the line of a progress notification."""
+    return _line({"jsonrpc": "2.0", "method": "progress", "params": {"id": request_id, "text": text}})
+
+
+def parse_request(line: bytes) -> Request:
+    """Return the request of a line.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    message = _parse(line)
+    if isinstance(message, list):
+        raise BadRequest(RpcCode.REQUEST, "request-invalid", "batches are not supported: send one request a line")
+    if not isinstance(message, dict):
+        raise BadRequest(RpcCode.REQUEST, "request-invalid", "expected an object such as " + _EXAMPLE)
+    request_id = message.get("id")
+    if isinstance(request_id, bool) or not isinstance(request_id, str | int | float | None):
+        raise BadRequest(RpcCode.REQUEST, "request-invalid", "id: expected text, a number or null")
+    if message.get("jsonrpc") != "2.0":
+        raise BadRequest(RpcCode.REQUEST, "request-invalid", 'jsonrpc: expected "2.0"', request_id=request_id)
+    method = message.get("method")
+    if not isinstance(method, str):
+        raise BadRequest(RpcCode.REQUEST, "request-invalid", "method: expected text", request_id=request_id)
+    params = message.get("params")
+    if not isinstance(params, dict | None):
+        raise BadRequest(RpcCode.PARAMS, "params-invalid", "params: expected an object, by name", request_id=request_id)
+    return Request(request_id, method, params or {}, "id" in message)
+
+
+_EXAMPLE = '{"jsonrpc": "2.0", "id": 1, "method": "hello"}'
+
+
+def parse_reply(line: bytes) -> Reply:
+    """Return what a line of the daemon says.
+
+    Raises:
+        ProtocolError: it is not a line of this protocol.
+    """
+    try:
+        message = _parse(line)
+    except BadRequest as bad:
+        raise ProtocolError(f"the daemon's answer cannot be read: {bad}") from bad
+    if isinstance(message, dict):
+        result, error, params = message.get("result"), message.get("error"), message.get("params")
+        if isinstance(result, dict):
+            return Reply(message.get("id"), result, None, None)
+        if isinstance(error, dict):
+            return Reply(message.get("id"), None, error, None)
+        if message.get("method") == "progress" and isinstance(params, dict):
+            return Reply(params.get("id"), None, None, str(params.get("text", "")))
+    raise ProtocolError("the daemon's answer is neither a result nor an error nor progress")
+
+
+def error_object(error: Exception) -> dict[str, Any]:
+    """Return the JSON-RPC error object of an exception: `code`, `message`, `data` {`code`, `exit`, `detail`}."""
+    if isinstance(error, JobdError):
+        data = {"code": error.code, "exit": exit_code(error), "detail": _detail(error)}
+        return {"code": int(_rpc_code(error)), "message": str(error), "data": data}
+    data = {"code": "internal", "exit": EXIT_FAILED, "detail": {}}
+    message = f"the daemon failed to answer ({type(error).__name__}); its log has the traceback"
+    return {"code": int(RpcCode.INTERNAL), "message": message, "data": data}
+
+
+def raise_error(error: dict[str, Any]) -> NoReturn:
+    """Raise Refused with what an error object of the daemon says."""
+    data = error.get("data")
+    data = data if isinstance(data, dict) else {}
+    code, exit_with, detail = data.get("code"), data.get("exit"), data.get("detail")
+    raise Refused(
+        code if isinstance(code, str) else "error",
+        str(error.get("message", "refused without a reason")),
+        exit_code=exit_with if isinstance(exit_with, int) else EXIT_FAILED,
+        detail=detail if isinstance(detail, dict) else {},
+    )
+
+
+def exit_code(error: JobdError) -> int:
+    """Return what a command exits with that failed for this reason (interface.md 2)."""
+    if isinstance(error, Refused):
+        return error.exit_code
+    if isinstance(error, InputError | BadRequest):
+        return EXIT_USAGE
+    if isinstance(error, RedisUnavailable | DaemonAway):
+        return os.EX_UNAVAILABLE
+    if isinstance(error, ConfigError | HandlerError):
+        return os.EX_CONFIG
+    return EXIT_FAILED
+
+
+def _rpc_code(error: JobdError) -> RpcCode:
+    if isinstance(error, BadRequest):
+        return error.rpc
+    return RpcCode.PARAMS if isinstance(error, BadParams) else RpcCode.REFUSED
+
+
+def _detail(error: JobdError) -> dict[str, Any]:
+    if isinstance(error, Refused | HandlerError):
+        return error.detail
+    if isinstance(error, NotThere):
+        return {"kind": error.kind, "name": error.name, "known": list(error.known)}
+    if isinstance(error, ConfigError):
+        return {"problems": list(error.problems)}
+    if isinstance(error, BadParams):
+        return {"param": error.param}
+    return {}
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    # ASCII only: half a surrogate pair out of somebody's job data still makes a line that everybody reads.
+    try:
+        return json.dumps(message, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"cannot write as JSON: {error}") from error
+
+
+def _parse(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise BadRequest(RpcCode.PARSE, "json-invalid", "not JSON: nested too deep") from None
+    except ValueError as error:
+        raise BadRequest(RpcCode.PARSE, "json-invalid", f"not JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
