@@ -1,0 +1,68 @@
+"""python -m benchmarks [NAME...] [--scale N] [--json]: measure both sides in one run and hold them to the bars.
+
+It needs redis-server, node and the packages of tests/interop (`make bench` installs them). The exit code does not
+depend on the bars: a busy machine misses some.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+
+from benchmarks import footprint, reaction, throughput
+from benchmarks.figures import Figure, table
+from benchmarks.sides import Bench
+
+MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
+    "drain": throughput.drain,
+    "threads": throughput.drain_in_threads,
+    "two-workers": throughput.drain_with_two_workers,
+    "backlog": throughput.backlog,
+    "steady": throughput.steady,
+    "add": throughput.adding,
+    "latency": reaction.latency,
+    "recovery": reaction.recovery,
+    "reload": reaction.reload,
+    "spawn": reaction.spawn,
+    "idle": footprint.idle,
+    "commands": footprint.commands,
+    "imports": footprint.imports,
+}
+
+
+def main() -> None:
+    """Run what was asked for and print it."""
+    arguments = _arguments()
+    figures: list[Figure] = []
+    with Bench(arguments.scale) as bench:
+        machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, Redis {_version(bench)}"
+        for name in arguments.names or MEASUREMENTS:
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            figures.extend(MEASUREMENTS[name](bench))
+    if arguments.json:
+        figures_json = [figure.as_json() for figure in figures]
+        print(json.dumps({"machine": machine, "scale": arguments.scale, "figures": figures_json}, indent=2))
+    else:
+        print(f"{machine}, scale {arguments.scale:g}\n")
+        print(table(figures))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
+    scale = float(os.environ.get("BENCH_SCALE", "1"))
+    parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], metavar="NAME", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--scale", type=float, default=scale, help="multiplies counts of jobs (default: $BENCH_SCALE)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser.parse_args()
+
+
+def _version(bench: Bench) -> str:
+    return str(bench.redis.info("server")["redis_version"])
+
+
+if __name__ == "__main__":
+    main()
