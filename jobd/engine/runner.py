@@ -37,7 +37,8 @@ class Command(Generic[T]):
     def parts(self) -> tuple[Word, ...]:
         """The words as they go over the wire."""
         if self.script is None:
-            return self.words
+            # redis-py reshapes the replies of commands it knows by name, and knows them as str only.
+            return (str(self.words[0]).encode(), *self.words[1:])
         return ("EVALSHA", self.script.sha, *self.words)
 
 

@@ -1,0 +1,138 @@
+"""Open connections to Redis the way jobd needs them: nothing is ever sent twice, every wait has an end.
+
+redis-py 8 resends a command up to ten times when its connection breaks (an add would come in eleven times) and cuts a
+blocking read after five seconds. Here every client has no retries, an answer limit of its own, RESP2 and bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+
+from jobd.errors import InputError
+
+if TYPE_CHECKING:
+    from jobd.locate import RedisSource
+
+ANSWER_LIMIT_S = 5.0
+"""How long a command may stay unanswered before its outcome is called unknown (interface.md 4)."""
+
+CONNECT_LIMIT_S = 5.0
+"""How long opening a connection may take."""
+
+CLIENT_NAME = "jobd"
+"""CLIENT LIST shows it. No queue's worker name: BullMQ's getWorkers must not count a producer."""
+
+_LATER = ("redis+sentinel", "redis+cluster")
+_POOL_ONLY = frozenset({"max_connections", "timeout"})
+
+if TYPE_CHECKING:
+    RawConnection = redis.asyncio.connection.AbstractConnection
+
+
+def connection_kwargs(source: RedisSource) -> dict[str, Any]:
+    """Return what redis-py's connection classes take for this source, its secrets included; never print it.
+
+    Raises:
+        InputError: the URL's scheme is unknown or comes with a later version, or a part of it is not understood.
+    """
+    scheme = urlsplit(source.url).scheme
+    if scheme in _LATER:
+        raise InputError(f'cannot use "{scheme}://": it comes with a later version; use redis://, rediss:// or unix://')
+    try:
+        found = dict(parse_url(source.url))  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise InputError(f"cannot read the redis url ({scheme or 'no scheme'}): {error}") from error
+    found.pop("connection_class", None)
+    _check_database(source.url, scheme)
+    if source.username is not None:
+        found["username"] = source.username
+    if source.password is not None:
+        found["password"] = source.password
+    return found | {"protocol": 2, "decode_responses": False, "socket_connect_timeout": CONNECT_LIMIT_S}
+
+
+def sync_client(source: RedisSource, *, answer_limit_s: float | None = ANSWER_LIMIT_S) -> redis.Redis:
+    """Return a client with a pool of its own; no connection is open yet. None waits for an answer for ever.
+
+    Raises:
+        InputError: as connection_kwargs.
+    """
+    kwargs = connection_kwargs(source)
+    kwargs.setdefault("client_name", CLIENT_NAME)
+    classes = {
+        "unix": redis.connection.UnixDomainSocketConnection,
+        "rediss": redis.connection.SSLConnection,
+        "redis": redis.connection.Connection,
+    }
+    kwargs |= {"socket_timeout": answer_limit_s, "retry": Retry(NoBackoff(), 0)}
+    pool = redis.ConnectionPool(connection_class=classes[urlsplit(source.url).scheme], **kwargs)
+    _try_options(pool)
+    client = redis.Redis(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    return client
+
+
+def async_client(source: RedisSource, *, answer_limit_s: float | None = ANSWER_LIMIT_S) -> redis.asyncio.Redis:
+    """As sync_client, for asyncio; use it on one event loop only."""
+    kwargs = connection_kwargs(source)
+    kwargs.setdefault("client_name", CLIENT_NAME)
+    kwargs |= {"socket_timeout": answer_limit_s, "retry": AsyncRetry(NoBackoff(), 0)}
+    pool = redis.asyncio.ConnectionPool(connection_class=_async_class(source), **kwargs)
+    _try_options(pool)
+    client = redis.asyncio.Redis(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    return client
+
+
+def raw_connection(
+    source: RedisSource, *, client_name: str | None = None, answer_limit_s: float | None = None
+) -> RawConnection:
+    """Return one asyncio connection without pool or retry, not yet connected; the caller connects and disconnects it.
+
+    `answer_limit_s` None suits a connection that blocks in Redis: the caller bounds its waits.
+
+    Raises:
+        InputError: as connection_kwargs.
+    """
+    kwargs = connection_kwargs(source)
+    for name in _POOL_ONLY:
+        kwargs.pop(name, None)
+    kwargs |= {"socket_timeout": answer_limit_s, "retry": AsyncRetry(NoBackoff(), 0)}
+    if client_name is not None:
+        kwargs["client_name"] = client_name
+    try:
+        return _async_class(source)(**kwargs)
+    except TypeError as error:
+        raise InputError(f"cannot read the redis url's options: {error}") from error
+
+
+def _async_class(source: RedisSource) -> type[RawConnection]:
+    classes: dict[str, type[RawConnection]] = {
+        "unix": redis.asyncio.connection.UnixDomainSocketConnection,
+        "rediss": redis.asyncio.connection.SSLConnection,
+        "redis": redis.asyncio.connection.Connection,
+    }
+    return classes[urlsplit(source.url).scheme]
+
+
+def _try_options(pool: redis.ConnectionPool | redis.asyncio.ConnectionPool) -> None:
+    """Make one connection object, unconnected: an unknown option in the URL is told now and not at first use."""
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError as error:
+        raise InputError(f"cannot read the redis url's options: {error}") from error
+
+
+def _check_database(url: str, scheme: str) -> None:
+    # redis-py takes "/mail" for database 0 without a word; jobs would go where nobody looks.
+    database = unquote(urlsplit(url).path).strip("/")
+    if scheme in ("redis", "rediss") and database and not (database.isascii() and database.isdigit()):
+        raise InputError(f'cannot read the redis url: "{database}" is no database number')

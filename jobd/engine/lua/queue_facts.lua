@@ -1,0 +1,32 @@
+-- queue_facts: what a status line says of a queue.
+-- Promise:    nothing changes; everything is of one moment.
+-- KEYS:       1 meta (hash)   made here from the base: the lists and sets of the states, limiter, id, one job
+-- ARGV:       1 base (key prefix of the queue, ends in a colon)
+-- Returns:    {{waiting, prioritized, delayed, active, completed, failed, waiting-children},
+--             {paused, concurrency, max, duration, jobd:paused_by, jobd:paused_at, jobd:paused_why}, timestamp of the
+--             next waiting job or false, milliseconds the limiter still holds or a negative number, 1 the queue exists}
+-- Events:     none
+-- Complexity: O(1)
+
+local meta, base = KEYS[1], ARGV[1]
+
+local wait, paused, prioritized = base .. 'wait', base .. 'paused', base .. 'prioritized'
+local counts = {redis.call('LLEN', wait) + redis.call('LLEN', paused)}
+counts[2] = redis.call('ZCARD', prioritized)
+counts[3] = redis.call('ZCARD', base .. 'delayed')
+counts[4] = redis.call('LLEN', base .. 'active')
+for at, set in ipairs({'completed', 'failed', 'waiting-children'}) do
+  counts[4 + at] = redis.call('ZCARD', base .. set)
+end
+
+local settings = redis.call('HMGET', meta, 'paused', 'concurrency', 'max', 'duration', 'jobd:paused_by',
+  'jobd:paused_at', 'jobd:paused_why')
+local next_id = redis.call('LINDEX', wait, -1) or redis.call('ZRANGE', prioritized, 0, 0)[1]
+local oldest = next_id and redis.call('HGET', base .. next_id, 'timestamp')
+
+local limited = -2
+local started = tonumber(redis.call('GET', base .. 'limiter') or '')
+if started and started >= (tonumber(settings[3] or '') or 9007199254740991) then
+  limited = redis.call('PTTL', base .. 'limiter')
+end
+return {counts, settings, oldest, limited, redis.call('EXISTS', meta) + redis.call('EXISTS', base .. 'id') > 0 and 1 or 0}

@@ -1,0 +1,221 @@
+"""Read jobs and queues for people: nothing here changes anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobd.engine.job import JobRecord
+from jobd.engine.runner import Command
+from jobd.engine.scripts import script
+from jobd.engine.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobd.engine.keys import Keys
+
+COUNTED = (
+    State.WAITING,
+    State.PRIORITIZED,
+    State.DELAYED,
+    State.ACTIVE,
+    State.COMPLETED,
+    State.FAILED,
+    State.WAITING_CHILDREN,
+)
+
+PAUSED_BY, PAUSED_AT, PAUSED_WHY = "jobd:paused_by", "jobd:paused_at", "jobd:paused_why"
+"""Fields of meta that say who paused the queue, when and why. BullMQ hands unknown fields of meta on as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """One queue at one moment. `counts` has every state of COUNTED.
+
+    `oldest_waiting_at` is the timestamp of the job that runs next (ms), None when none waits or it is unreadable.
+    `paused_by`, `paused_at` (ms), `paused_why` are None unless jobd paused the queue.
+    """
+
+    counts: dict[str, int]
+    paused: bool
+    concurrency: int | None
+    max: int | None
+    duration_ms: int | None
+    limited_ms: int | None
+    oldest_waiting_at: int | None
+    paused_by: str | None
+    paused_at: int | None
+    paused_why: str | None
+    exists: bool
+
+
+def get_job(keys: Keys, job_id: str) -> Command[JobRecord | None]:
+    """Read one job; None when there is none. Broken JSON in a field is told in `broken`, never raised."""
+
+    def read(reply: Any) -> JobRecord | None:
+        return record(keys.queue, job_id, State(reply[0].decode()), reply[1]) if reply else None
+
+    return Command((*_state_words(keys, job_id), "1"), read, script("get_job"), safe_twice=True)
+
+
+def get_state(keys: Keys, job_id: str) -> Command[State]:
+    """Read where a job is; UNKNOWN when it is nowhere."""
+    words = (*_state_words(keys, job_id), "0")
+    return Command(words, lambda reply: State(reply[0].decode()), script("get_job"), safe_twice=True)
+
+
+def _state_words(keys: Keys, job_id: str) -> tuple[str | int, ...]:
+    sets = (keys.completed, keys.failed, keys.delayed, keys.prioritized, keys.waiting_children)
+    return (9, keys.job(job_id), *sets, keys.active, keys.wait, keys.legacy_paused, job_id)
+
+
+def list_jobs(
+    keys: Keys, state: State, start: int = 0, stop: int = 99, *, asc: bool = True
+) -> Command[list[JobRecord | str]]:
+    """Read the jobs of one state by rank, both ends included; at most a page of 1,000.
+
+    Ascending begins with the job that runs next, or that finished or is due first. An id without a hash is given as
+    text, so that a page shorter than asked for always is the last one.
+    """
+    words = (1, container(keys, state), keys.base, start, min(stop, start + 999), _range_command(state, asc))
+
+    def read(reply: Any) -> list[JobRecord | str]:
+        return [
+            record(keys.queue, job_id.decode(), state, fields) if fields else job_id.decode()
+            for job_id, fields in reply
+        ]
+
+    return Command(words, read, script("list_jobs"), safe_twice=True)
+
+
+def container(keys: Keys, state: State) -> str:
+    """Return the key of the list or sorted set that holds the ids of a state."""
+    return {
+        State.WAITING: keys.wait,
+        State.PRIORITIZED: keys.prioritized,
+        State.DELAYED: keys.delayed,
+        State.ACTIVE: keys.active,
+        State.COMPLETED: keys.completed,
+        State.FAILED: keys.failed,
+        State.WAITING_CHILDREN: keys.waiting_children,
+    }[state]
+
+
+def _range_command(state: State, asc: bool) -> str:
+    if state in (State.WAITING, State.ACTIVE):
+        return "LRANGE" if asc else "LREVRANGE"
+    return "ZRANGE" if asc else "ZREVRANGE"
+
+
+def queue_facts(keys: Keys) -> Command[QueueFacts]:
+    """Read counts, pause and limits of a queue in one round trip."""
+    words = (1, keys.meta, keys.base)
+    return Command(words, _read_facts, script("queue_facts"), safe_twice=True)
+
+
+def _read_facts(reply: Any) -> QueueFacts:
+    counts, meta, oldest, limited, exists = reply
+    paused, concurrency, most, duration, by, at, why = (item and item.decode(errors="replace") for item in meta)
+    return QueueFacts(
+        counts={state.value: count for state, count in zip(COUNTED, counts, strict=True)},
+        paused=paused is not None,
+        concurrency=_number(concurrency),
+        max=_number(most),
+        duration_ms=_number(duration),
+        limited_ms=limited if limited > 0 else None,
+        oldest_waiting_at=_number(oldest.decode(errors="replace")) if oldest else None,
+        paused_by=by,
+        paused_at=_number(at),
+        paused_why=why,
+        exists=exists == 1,
+    )
+
+
+def job_logs(keys: Keys, job_id: str, start: int = 0, stop: int = -1) -> Command[list[str]]:
+    """Read the log lines of a job by position, oldest first, both ends included."""
+    words = ("LRANGE", keys.logs(job_id), start, stop)
+    return Command(words, lambda reply: [line.decode(errors="replace") for line in reply], safe_twice=True)
+
+
+def find_queues(prefix: str, cursor: int = 0) -> Command[tuple[int, list[str]]]:
+    """Look through part of the keys for queues of a prefix; repeat with the returned cursor until it is 0.
+
+    The names of one call may come again in a later one.
+    """
+    pattern = "".join(f"\\{c}" if c in "*?[]\\^-" else c for c in prefix) + ":*:meta"
+    start = len(prefix) + 1
+
+    def read(reply: Any) -> tuple[int, list[str]]:
+        names = (key.decode(errors="replace")[start : -len(":meta")] for key in reply[1])
+        return int(reply[0]), [name for name in names if name and ":" not in name]
+
+    return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000), read, safe_twice=True)
+
+
+def record(queue: str, job_id: str, state: State, reply: Sequence[bytes]) -> JobRecord:
+    """Return the record of a job from its HGETALL reply, whatever lies in it."""
+    raw = {key.decode(errors="replace"): value for key, value in zip(reply[::2], reply[1::2], strict=True)}
+    broken: list[str] = []
+
+    def parsed(field: str, absent: Any) -> Any:
+        if field not in raw:
+            return absent
+        try:
+            return json.loads(raw[field], parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            broken.append(field)
+            return raw[field].decode(errors="replace")
+
+    def text(field: str) -> str | None:
+        return raw[field].decode(errors="replace") if field in raw else None
+
+    def number(field: str) -> int | None:
+        value = _number(text(field))
+        if value is None and field in raw:
+            broken.append(field)
+        return value
+
+    opts, stacktrace = parsed("opts", {}), parsed("stacktrace", [])
+    if not isinstance(opts, dict):
+        opts = {}
+        broken += [] if "opts" in broken else ["opts"]
+    if not isinstance(stacktrace, list):
+        stacktrace = [str(stacktrace)]
+    return JobRecord(
+        id=job_id,
+        queue=queue,
+        state=state,
+        name=text("name") or "",
+        data=parsed("data", {}),
+        opts=opts,
+        timestamp=number("timestamp") or 0,
+        delay_ms=number("delay") or 0,
+        priority=number("priority") or 0,
+        attempts_made=number("attemptsMade") or number("atm") or 0,
+        attempts_started=number("ats") or 0,
+        crashes=number("stc") or 0,
+        processed_at=number("processedOn"),
+        finished_at=number("finishedOn"),
+        result=parsed("returnvalue", None),
+        failed_reason=text("failedReason"),
+        stacktrace=[str(entry) for entry in stacktrace],
+        progress=parsed("progress", 0),
+        worker=text("pb"),
+        parent_key=text("parentKey"),
+        scheduler_id=text("rjk"),
+        deduplication_id=text("deid"),
+        broken=broken,
+    )
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(float(text))
+    except (ValueError, OverflowError):
+        return None
