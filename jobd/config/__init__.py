@@ -1,1 +1,1 @@
-"""jobd.toml and the environment, read whole and checked whole into one frozen configuration."""
+"""TOML text to one frozen configuration: places of every value, all problems at once, what would be shown."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, GetPydanticSchema, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
-from jobd.duration import parse_duration, parse_size
+from jobd.duration import parse_duration, parse_size, spell_duration
 from jobd.engine.job import Keep
 from jobd.errors import DurationError, InputError
 from jobd.locate import LooseText, Secret, mask_url
@@ -63,7 +63,7 @@ def refuse(message: str) -> PydanticCustomError:
     return PydanticCustomError("jobd", "{message}", {"message": message})
 
 
-def _scalar(value: Any) -> Any:
+def scalar(value: Any) -> Any:
     """Return what text of unknown type says as TOML: a number, true or false; anything else as it is."""
     if not isinstance(value, LooseText):
         return value
@@ -90,7 +90,7 @@ class Whole:
 
     def check(self, value: Any) -> int:
         """Return the number, or refuse what is none."""
-        number = _scalar(value)
+        number = scalar(value)
         whole = isinstance(number, int) and not isinstance(number, bool)
         if whole and self.low <= number <= self.high:
             return int(number)
@@ -123,14 +123,14 @@ def _choice_json(kind: type[StrEnum], _schema: Any, _handler: Any) -> dict[str, 
 
 
 def _flag(value: Any) -> bool:
-    flag = _scalar(value)
+    flag = scalar(value)
     if not isinstance(flag, bool):
         raise refuse(f"expected true or false, got {told(value)}")
     return flag
 
 
 def _share(value: Any) -> float:
-    number = _scalar(value)
+    number = scalar(value)
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
         raise refuse(f"expected a number from 0 to 1, got {told(value)}")
     return float(number)
@@ -216,7 +216,21 @@ def _text_or_secret(value: Any) -> str | Secret:
 
 
 def _keep_schema(_source: Any, handler: Any) -> core_schema.CoreSchema:
-    return core_schema.no_info_after_validator_function(_keep, handler.generate_schema(KeepTable))
+    return core_schema.no_info_after_validator_function(
+        _keep,
+        handler.generate_schema(KeepTable),
+        serialization=core_schema.plain_serializer_function_ser_schema(keep_value),
+    )
+
+
+def keep_value(keep: Keep) -> bool | int | dict[str, Any]:
+    """Return a rule as the file writes it: true, false, a count, or a table."""
+    if keep.age_s is not None:
+        counted = {} if keep.count is None else {"count": keep.count}
+        return {**counted, "age": spell_duration(keep.age_s * 1000)}
+    if keep.count is None:
+        return True
+    return keep.count if keep.count else False
 
 
 Duration = Annotated[int, PlainValidator(_duration), WithJsonSchema({"type": "string", "examples": ["30s", "1m30s"]})]

@@ -249,7 +249,14 @@ class Queue(QueueKeys):
     """
 
     name: Text
+    preset: str | None = None
     written: frozenset[str] = frozenset()
+
+    @property
+    def levels(self) -> list[tuple[str | int, ...]]:
+        """The tables that a key of this queue may come from, the nearest first."""
+        preset: list[tuple[str | int, ...]] = [("presets", self.preset)] if self.preset else []
+        return [("queues", self.name), *preset, ("defaults",), ("app",)]
 
 
 class Schedule(Table):
@@ -268,26 +275,37 @@ class Config:
     """One accepted configuration. Nothing in it changes; a reload makes another.
 
     `path` is the main file, absolute; `files` all that were read, the main file first. `queues` holds every queue of
-    the file by name; which of them this daemon runs is `daemon.queues`.
+    the file by name; which of them this daemon runs is `daemon.queues`. `defaults` and `presets` are as written, for
+    showing; the queues have them in already.
     """
 
     path: Path
     app: App
     redis: RedisSettings
     daemon: DaemonSettings
+    defaults: QueueKeys
+    presets: dict[str, QueueKeys]
     queues: dict[str, Queue]
     schedules: dict[str, Schedule]
     files: tuple[FileRead, ...]
     warnings: tuple[Problem, ...] = ()
+    secret_names: frozenset[str] = frozenset()
+    """Variables that hold secrets of this configuration: they are not passed on to workers."""
     origins: Origins = field(repr=False, compare=False, kw_only=True)
+
+    def origin_path(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        """Return where a queue's value was written: in its own table, its preset, [defaults] or [app]."""
+        queue = self.queues.get(str(path[1])) if len(path) > 2 and path[0] == "queues" else None
+        places = [(*level, *path[2:]) for level in queue.levels] if queue else []
+        return next((place for place in places if self.origins.written(place)), path)
 
     def place(self, path: tuple[str | int, ...]) -> str:
         """Return where the value at `path` (("queues", "email", "handler")) comes from: "jobd.toml:6:12"."""
-        return self.origins.place(path)
+        return self.origins.place(self.origin_path(path))
 
     def problem_at(self, path: tuple[str | int, ...], message: str, hint: str | None = None) -> Problem:
         """Return a problem placed at the value at `path`, or at the nearest table that holds it."""
-        return self.origins.problem_at(path, message, hint)
+        return self.origins.problem_at(self.origin_path(path), message, hint)
 
     @property
     def name(self) -> str:

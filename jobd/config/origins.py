@@ -87,11 +87,11 @@ class Origins:
         return f"{self.main}:1:1" if origin.name == self.main and origin.entry is None else origin.place()
 
     def problem_at(self, path: Path_, message: str, hint: str | None = None, *, at: str = "inner") -> Problem:
-        """Return a problem at `path`; a value that was not written is placed at the key of what would hold it."""
+        """Return a problem at `path`; a value that was not written is placed at what would hold it."""
         origin, exact = self.find(path)
         if origin.entry is None and origin.name == self.main:
             return Problem(self.main, 1, 1, message, hint)
-        return origin.problem(message, hint, at=at if exact else "key")
+        return origin.problem(message, hint, at=at if exact else "value")
 
     def written(self, path: Path_) -> bool:
         """Tell whether a file or a variable gave the value at `path`."""

@@ -72,7 +72,7 @@ def render_problems(problems: Sequence[Problem], main: str = "jobd.toml", *, kep
 
 def in_order(problems: Iterable[Problem], files: Sequence[str]) -> list[Problem]:
     """Return the problems without repetition, in the order of `files`, then of places; variables last."""
-    rank = {name: number for number, name in enumerate(files)}
+    rank = {name: number for number, name in enumerate(dict.fromkeys(files))}
     unique = dict.fromkeys(problems)
     return sorted(unique, key=lambda p: (rank.get(p.file, len(rank)), p.line, p.column))
 

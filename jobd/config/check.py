@@ -1,0 +1,253 @@
+"""Rules between values. They run on whatever parsed and pass over what was refused already."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from jobd.config.check_schedule import check_schedule
+from jobd.config.model import BackoffSpec, Mode
+from jobd.config.normalize import at, process_tables
+from jobd.engine.job import KEEP_ALL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from jobd.config.model import Queue, QueueKeys
+    from jobd.config.positions import Path_
+    from jobd.config.problems import Problem
+    from jobd.config.settings import Settings
+    from jobd.config.tree import Tree
+
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+NOWHERE: Path_ = ("",)
+"""A path that nothing has: the problem is reported at the start of the file."""
+MAX_SOCKET_PATH = 107
+"""sun_path of unix(7), less its final NUL."""
+
+NOT_YET: dict[str, Callable[[Any], bool]] = {
+    "dead_letter": lambda _: True,
+    "recycle": lambda _: True,
+    "job_log_output": lambda value: value is not None,
+    "on_failed": lambda _: True,
+    "workers": lambda value: isinstance(value, dict),
+}
+"""Keys of [app] and of queues that this version reads but does not act on, with when that matters. A setting that does
+nothing must not be accepted in silence; delete a line when its key works."""
+
+NOT_YET_DAEMON: dict[str, Callable[[Any], bool]] = {"watch": lambda value: value in {"config", "code"}}
+"""The same for [daemon]."""
+
+
+def refuse_not_yet(tree: Tree) -> None:
+    """Note, and take out of the tree, every key that a later version acts on."""
+    for path in process_tables(tree):
+        _refuse_in(tree, path, NOT_YET)
+    if isinstance(tree.values.get("daemon"), dict):
+        _refuse_in(tree, ("daemon",), NOT_YET_DAEMON)
+
+
+def _refuse_in(tree: Tree, path: Path_, keys: Mapping[str, Callable[[Any], bool]]) -> None:
+    table = at(tree.values, path)
+    for key in [key for key, matters in keys.items() if key in table and matters(table[key])]:
+        what = f"`{key}` as a table" if isinstance(table[key], dict) and key == "workers" else f"`{key}`"
+        tree.refuse((*path, key), f"{what} comes with a later version of jobd", "remove it", at="key")
+        del table[key]
+
+
+def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapping[str, str]) -> None:
+    """Note every value that does not go with another one."""
+    _check_redis(tree, settings, queues)
+    _check_daemon(tree, settings, queues)
+    _check_defaults(tree, settings)
+    for name, queue in queues.items():
+        _check_queue(tree, settings, queue, ("queues", name))
+    for name, schedule in settings.schedules.items():
+        check_schedule(tree, schedule, ("schedules", name), queues)
+    if settings.schedules:
+        tree.warnings.append(_warning(tree, ("schedules",), "schedules are not run by this version of jobd"))
+    _check_watchdog(tree, queues, env)
+
+
+def _warning(tree: Tree, path: Path_, message: str, hint: str | None = None) -> Problem:
+    return tree.origins.problem_at(path, message, hint, at="key")
+
+
+def _check_redis(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -> None:
+    redis, base = settings.redis, ("redis",)
+    if any(tree.is_broken((*base, key)) for key in ("url", "embedded")):
+        return
+    if redis.url is None and not redis.embedded:
+        hint = 'write url = "redis://127.0.0.1:6379/0"\nor    embedded = true'
+        tree.refuse(NOWHERE, "[redis] has neither `url` nor `embedded`", hint)
+        return
+    if redis.url is not None and redis.embedded:
+        tree.refuse((*base, "embedded"), "[redis] has both `url` and `embedded`; keep one of them", at="key")
+        return
+    if redis.embedded:
+        return
+    for key in ("embedded_port", "server"):
+        if getattr(redis, key) is not None:
+            tree.refuse((*base, key), f"`{key}` belongs to `embedded = true`, and [redis] has a `url`", at="key")
+    _check_url(tree, redis.url or "", redis.password is not None)
+    if (redis.url or "").startswith("redis+cluster:") and not tree.is_broken((*base, "prefix")):
+        _check_hash_tags(tree, redis.prefix, queues)
+
+
+def _check_url(tree: Tree, url: str, with_password: bool) -> None:
+    path = ("redis", "url")
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme not in SCHEMES:
+        near = difflib.get_close_matches(scheme, SCHEMES, 1)
+        hint = f"did you mean `{near[0]}://`?" if near else None
+        tree.refuse(path, f"expected a URL that starts with {', '.join(f'{s}://' for s in SCHEMES)}", hint)
+        return
+    try:
+        parts = urlsplit(url)
+        port, host, password = parts.port if "," not in parts.netloc else None, parts.hostname, parts.password
+    except ValueError as error:
+        tree.refuse(path, f"cannot read the URL: {str(error).lower().partition(' as ')[0]}")
+        return
+    if scheme == "unix" and not parts.path.strip("/"):
+        tree.refuse(path, 'expected the path of a socket, as in "unix:///run/redis.sock"')
+    elif scheme != "unix" and not host:
+        tree.refuse(path, 'expected a host, as in "redis://127.0.0.1:6379/0"')
+    elif scheme in {"redis", "rediss"} and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        tree.refuse(path, f'expected the number of a database after the host, got "{parts.path.strip("/")}"')
+    elif port == 0:
+        tree.refuse(path, "expected a port from 1 to 65535, got 0")
+    if password and with_password:
+        tree.refuse(("redis", "password"), "the URL holds a password too; keep one of them", at="key")
+
+
+def _check_hash_tags(tree: Tree, prefix: str, queues: Mapping[str, Queue]) -> None:
+    if has_hash_tag(prefix):
+        return
+    bare = [name for name in queues if not has_hash_tag(name)]
+    if bare or not queues:
+        message = "on a cluster all keys of a queue must lie in one slot"
+        path = ("redis", "prefix") if tree.origins.written(("redis", "prefix")) else ("redis", "url")
+        tree.refuse(path, message, f'write prefix = "{{{prefix}}}", or put each queue\'s name in braces')
+
+
+def has_hash_tag(text: str) -> bool:
+    """Tell whether Redis Cluster would hash only a part of `text`: what its first braces hold, if anything."""
+    _, brace, rest = text.partition("{")
+    return bool(brace) and rest.find("}") > 0
+
+
+def _check_daemon(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -> None:
+    for index, glob in enumerate(settings.daemon.queues):
+        if queues and not any(fnmatchcase(name, glob) for name in queues):
+            path: Path_ = ("daemon", "queues", index)
+            tree.warnings.append(_warning(tree, path, f'no queue of the file matches "{glob}"'))
+    socket = settings.daemon.socket
+    if socket is not None and len(os.fsencode(tree.main.parent / socket)) > MAX_SOCKET_PATH:
+        tree.refuse(("daemon", "socket"), f"the path of a socket has at most {MAX_SOCKET_PATH} bytes")
+    if not queues and not tree.is_broken(("queues",)):
+        tree.warnings.append(_warning(tree, ("queues",), "[queues] names no queue: there is nothing to run"))
+
+
+def _check_defaults(tree: Tree, settings: Settings) -> None:
+    tables: dict[Path_, QueueKeys] = {("defaults",): settings.defaults}
+    tables |= {("presets", name): preset for name, preset in settings.presets.items()}
+    for path, table in tables.items():
+        if table.backoff:
+            _check_backoff(tree, table.backoff, (*path, "backoff"))
+        for name, job in table.jobs.items():
+            if job.backoff:
+                _check_backoff(tree, job.backoff, (*path, "jobs", name, "backoff"))
+
+
+def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> None:
+    _check_queue_name(tree, queue.name, path)
+    table = settings.queues[queue.name]
+    if table.preset is not None and table.preset not in settings.presets and not tree.is_broken(("presets",)):
+        near = difflib.get_close_matches(table.preset, settings.presets, 1)
+        hint = f"did you mean `{near[0]}`?" if near else "known: " + (", ".join(settings.presets) or "none")
+        tree.refuse((*path, "preset"), f"there is no preset `{table.preset}`", hint)
+    if queue.handler is None and not queue.jobs and not _parts_broken(tree, path, queue, settings):
+        tree.refuse(path, f"[{'.'.join(map(str, path))}] has neither `handler` nor `jobs`", at="key")
+    if queue.attempts_max is not None and queue.attempts > queue.attempts_max:
+        place = _first_written(tree, queue, ("attempts_max", "attempts"))
+        tree.refuse(place, f"`attempts_max` {queue.attempts_max} is below `attempts` {queue.attempts}")
+    if "backoff" in table.model_fields_set and table.backoff:
+        _check_backoff(tree, table.backoff, (*path, "backoff"))
+    for name, job in table.jobs.items():
+        if job.backoff:
+            _check_backoff(tree, job.backoff, (*path, "jobs", name, "backoff"))
+        if job.attempts and queue.attempts_max is not None and job.attempts > queue.attempts_max:
+            place = (*path, "jobs", name, "attempts")
+            tree.refuse(place, f"`attempts` {job.attempts} is above the queue's `attempts_max` {queue.attempts_max}")
+    _check_own_concurrency(tree, settings, queue, path)
+    _check_files(tree, queue)
+    if "keep_completed" not in queue.written and queue.keep_completed == KEEP_ALL:
+        message = f"queue {queue.name} keeps every completed job; Redis grows with each"
+        tree.warnings.append(_warning(tree, path, message, "set keep_completed = 1000"))
+
+
+def _parts_broken(tree: Tree, path: Path_, queue: Queue, settings: Settings) -> bool:
+    """Tell whether a handler was there and refused, at any level: then its absence is no second mistake."""
+    levels = [path, ("defaults",), ("presets", settings.queues[queue.name].preset or "")]
+    return any(tree.is_broken((*level, key)) for level in levels for key in ("handler", "jobs", "preset"))
+
+
+def _check_queue_name(tree: Tree, name: str, path: Path_) -> None:
+    if not name or not name.isprintable():
+        tree.refuse(path, "a queue's name is text that can be printed and is not empty", at="key")
+    elif ":" in name:
+        tree.refuse(path, f"a queue's name has no `:` in it, got `{name}`", "BullMQ refuses it too", at="key")
+
+
+def _first_written(tree: Tree, queue: Queue, keys: Iterable[str]) -> Path_:
+    """Return where the first of `keys` was written, from the queue's own table outwards."""
+    for level in queue.levels:
+        for key in keys:
+            if tree.origins.written((*level, key)):
+                return (*level, key)
+    return ("queues", queue.name)
+
+
+def _check_backoff(tree: Tree, backoff: BackoffSpec, path: Path_) -> None:
+    if backoff.max_ms is not None and backoff.max_ms < backoff.delay_ms:
+        tree.refuse((*path, "max"), "`max` is below `delay`")
+
+
+def _check_own_concurrency(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> None:
+    if queue.mode is not Mode.PROCESS:
+        return
+    own = {path: settings.queues[queue.name], ("presets", queue.preset or ""): settings.presets.get(queue.preset or "")}
+    for level, table in own.items():
+        if table is not None and table.concurrency > 1:
+            message = '`mode = "process"` runs one job at a time in each worker'
+            tree.refuse((*level, "concurrency"), message, f"use workers = {table.concurrency}")
+            return
+
+
+def _check_files(tree: Tree, queue: Queue) -> None:
+    wanted: list[tuple[str, Path | None, Callable[[Path], bool], str]] = [
+        ("python", queue.python, lambda file: file.is_file() and os.access(file, os.X_OK), "program"),
+        ("working_dir", queue.working_dir, lambda file: file.is_dir(), "folder"),
+    ]
+    for key, file, is_there, what in wanted:
+        place = _first_written(tree, queue, (key,))
+        if file is not None and not is_there(file) and not tree.is_broken(place):
+            tree.refuse(place, f"there is no {what} {file}")
+
+
+def _check_watchdog(tree: Tree, queues: Mapping[str, Queue], env: Mapping[str, str]) -> None:
+    """Under systemd a daemon that hangs is killed after WatchdogSec; its locks must outlive that and the restart."""
+    microseconds = env.get("WATCHDOG_USEC", "")
+    if not microseconds.isdecimal() or not int(microseconds):
+        return
+    least_ms = 2 * int(microseconds) // 1000
+    for queue in queues.values():
+        if queue.lock_duration_ms < least_ms:
+            place = _first_written(tree, queue, ("lock_duration",))
+            message = f"`lock_duration` is below twice the unit's WatchdogSec ({least_ms // 1000}s)"
+            if not tree.is_broken(place):
+                tree.refuse(place, message)

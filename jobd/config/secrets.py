@@ -1,0 +1,59 @@
+"""Which variables and files hold secrets; whether they can be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobd.locate import Secret, mask_url, read_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobd.config.positions import Path_
+    from jobd.config.settings import Settings
+    from jobd.config.tree import Tree
+
+_ALWAYS = frozenset({"JOBD_REDIS_URL", "JOBD_REDIS__URL", "JOBD_REDIS__USERNAME", "JOBD_REDIS__PASSWORD"})
+
+
+def secret_names(settings: Settings, used_by_redis: frozenset[str], env: Mapping[str, str]) -> frozenset[str]:
+    """Return the variables that workers must not inherit.
+
+    `used_by_redis` are those that `${…}` put into [redis]: one is secret when the password is made of it, or when it
+    holds a URL with a password.
+    """
+    named = {secret.name for _, secret in _written(settings) if secret.kind == "env"}
+    url = settings.redis.url or ""
+    password = settings.redis.password
+    for name in used_by_redis:
+        value = env.get(name, "")
+        in_url = bool(value) and value in url and value not in mask_url(url)
+        if in_url or (value and isinstance(password, str) and value in password):
+            named.add(name)
+    return frozenset(named) | _ALWAYS
+
+
+def check_secrets(tree: Tree, settings: Settings, env: Mapping[str, str]) -> None:
+    """Read every secret once and note those that cannot be read."""
+    for path, secret in _written(settings):
+        try:
+            read_secret(secret, env=env)
+        except ValueError as error:
+            tree.refuse(path, str(error))
+
+
+def _written(settings: Settings) -> Iterator[tuple[Path_, Secret]]:
+    for key in ("username", "password"):
+        value = getattr(settings.redis, key)
+        if isinstance(value, Secret):
+            yield ("redis", key), value
+    tables: dict[Path_, dict[str, str | Secret]] = {
+        ("app",): settings.app.env,
+        ("defaults",): settings.defaults.env,
+        **{("presets", name): preset.env for name, preset in settings.presets.items()},
+        **{("queues", name): queue.env for name, queue in settings.queues.items()},
+    }
+    for path, values in tables.items():
+        for name, value in values.items():
+            if isinstance(value, Secret):
+                yield (*path, "env", name), value

@@ -1,0 +1,141 @@
+"""Read the tree into the models, and say in our words what does not fit."""
+
+from __future__ import annotations
+
+import difflib
+from copy import deepcopy
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from jobd.config.fields import told
+from jobd.config.problems import SECRET_NAME
+from jobd.config.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from jobd.config.positions import Path_
+    from jobd.config.tree import Tree
+
+_SHAPES = {
+    "backoff": 'a duration such as "5s" or { type = "exponential", delay = "1s" }',
+    "keep_completed": 'true, false, a count or { count = 1000, age = "1d" }',
+    "keep_failed": 'true, false, a count or { count = 1000, age = "1d" }',
+    "breaker": 'false or { crashes = 5, within = "1m", retry = "1m" }',
+    "rate_limit": '{ max = 100, duration = "1s" }',
+    "log": '{ format = "auto", level = "info" }',
+    "path": 'a list such as ["."]',
+    "wrap": 'a list such as ["shop.jobs:db_session"]',
+    "queues": 'a list such as ["*"]',
+}
+
+
+def validate(tree: Tree) -> Settings:
+    """Return what of the tree fits; what does not is noted in the tree and left out."""
+    values = deepcopy(tree.values)
+    while True:
+        try:
+            return Settings.of(values)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_context=True)
+        for detail in wrong:
+            path = tuple(detail["loc"])
+            holder = path[:-1] if detail["type"] == "missing" else path
+            if not tree.is_broken(path):
+                _note(tree, detail, path)
+            _prune(values, holder)
+
+
+def _note(tree: Tree, detail: ErrorDetails, path: Path_) -> None:
+    kind, value, key = detail["type"], detail.get("input"), path[-1]
+    if kind == "extra_forbidden":
+        table = _table_name(path[:-1])
+        known = keys_at(path[:-1])
+        tree.refuse(path, f"unknown key `{key}`{table}", _nearest(str(key), known), at="key")
+    elif kind == "missing":
+        tree.refuse(path, f"missing key `{key}`{_table_name(path[:-1])}")
+    elif kind in {"model_type", "dict_type", "model_attributes_type", "list_type", "dataclass_type"}:
+        expected = _SHAPES.get(str(key)) if path[:-1] else None
+        expected = expected or ("a list" if kind == "list_type" else _table_shape(path))
+        tree.refuse(path, f"{_where(path)}: expected {expected}, got {_told(path, value)}")
+    else:
+        text = detail["msg"] if kind == "jobd" else f"{detail['msg'].lower()}, got {_told(path, value)}"
+        if SECRET_NAME.search(str(key)) and ", got " in text:
+            text = text.partition(", got ")[0]
+        tree.refuse(path, f"{_where(path)}: {text}")
+
+
+def _told(path: Path_, value: Any) -> str:
+    return "something else" if SECRET_NAME.search(str(path[-1])) else told(value)
+
+
+def _table_shape(path: Path_) -> str:
+    if len(path) == 1:
+        return f"a table, [{path[0]}]"
+    if path[-2] in {"queues", "jobs"}:
+        return 'a handler such as "shop.mail:send" or a table'
+    return "a table"
+
+
+def _where(path: Path_) -> str:
+    """Return "queues.email.concurrency", the key as a person says it."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _table_name(path: Path_) -> str:
+    return f" in [{_where(path)}]" if path else ""
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    near = difflib.get_close_matches(name, known, 1, 0.6)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    return "known: " + ", ".join(known) if 0 < len(known) <= 12 else None
+
+
+def _prune(values: Any, path: Path_) -> None:
+    for part in path[:-1]:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return
+    if isinstance(values, dict) and path:
+        values.pop(path[-1], None)
+    elif isinstance(values, list) and isinstance(path[-1], int) and path[-1] < len(values):
+        values.clear()  # a list is one value; without one of its members it would mean something else
+
+
+@lru_cache(maxsize=1)
+def raw_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the models as they are, one form a value."""
+    return Settings.model_json_schema()
+
+
+def keys_at(path: Path_) -> list[str]:
+    """Return the keys that the table at `path` may have; empty when they are names a person chooses."""
+    schema = raw_schema()
+    node: dict[str, Any] = schema
+    for part in path:
+        found = next((n for n in _forms(node, schema) if str(part) in n.get("properties", {})), None)
+        if found is not None:
+            node = found["properties"][str(part)]
+            continue
+        named = next((n for n in _forms(node, schema) if isinstance(n.get("additionalProperties"), dict)), None)
+        if named is None:
+            return []
+        node = named["additionalProperties"]
+    return sorted({key for form in _forms(node, schema) for key in form.get("properties", {})})
+
+
+def _forms(node: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a node may be, references followed."""
+    if "$ref" in node:
+        return [schema["$defs"][node["$ref"].rpartition("/")[2]]]
+    if "anyOf" in node:
+        return [form for option in node["anyOf"] for form in _forms(option, schema)]
+    return [node]
