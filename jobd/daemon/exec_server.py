@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if not _locked(lock):
         return EXIT_LOCKED
     os.set_inheritable(lock, True)
-    os.execv(command[0], command)  # noqa: S606, RET503 - argv as given, no shell; does not return
+    return os.execv(command[0], command)  # noqa: S606 - argv as given, no shell
 
 
 def _locked(fd: int) -> bool:
