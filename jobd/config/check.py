@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from jobd.config.tree import Tree
 
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+NOT_YET_SCHEMES = frozenset({"redis+sentinel", "redis+cluster"})
+"""Schemes that a later version connects to."""
+
 NOWHERE: Path_ = ("",)
 """A path that nothing has: the problem is reported at the start of the file."""
 MAX_SOCKET_PATH = 107
@@ -105,6 +108,9 @@ def _check_url(tree: Tree, url: str, with_password: bool) -> None:
         near = difflib.get_close_matches(scheme, SCHEMES, 1)
         hint = f"did you mean `{near[0]}://`?" if near else None
         tree.refuse(path, f"expected a URL that starts with {', '.join(f'{s}://' for s in SCHEMES)}", hint)
+        return
+    if scheme in NOT_YET_SCHEMES:
+        tree.refuse(path, f"`{scheme}://` comes with a later version of jobd", "use redis://, rediss:// or unix://")
         return
     try:
         parts = urlsplit(url)

@@ -165,7 +165,7 @@ class App(ProcessKeys):
 class RedisSettings(Table):
     """The [redis] table; `jobd.locate` decides which source wins."""
 
-    url: Filled | None = None
+    url: Filled | None = Field(default=None, repr=False)
     embedded: Flag = False
     username: TextOrSecret | None = None
     password: TextOrSecret | None = Field(default=None, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobd.errors import ConfigError
@@ -33,7 +33,7 @@ class Problem:
     column: int
     message: str
     hint: str | None = None
-    source: str | None = None
+    source: str | None = field(default=None, repr=False)
     width: int = 1
 
     @property
