@@ -14,7 +14,6 @@ NODE_MODULES := tests/interop/node_modules
 CHAOS_SECONDS ?= 600
 BENCH_SCALE ?= 1
 
-export JOBD_NODE_MODULES ?= $(CURDIR)/$(NODE_MODULES)
 # A machine's pip settings may send packages elsewhere; these belong into the virtualenv.
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -12,14 +12,15 @@ from typing import NoReturn
 import pytest
 
 _PINNED = Path(__file__).parents[1] / "interop" / "node_modules"
+# Taken out of the environment: a daemon that a test starts refuses JOBD_ variables it does not know.
+_FOLDER = Path(os.environ.pop("JOBD_NODE_MODULES", "") or _PINNED)
 
 
 def node_modules() -> Path:
     """Return the folder with bullmq: `$JOBD_NODE_MODULES`, else `tests/interop/node_modules` (`npm ci` there)."""
-    folder = Path(os.environ.get("JOBD_NODE_MODULES") or _PINNED)
-    if not (folder / "bullmq").is_dir():
-        _missing(f"no bullmq in {folder}: run `npm ci` in tests/interop")
-    return folder.resolve()
+    if not (_FOLDER / "bullmq").is_dir():
+        _missing(f"no bullmq in {_FOLDER}: run `npm ci` in tests/interop")
+    return _FOLDER.resolve()
 
 
 def node_binary() -> str:
