@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jobd.daemon.views import DaemonState, QueueState
+from jobd.duration import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +53,11 @@ class RedisAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
-    """What the daemon knows about itself. `last_reload` is the outcome of the last one, None before the first."""
+    """What the daemon knows about itself.
+
+    `config_changed_s` is how long ago the files changed, None when they did not or it is not known. `last_reload` is
+    the outcome of the last one, None before the first.
+    """
 
     state: DaemonState
     degraded_by: Sequence[str]
@@ -65,6 +70,7 @@ class DaemonFacts:
     incarnation: str
     config_path: str
     config_changed: bool
+    config_changed_s: float | None
     code_changed: bool
     drift: Sequence[str]
     last_reload: Mapping[str, Any] | None
@@ -83,13 +89,20 @@ def status_document(daemon: DaemonFacts, redis: RedisAnswer, queues: Iterable[Qu
         "generation": daemon.generation,
         "reloaded_s": None if daemon.reloaded_s is None else round(daemon.reloaded_s, 1),
         "incarnation": daemon.incarnation,
-        "config": {"path": daemon.config_path, "changed_on_disk": daemon.config_changed},
+        "config": _config(daemon),
         "code": {"changed_on_disk": daemon.code_changed},
         "redis": _redis(redis),
         "drift": list(daemon.drift),
         "last_reload": daemon.last_reload,
         "queues": [queue_document(view, redis, daemon.now_ms) for view in queues],
     }
+
+
+def _config(daemon: DaemonFacts) -> dict[str, Any]:
+    document: dict[str, Any] = {"path": daemon.config_path, "changed_on_disk": daemon.config_changed}
+    if daemon.config_changed_s is not None:
+        document["changed_s"] = round(daemon.config_changed_s, 1)
+    return document
 
 
 def _redis(redis: RedisAnswer) -> dict[str, Any]:
@@ -112,7 +125,7 @@ def queue_document(view: QueueView, redis: RedisAnswer, now_ms: int) -> dict[str
         "name": view.name,
         "state": shown_state(view, facts),
         "why": None if why is None else why.value,
-        "note": view.note or (None if facts is None else _pause_note(facts)),
+        "note": view.note or (None if facts is None else _pause_note(facts, now_ms)),
         "concurrency": view.concurrency,
         "slots": view.slots,
         "busy": view.busy,
@@ -175,10 +188,11 @@ def _pause(facts: QueueFacts, now_ms: int) -> dict[str, Any]:
     return {"by": facts.paused_by, "since_s": since, "reason": facts.paused_why}
 
 
-def _pause_note(facts: QueueFacts) -> str | None:
+def _pause_note(facts: QueueFacts, now_ms: int) -> str | None:
     if not facts.paused or facts.paused_by is None:
         return None
-    return f"by {facts.paused_by}" + (f': "{facts.paused_why}"' if facts.paused_why else "")
+    when = f" {format_duration(now_ms - facts.paused_at)} ago" if facts.paused_at is not None else ""
+    return f"by {facts.paused_by}{when}" + (f': "{facts.paused_why}"' if facts.paused_why else "")
 
 
 def _oldest_waiting_s(facts: QueueFacts | None, now_ms: int) -> float | None:
