@@ -138,6 +138,12 @@ def check_job_id(job_id: str) -> str:
     return job_id
 
 
+def is_own_key(job_id: str) -> bool:
+    """Return whether this is no job's id but the name of another key of the queue: reading it as a job would err."""
+    parts = job_id.split(":")
+    return job_id in _OWN_KEYS or not job_id or (len(parts) == 2 and parts[0] in _OWN_FAMILIES) or parts[0] == "metrics"
+
+
 def encode_data(data: Any) -> bytes:
     """Return `data` as JSON; lone surrogates are written as escapes, as JavaScript does.
 

@@ -1,0 +1,129 @@
+"""The producer's side of a queue, for asyncio: the same names as queue.py, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from jobd.client.async_watcher import AsyncWatcher
+from jobd.client.producer import Producer, finish, timed_out, unknown_add
+from jobd.clock import SYSTEM_CLOCK
+from jobd.duration import to_ms
+from jobd.engine.adding import BATCH, add_job, add_jobs
+from jobd.engine.connect import async_client
+from jobd.engine.options import new_job
+from jobd.engine.reading import get_job, queue_facts
+from jobd.engine.runner import AsyncRunner
+from jobd.errors import RedisUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    from jobd.engine.job import Added, JobRecord
+    from jobd.engine.options import AddOptions
+
+
+class AsyncJobHandle:
+    """A job that was added, as JobHandle; `wait` is awaited."""
+
+    __slots__ = ("_event_id", "_queue", "deduplicated", "duplicate", "id")
+
+    def __init__(self, queue: AsyncQueue, added: Added) -> None:
+        self._queue = queue
+        self._event_id = added.event_id
+        self.id = added.job_id
+        self.duplicate = added.duplicate
+        self.deduplicated = added.deduplicated
+
+    def __repr__(self) -> str:
+        return f"AsyncJobHandle({self._queue.name!r}, {self.id!r})"
+
+    async def wait(self, timeout: str | float | None = None) -> Any:  # noqa: ASYNC109 - the same call as JobHandle's
+        """Return the job's result, as JobHandle.wait."""
+        return await self._queue.wait_for(self, timeout)
+
+
+class AsyncQueue(Producer):
+    """As Queue, for asyncio: `async with AsyncQueue("email") as queue`. Each event loop gets its own connections."""
+
+    _loop: _Loop | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections of this event loop; waits under way end with an error. Twice is harmless."""
+        if self._loop is not None and self._loop.is_current():
+            await self._loop.close()
+            self._loop = None
+
+    async def add(self, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> AsyncJobHandle:  # noqa: B006 - never changed
+        """Add a job, as Queue.add."""
+        job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms())
+        try:
+            return AsyncJobHandle(self, await self._live().runner.run(add_job(self.keys, job)))
+        except RedisUnavailable as error:
+            raise unknown_add(error) from error
+
+    async def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[AsyncJobHandle]:
+        """Add jobs given as (name, data) or (name, data, {options}), as Queue.add_many."""
+        built = self.build_many(jobs)
+        runner = self._live().runner
+        handles: list[AsyncJobHandle] = []
+        try:
+            for start in range(0, len(built), BATCH):
+                added = await runner.run(add_jobs(self.keys, built[start : start + BATCH]))
+                handles += [AsyncJobHandle(self, one) for one in added]
+        except RedisUnavailable as error:
+            raise RedisUnavailable(f"{unknown_add(error)} ({len(handles)} of {len(built)} are in)") from error
+        return handles
+
+    async def get(self, job_id: str) -> JobRecord | None:
+        """Return the job as it lies in Redis, None when there is none."""
+        return await self._live().runner.run(get_job(self.keys, job_id))
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many jobs are in each state, as Queue.counts."""
+        return (await self._live().runner.run(queue_facts(self.keys))).counts
+
+    async def wait_for(self, job: AsyncJobHandle, timeout: str | float | None = None) -> Any:  # noqa: ASYNC109 - as wait
+        """As job.wait(timeout)."""
+        waiting = self._live().watcher.wait(job.id, job._event_id)
+        try:
+            async with asyncio.timeout(None if timeout is None else to_ms(timeout) / 1000):
+                ending = await waiting
+        except TimeoutError:
+            raise timed_out(job.id, timeout) from None
+        return finish(job.id, ending)
+
+    def _live(self) -> _Loop:
+        # A connection lives on one loop of one process; another loop, or a forked child, starts afresh.
+        if self._loop is None or not self._loop.is_current():
+            self._loop = _Loop(self)
+        return self._loop
+
+
+class _Loop:
+    """What a queue object holds on one event loop."""
+
+    def __init__(self, queue: AsyncQueue) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.get_running_loop()
+        self.client = async_client(queue.source, answer_limit_s=queue.answer_limit_s)
+        self.runner = AsyncRunner(self.client)
+        self.watcher = AsyncWatcher(self.runner, queue.keys, queue.block_ms)
+
+    def is_current(self) -> bool:
+        return self.pid == os.getpid() and self.loop is asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        await self.watcher.close()
+        await self.client.aclose()

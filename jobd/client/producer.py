@@ -1,0 +1,99 @@
+"""What the sync and the asyncio queue have in common: where they belong, what they build, how they tell endings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobd.clock import SYSTEM_CLOCK
+from jobd.duration import to_ms
+from jobd.engine.keys import Keys
+from jobd.engine.options import check_prefix, check_queue_name, new_job
+from jobd.engine.outcome import End, Ending, result_of
+from jobd.errors import InputError, JobFailed, NotThere, RedisUnavailable
+from jobd.locate import redis_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from jobd.engine.job import NewJob
+
+RECHECK_S = 5.0
+"""How often a waiter looks at the job itself: an event can be trimmed away before it is read."""
+
+READER_BLOCK_S = 2.0
+"""The longest a reader of events waits in Redis; below the answer limit, or a quiet queue would look like no Redis."""
+
+
+class Producer:
+    """A queue's name and place, known and checked; no connection yet."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        url: str | None = None,
+        prefix: str | None = None,
+        config: str | Path | None = None,
+        answer_limit: str | float = "5s",
+    ) -> None:
+        self.name = check_queue_name(name)
+        self.source = redis_source(url, prefix=prefix, config=config)
+        self.keys = Keys(check_prefix(self.source.prefix), name)
+        self.answer_limit_s = to_ms(answer_limit) / 1000
+        if not self.answer_limit_s:
+            raise InputError("answer_limit: must be longer than 0")
+        self.block_ms = max(1, int(min(READER_BLOCK_S, self.answer_limit_s / 2) * 1000))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.source.shown!r}, prefix={self.source.prefix!r})"
+
+    def build_many(self, jobs: Iterable[Sequence[Any]]) -> list[NewJob]:
+        """Return the checked jobs of (name,), (name, data) or (name, data, options).
+
+        Raises:
+            InputError: the first that is wrong, with its position from 0.
+        """
+        now_ms = SYSTEM_CLOCK.now_ms()
+        built: list[NewJob] = []
+        for item in jobs:
+            try:
+                built.append(_build(item, now_ms))
+            except InputError as error:
+                raise InputError(f"job {len(built)} of add_many: {error}") from error
+        return built
+
+
+def _build(item: Sequence[Any], now_ms: int) -> NewJob:
+    if not isinstance(item, tuple | list) or not 1 <= len(item) <= 3:
+        raise InputError("expected (name, data) or (name, data, options)")
+    options = item[2] if len(item) > 2 else None
+    if options is not None and not isinstance(options, dict):
+        raise InputError(f"expected a dict of options, got a {type(options).__name__}")
+    return new_job(item[0], item[1] if len(item) > 1 else {}, options, now_ms=now_ms)
+
+
+def unknown_add(error: RedisUnavailable) -> RedisUnavailable:
+    """Return what an add says when its answer did not come."""
+    return RedisUnavailable(f"unknown whether added; a job_id makes it safe to repeat: {error}")
+
+
+def finish(job_id: str, ending: Ending) -> Any:
+    """Return the result of a completed job.
+
+    Raises:
+        JobFailed: it failed for good.
+        NotThere: it was removed, or nothing is known of it any more.
+    """
+    if ending.end is End.COMPLETED:
+        return result_of(ending.value)
+    if ending.end is End.FAILED:
+        raise JobFailed(job_id, ending.value)
+    how = "was removed" if ending.end is End.REMOVED else "is gone, and so is the event with its result"
+    raise NotThere("job", job_id, f'job "{job_id}" {how}')
+
+
+def timed_out(job_id: str, timeout: str | float | None) -> TimeoutError:
+    """Return what a wait says at its end."""
+    shown = timeout if isinstance(timeout, str) else f"{timeout}s"
+    return TimeoutError(f"job {job_id} did not finish within {shown}")

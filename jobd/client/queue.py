@@ -1,0 +1,158 @@
+"""The producer's side of a queue, for plain code: thread-safe, and safe to use in a forked child."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from jobd.client.producer import Producer, finish, timed_out, unknown_add
+from jobd.client.watcher import Watcher
+from jobd.clock import SYSTEM_CLOCK
+from jobd.duration import to_ms
+from jobd.engine.adding import BATCH, add_job, add_jobs
+from jobd.engine.connect import sync_client
+from jobd.engine.options import new_job
+from jobd.engine.reading import get_job, queue_facts
+from jobd.engine.runner import SyncRunner
+from jobd.errors import RedisUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    from jobd.engine.job import Added, JobRecord
+    from jobd.engine.options import AddOptions
+
+
+class JobHandle:
+    """A job that was added. `duplicate`: the id existed, nothing was added. `deduplicated`: `id` is the owner's."""
+
+    __slots__ = ("_event_id", "_queue", "deduplicated", "duplicate", "id")
+
+    def __init__(self, queue: Queue, added: Added) -> None:
+        self._queue = queue
+        self._event_id = added.event_id
+        self.id = added.job_id
+        self.duplicate = added.duplicate
+        self.deduplicated = added.deduplicated
+
+    def __repr__(self) -> str:
+        return f"JobHandle({self._queue.name!r}, {self.id!r})"
+
+    def wait(self, timeout: str | float | None = None) -> Any:
+        """Return the job's result; `timeout` is "10s" or seconds, None waits for ever.
+
+        Raises:
+            JobFailed: the job failed for good; `reason` says why.
+            TimeoutError: it has not finished; it goes on, and waiting again is fine.
+            NotThere: it was removed.
+            RedisUnavailable: the connection failed; waiting again is fine.
+        """
+        return self._queue.wait_for(self, timeout)
+
+
+class Queue(Producer):
+    """One queue as producers see it: `Queue("email")`, or `Queue("email", url=…, prefix=…)`.
+
+    Which Redis: `url`, else $JOBD_REDIS_URL, else the file (interface.md). Connections open when they are needed;
+    `close` them, or use `with`. `answer_limit` is how long an add waits for Redis.
+
+    Raises:
+        InputError: the name cannot be a queue's.
+        NoRedisConfigured: nothing says which Redis.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        url: str | None = None,
+        prefix: str | None = None,
+        config: str | Path | None = None,
+        answer_limit: str | float = "5s",
+    ) -> None:
+        super().__init__(name, url=url, prefix=prefix, config=config, answer_limit=answer_limit)
+        self._process = _Process(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of this process; waits under way end with an error. Twice is harmless."""
+        self._live().close()
+
+    def add(self, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> JobHandle:  # noqa: B006 - never changed
+        """Add a job; see AddOptions for what else may be said about it.
+
+        Raises:
+            InputError: something is wrong with it; nothing was written.
+            RedisUnavailable: no answer; whether it was added is unknown, and it is not sent again.
+            RedisRefused: Redis said no (memory full, read-only); it was not added.
+        """
+        job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms())
+        try:
+            return JobHandle(self, self._live().runner.run(add_job(self.keys, job)))
+        except RedisUnavailable as error:
+            raise unknown_add(error) from error
+
+    def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[JobHandle]:
+        """Add jobs given as (name, data) or (name, data, {options}), in order, some hundred in one round trip.
+
+        All are checked before the first is written. When Redis fails midway, those of earlier round trips are in.
+
+        Raises:
+            As add.
+        """
+        built = self.build_many(jobs)
+        runner = self._live().runner
+        handles: list[JobHandle] = []
+        try:
+            for start in range(0, len(built), BATCH):
+                added = runner.run(add_jobs(self.keys, built[start : start + BATCH]))
+                handles += [JobHandle(self, one) for one in added]
+        except RedisUnavailable as error:
+            raise RedisUnavailable(f"{unknown_add(error)} ({len(handles)} of {len(built)} are in)") from error
+        return handles
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """Return the job as it lies in Redis, None when there is none."""
+        return self._live().runner.run(get_job(self.keys, job_id))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs are in each state, by BullMQ's words: waiting, prioritized, delayed, active, …"""
+        return self._live().runner.run(queue_facts(self.keys)).counts
+
+    def wait_for(self, job: JobHandle, timeout: str | float | None = None) -> Any:
+        """As job.wait(timeout)."""
+        timeout_s = None if timeout is None else to_ms(timeout) / 1000
+        ending = self._live().watcher.wait(job.id, job._event_id, timeout_s)
+        if ending is None:
+            raise timed_out(job.id, timeout)
+        return finish(job.id, ending)
+
+    def _live(self) -> _Process:
+        # A forked child has the parent's sockets and locks: it starts afresh and touches neither.
+        if self._process.pid != os.getpid():
+            self._process = _Process(self)
+        return self._process
+
+
+class _Process:
+    """What a queue object holds in one process."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.pid = os.getpid()
+        self.client = sync_client(queue.source, answer_limit_s=queue.answer_limit_s)
+        self.runner = SyncRunner(self.client)
+        self.watcher = Watcher(self.runner, queue.keys, queue.block_ms)
+
+    def close(self) -> None:
+        self.watcher.close()
+        self.client.connection_pool.disconnect()
+        self.watcher.join()
+        self.client.close()

@@ -1,0 +1,54 @@
+"""Change a queue or its jobs by hand: pause, resume, retry, remove, log, data, limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobd.engine.runner import Command
+from jobd.engine.scripts import script
+
+if TYPE_CHECKING:
+    from jobd.engine.keys import Keys
+
+LEGACY_BATCH = 7000
+"""Ids of BullMQ 5's `paused` list that one resume moves; BullMQ's own number."""
+
+
+def pause_queue(keys: Keys, *, who: str, why: str | None, now_ms: int) -> Command[bool]:
+    """Pause the queue for every worker everywhere; False when it was paused already (who and why are then replaced)."""
+    words = (3, keys.meta, keys.marker, keys.events, who, now_ms, why or "")
+    return Command(words, bool, script("pause_queue"), safe_twice=True)
+
+
+def resume_queue(keys: Keys) -> Command[tuple[bool, int]]:
+    """Let workers take jobs again. Returns (it was paused, ids of BullMQ 5 still to be moved: call again until 0)."""
+    words = (5, keys.meta, keys.legacy_paused, keys.wait, keys.prioritized, keys.events, keys.base, LEGACY_BATCH)
+    return Command(words, lambda reply: (reply[0] == 1, reply[1]), script("resume_queue"), safe_twice=True)
+
+
+def retry_job(keys: Keys, job_id: str) -> Command[int]:
+    """Let a failed or completed job wait again. Returns 0, MISSING_JOB or WRONG_STATE (codes.Code)."""
+    words = (5, keys.job(job_id), keys.failed, keys.completed, keys.meta, keys.events, keys.base, job_id)
+    return Command(words, int, script("retry_job"))
+
+
+def remove_job(keys: Keys, job_id: str) -> Command[int]:
+    """Remove a job. Returns 1, 0 when a worker runs it, MISSING_JOB or SCHEDULER_JOB (codes.Code)."""
+    words = (4, keys.job(job_id), keys.lock(job_id), keys.meta, keys.events, keys.base, job_id)
+    return Command(words, int, script("remove_job"), safe_twice=True)
+
+
+def add_log(keys: Keys, job_id: str, line: str, *, keep: int = 0) -> Command[int]:
+    """Put a line at the end of a job's log; `keep` 0 keeps all. Returns how many there are, or MISSING_JOB."""
+    return Command((2, keys.job(job_id), keys.logs(job_id), line, keep), int, script("add_log"))
+
+
+def update_data(keys: Keys, job_id: str, data: bytes) -> Command[int]:
+    """Replace a job's data (JSON). Returns 0 or MISSING_JOB."""
+    return Command((1, keys.job(job_id), data), int, script("update_data"), safe_twice=True)
+
+
+def set_global_concurrency(keys: Keys, limit: int | None) -> Command[int]:
+    """Set how many jobs of the queue may be active anywhere (BullMQ's global concurrency); None lifts the limit."""
+    words = ("HDEL", keys.meta, "concurrency") if limit is None else ("HSET", keys.meta, "concurrency", limit)
+    return Command(words, int, safe_twice=True)

@@ -1,0 +1,79 @@
+"""The delay before the next attempt of a job, by BullMQ's formulas (wire-format.md 5.3)."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from jobd.duration import to_ms
+from jobd.errors import InputError
+
+KINDS = ("fixed", "exponential")
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before attempt n. `kind` is BullMQ's type, `jitter` the share of the delay that is random.
+
+    `max_ms` bounds the delay; only jobd.toml has it, BullMQ stores none.
+    """
+
+    kind: str
+    delay_ms: int
+    jitter: float = 0.0
+    max_ms: int | None = None
+
+    @classmethod
+    def fixed(cls, delay: str | float, *, jitter: float = 0.0) -> Backoff:
+        """The same delay each time; "5s" or seconds."""
+        return cls("fixed", to_ms(delay), _share(jitter))
+
+    @classmethod
+    def exponential(cls, delay: str | float, *, jitter: float = 0.0) -> Backoff:
+        """The delay doubles with every attempt; "5s" or seconds."""
+        return cls("exponential", to_ms(delay), _share(jitter))
+
+    @classmethod
+    def from_opts(cls, stored: Any) -> Backoff | None:
+        """Return the backoff in a job's opts: a number is fixed. None when there is none or its type is not known."""
+        if isinstance(stored, int | float) and not isinstance(stored, bool):
+            stored = {"type": "fixed", "delay": stored}
+        if not isinstance(stored, dict) or stored.get("type") not in KINDS:
+            return None
+        delay, jitter = _finite(stored.get("delay")), _finite(stored.get("jitter")) or 0.0
+        return None if delay is None else cls(stored["type"], int(delay), min(jitter, 1.0))
+
+    def to_opts(self) -> dict[str, Any]:
+        """Return what BullMQ stores in a job's opts."""
+        stored: dict[str, Any] = {"type": self.kind, "delay": self.delay_ms}
+        if self.jitter:
+            stored["jitter"] = self.jitter
+        return stored
+
+    def after(self, attempts_made: int, *, chance: float | None = None) -> int:
+        """Return the milliseconds to wait after that many attempts (1: the first has failed).
+
+        `chance` in [0, 1) stands for the random number; 1,000 attempts and more count as 1,000.
+        """
+        delay = float(self.delay_ms)
+        if self.kind == "exponential":
+            delay *= 2.0 ** min(max(attempts_made - 1, 0), 999)
+        if self.max_ms is not None:
+            delay = min(delay, self.max_ms)
+        if self.jitter:
+            share = random.random() if chance is None else chance  # noqa: S311 - spreads load, guards nothing
+            delay = math.floor(share * delay * self.jitter + delay * (1 - self.jitter))
+        return int(min(delay, 2**53))
+
+
+def _share(jitter: float) -> float:
+    if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 1:
+        raise InputError(f"jitter: expected a number from 0 to 1, got {jitter!r}")
+    return float(jitter)
+
+
+def _finite(value: Any) -> float | None:
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return float(value) if usable else None

@@ -1,0 +1,41 @@
+-- retry_job: a finished job waits to run again.
+-- Promise:    it leaves failed (or completed), forgets how it ended and runs by its live priority; attempts made, stack
+--             traces and deduplication stay, as with BullMQ's Job.retry. Its parent is not touched.
+-- KEYS:       1 job (hash)   2 failed   3 completed (sorted sets)   4 meta (hash)   5 events (stream)
+-- ARGV:       1 base (key prefix of the queue; wait, prioritized, pc, marker, active are made from it)   2 job id
+-- Returns:    0 retried; -1 no such job; -3 not finished (codes.py)
+-- Events:     waiting (prev failed | completed)
+-- Complexity: O(log n)
+
+-- include: max_events
+-- include: place_prioritized
+-- include: place_waiting
+-- include: wake
+
+local job, failed, completed, meta, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local base, id = ARGV[1], ARGV[2]
+
+if redis.call('EXISTS', job) == 0 then
+  return -1
+end
+local prev
+if redis.call('ZREM', failed, id) == 1 then
+  prev = 'failed'
+elseif redis.call('ZREM', completed, id) == 1 then
+  prev = 'completed'
+else
+  return -3
+end
+redis.call('HDEL', job, 'finishedOn', 'processedOn', prev == 'failed' and 'failedReason' or 'returnvalue', 'sus')
+local stored = redis.call('HMGET', job, 'priority', 'opts')
+local ok, opts = pcall(cjson.decode, stored[2] or '{}')
+local lifo = ok and type(opts) == 'table' and opts.lifo == true
+local priority = tonumber(stored[1] or '') or 0
+if priority > 0 then
+  place_prioritized(base, id, priority, false)
+else
+  place_waiting(base, id, lifo)
+end
+wake(base)
+redis.call('XADD', events, 'MAXLEN', '~', max_events(meta), '*', 'event', 'waiting', 'jobId', id, 'prev', prev)
+return 0
