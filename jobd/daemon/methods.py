@@ -25,9 +25,10 @@ from jobd.protocol.control import PROTOCOL, BadRequest, Method, RpcCode
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from jobd.config.model import Config
     from jobd.daemon.control_server import Caller
-    from jobd.daemon.surface import Supervision
-    from jobd.daemon.views import QueueView, Step
+    from jobd.daemon.supervisor import Supervisor
+    from jobd.daemon.views import QueueView, ReloadReport, Step
     from jobd.engine.runner import AsyncRunner
     from jobd.locate import RedisSource
 
@@ -46,10 +47,19 @@ _LOGGED = ("queue", "id", "to", "reason", "code", "now", "grace_ms", "dry_run")
 class Methods:
     """Answers requests; `call` is what the control server is given."""
 
-    def __init__(self, supervisor: Supervision, runner: AsyncRunner, source: RedisSource) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        runner: AsyncRunner,
+        source: RedisSource,
+        load: Callable[[Path | None], Config],
+    ) -> None:
+        """Prepare. `load` reads a configuration as this daemon would: its own file for None."""
         self._supervisor = supervisor
         self._runner = runner
         self._source = source
+        self._load = load
+        self._last_reload: dict[str, Any] | None = None
         queues = QueueMethods(runner, source.prefix, self._queue_documents)
         self._methods: dict[Method, Callable[[Params, Caller], Awaitable[dict[str, Any]]]] = {
             Method.HELLO: self._hello,
@@ -105,13 +115,13 @@ class Methods:
         params.choice("kind", "live", "ready")
         params.done()
         daemon = self._supervisor
-        return status.health_document(daemon.state, live=daemon.live(), ready=daemon.ready(), why=daemon.degraded_by())
+        return status.health_document(daemon.state, daemon.live(), daemon.ready())
 
     async def _plan(self, params: Params, _caller: Caller) -> dict[str, Any]:
         named = params.optional_text("config")
         params.done()
         generation = self._supervisor.generation
-        steps = await self._supervisor.plan(Path(named) if named else None)
+        steps = await self._supervisor.plan(self._load(Path(named) if named else None))
         changes = has_changes(steps)
         return {
             "generation": generation,
@@ -123,7 +133,7 @@ class Methods:
     async def _reload(self, params: Params, caller: Caller) -> dict[str, Any]:
         code = params.flag("code")
         params.done()
-        report = await self._supervisor.reload(code=code, progress=caller.progress, who=caller.who)
+        report = await self.reload(code, caller.progress, caller.who)
         return {
             "generation": report.generation,
             "took_s": round(report.took_s, 3),
@@ -132,10 +142,25 @@ class Methods:
             "notes": report.notes,
         }
 
+    async def reload(self, code: bool, progress: Callable[[str], None], who: str) -> ReloadReport:
+        """Reload, and keep the outcome for `status`: whoever asked may have gone away, or was a signal.
+
+        Raises:
+            JobdError: it was not applied.
+        """
+        outcome: dict[str, Any] = {"by": who, "at_ms": _now_ms(), "applied": False, "error": None}
+        try:
+            report = await self._supervisor.reload(code, progress, who)
+        except JobdError as error:
+            self._last_reload = {**outcome, "generation": self._supervisor.generation, "error": str(error)}
+            raise
+        self._last_reload = {**outcome, "generation": report.generation, "applied": True}
+        return report
+
     async def _stop(self, params: Params, caller: Caller) -> dict[str, Any]:
         grace_ms, now = params.milliseconds("grace_ms"), params.flag("now")
         params.done()
-        report = await self._supervisor.stop(grace_ms=grace_ms, now=now, progress=caller.progress)
+        report = await self._supervisor.stop(grace_ms, now, caller.progress)
         return {"finished": report.finished, "handed_back": [asdict(job) for job in report.handed_back]}
 
     async def _quiet(self, params: Params, caller: Caller) -> dict[str, Any]:
@@ -196,9 +221,9 @@ class Methods:
                 raise NotThere("queue", name, text, known=known)
         return [view for view in views if not wanted or view.name in wanted]
 
-    async def _queue_documents(self, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return {queue: its part of the status} for those of these queues that this host runs."""
-        views = [view for view in self._supervisor.views() if view.name in wanted]
+    async def _queue_documents(self, wanted: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+        """Return {queue: its part of the status} for those of these queues, all for None, that this host runs."""
+        views = [view for view in self._supervisor.views() if wanted is None or view.name in wanted]
         answer = await ask_redis(self._runner, self._source, [view.name for view in views])
         now_ms = _now_ms()
         return {view.name: status.queue_document(view, answer, now_ms) for view in views}
@@ -222,9 +247,9 @@ class Methods:
             config_path=str(daemon.config.path),
             config_changed=changed,
             config_changed_s=_since_change_s(daemon.config.path) if changed else None,
-            code_changed=daemon.code_changed(),
+            code_changed=bool(daemon.code_changed()),
             drift=daemon.drift(),
-            last_reload=daemon.last_reload,
+            last_reload=self._last_reload,
             now_ms=_now_ms(),
         )
 

@@ -207,7 +207,8 @@ def _longest_active_s(workers: Iterable[WorkerView]) -> float | None:
     return round(max(running), 3) if running else None
 
 
-def health_document(state: DaemonState, *, live: bool, ready: bool, why: Sequence[str]) -> dict[str, Any]:
-    """Return what `jobd health --json` prints; `why` says in one text what keeps it from being ready."""
-    reason = None if live and ready else "; ".join(why) or f"the daemon is {state.value}"
-    return {"state": state.value, "live": live, "ready": ready, "why": reason}
+def health_document(
+    state: DaemonState, live: tuple[bool, str | None], ready: tuple[bool, str | None]
+) -> dict[str, Any]:
+    """Return what `jobd health --json` prints; `why` says in one text what keeps it from being live or ready."""
+    return {"state": state.value, "live": live[0], "ready": ready[0], "why": live[1] or ready[1]}
