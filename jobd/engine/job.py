@@ -60,7 +60,8 @@ class Finish:
 
     `value` is the returnvalue as JSON (completed) or the failedReason as plain text (failed, retry). `stacktrace` is
     the whole new JSON array, None to leave it. `keep` is used by completed and failed. `attempts` is the effective
-    number of tries, for the event retries-exhausted. `lifo` puts a RETRY without delay at the front.
+    number of tries, for the event retries-exhausted. `lifo` puts a RETRY without delay at the front. `made` is the
+    job's attempts_made when it was taken: with it a plain completion goes the short way; None lets the script read.
     """
 
     job_id: str
@@ -72,8 +73,9 @@ class Finish:
     keep: Keep = KEEP_ALL
     attempts: int = 0
     lifo: bool = False
-    priority: int = 0
     deduplication_id: str | None = None
+    made: int | None = None
+    suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,37 +151,6 @@ class JobRecord:
     scheduler_id: str | None
     deduplication_id: str | None
     broken: list[str]
-
-
-@dataclass(slots=True)
-class NewJob:
-    """A job to be added; already checked (options.py). `opts` are BullMQ's stored options, aliased keys.
-
-    `job_id` None lets Redis count. `delay_ms` 0 and `priority` 0 mean none.
-    """
-
-    name: str
-    data: bytes
-    opts: dict[str, Any]
-    timestamp: int
-    job_id: str | None = None
-    delay_ms: int = 0
-    priority: int = 0
-    lifo: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of one add.
-
-    `event_id` is the stream id of its last event: a waiter reads the stream from there. `duplicate`: the id existed
-    and nothing was changed. `deduplicated`: `job_id` names the job that owns the deduplication id.
-    """
-
-    job_id: str
-    event_id: str
-    duplicate: bool
-    deduplicated: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,365 @@
+-- include: max_events
+-- include: holds
+-- include: end_job
+-- include: put_back
+-- include: put_delayed
+-- include: promote_due
+-- include: read_job
+-- include: delete_job
+-- include: trim_finished
+-- turn: finish these jobs, then take up to n more.
+-- Promise:    each finish is accepted or refused by itself, and only for the attempt its token names; each job taken is
+--             active, locked and counted (ats). Refused jobs are unchanged.
+-- KEYS:       1 meta (hash)   2 wait (list)   3 active (list)   4 prioritized (zset)   5 delayed (zset)
+--             6 events (stream)   7 marker (zset)   8 limiter (string)   9 stalled (set)   10 completed (zset)
+--             From base also: pc, id, failed, de:, dn:, and per job its hash, lock and sub keys.
+-- ARGV:       1 base (prefix of the queue, ends in a colon)   2 now_ms   3 lock_ms   4 token_prefix (ends in a colon)
+--             5 worker_name ("" none)   6 take (most jobs wanted)   7 busy (jobs running beside the finished ones)
+--             8 limiter_max ("" none)   9 limiter_ms ("" none)   10 quick (how many quick finishes)
+--             11 keep_count   12 keep_age_s   13 keep_limit ("" none; the rule of all quick finishes)
+--             14 on, 4 each, the quick finishes (completed, without deduplication id, not suspect):
+--                job id, token, returnvalue, the new atm
+--             then, 11 each, the others: job id, token, outcome (states.Outcome), value, stacktrace ("" leave),
+--                delay_ms, keep_count, keep_age_s, keep_limit, attempts, lifo (1 or 0)
+-- Returns:    1 codes, quick ones first (codes.py: 0, -1, -2, -3, -4, -6, -9)
+--             2 jobs, each the fields of read_job (ats the new one)   3 limited_ms   4 next_due_ms (-1 none)
+--             5 blocked (1)   6 suspects were passed over (1)
+-- Events:     per finish those of end_job, put_back, put_delayed; promote_due; active per taken job; drained
+-- Complexity: O(finishes + taken), plus the place in active of each finished id, plus what trimming deletes
+local META, WAIT, ACTIVE, PRIORITIZED, DELAYED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local EVENTS, MARKER, LIMITER, STALLED, COMPLETED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local base, now, lock_ms, token_prefix, worker_name = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local take, busy = tonumber(ARGV[6]), tonumber(ARGV[7])
+local limiter_max, limiter_ms, quick = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
+local quick_keep = { count = tonumber(ARGV[11]), age_s = tonumber(ARGV[12]), limit = tonumber(ARGV[13]) }
+local QUICK_FROM, QUICK_SIZE, OTHER_SIZE = 14, 4, 11
+local now_ms = tonumber(now)
+local call = redis.call
+local ARGS = ARGV
+-- BullMQ's value for "rate limited by hand": honoured even where no limiter is configured.
+local MANUAL_LIMIT = 9007199254740991
+-- A turn never looks past more suspects than this.
+local MAX_PASSED = 100
+
+local settings = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
+local max_len = settings[5] or max_events(META)
+local codes, ended = {}, false
+
+-- Removes the lock's traces of an attempt that may act; false when the id is not in active any more.
+local function leave_active(id)
+  if call('LREM', ACTIVE, -1, id) == 0 then
+    return false
+  end
+  call('DEL', base .. id .. ':lock')
+  call('SREM', STALLED, id)
+  return true
+end
+
+local function keep_of(at)
+  return { count = tonumber(ARGS[at]), age_s = tonumber(ARGS[at + 1]), limit = tonumber(ARGS[at + 2]) }
+end
+
+-- Children still running, or failed ones that forbid completion: refused before the lock is touched.
+local function children_refuse(id)
+  if call('SCARD', base .. id .. ':dependencies') > 0 then
+    return -4
+  end
+  if call('ZCARD', base .. id .. ':unsuccessful') > 0 then
+    return -9
+  end
+end
+
+local function note_failure(job, reason, stacktrace)
+  call('HSET', job, 'failedReason', reason)
+  if stacktrace ~= '' then
+    call('HSET', job, 'stacktrace', stacktrace)
+  end
+end
+
+-- Carries out one finish whatever its outcome; returns its code.
+local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, attempts, lifo)
+  local job = base .. id
+  local code = holds(base, id, token, call('GET', job .. ':lock'))
+  if code == 0 and outcome == 'c' then
+    code = children_refuse(id) or 0
+  end
+  if code ~= 0 then
+    return code
+  end
+  if not leave_active(id) then
+    return -3
+  end
+  if outcome == 'c' or outcome == 'f' then
+    ended = true
+    if outcome == 'f' then
+      note_failure(job, value, stacktrace)
+    end
+    end_job(base, id, outcome == 'c' and 'completed' or 'failed', value, keep, attempts, now_ms, max_len)
+    return 0
+  end
+  if outcome == 'r' then
+    note_failure(job, value, stacktrace)
+    call('HINCRBY', job, 'atm', 1)
+  end
+  if outcome ~= 'b' then
+    call('HDEL', job, 'sus')
+  end
+  if outcome == 'l' or (outcome == 'r' and delay_ms > 0) then
+    put_delayed(base, id, delay_ms, now_ms, max_len)
+  else
+    local priority = tonumber(call('HGET', job, 'priority') or '') or 0
+    put_back(base, id, priority, outcome == 'b' or (lifo and priority == 0), max_len)
+  end
+  return 0
+end
+
+-- Whether all quick finishes may take the short way: locks theirs, hashes there, no children.
+local function quick_applies()
+  local jobs, locks, children = {}, {}, {}
+  for i = 1, quick do
+    local job = base .. ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE]
+    jobs[i] = job
+    locks[i] = job .. ':lock'
+    children[2 * i - 1] = job .. ':dependencies'
+    children[2 * i] = job .. ':unsuccessful'
+  end
+  local held = call('MGET', unpack(locks))
+  for i = 1, quick do
+    if held[i] ~= ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE + 1] then
+      return false
+    end
+  end
+  return call('EXISTS', unpack(jobs)) == quick and call('EXISTS', unpack(children)) == 0, jobs, locks
+end
+
+-- Takes the quick ids out of active. One worker's batch is often exactly the oldest part: then two commands do.
+local function quick_leave_active(ids)
+  local is_ours, tail = {}, call('LRANGE', ACTIVE, -quick, -1)
+  for i = 1, quick do
+    is_ours[ids[i]] = true
+  end
+  local matches = #tail == quick
+  for i = 1, #tail do
+    matches = matches and is_ours[tail[i]]
+  end
+  if matches then
+    call('LTRIM', ACTIVE, 0, -quick - 1)
+    return
+  end
+  for i = 1, quick do
+    if call('LREM', ACTIVE, -1, ids[i]) == 0 then
+      codes[i] = -3
+    end
+  end
+end
+
+-- The short way of many plain completions at once: what `finish` does to each, with one command where that is possible.
+local function finish_quick(jobs, locks)
+  local ids, scored, gone = {}, {}, {}
+  for i = 1, quick do
+    ids[i] = ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE]
+    codes[i] = 0
+  end
+  quick_leave_active(ids)
+  local left = {}
+  for i = 1, quick do
+    if codes[i] == 0 then
+      local at, id = QUICK_FROM + (i - 1) * QUICK_SIZE, ids[i]
+      local value = ARGS[at + 2]
+      left[#left + 1], gone[#gone + 1] = id, locks[i]
+      if quick_keep.count ~= 0 then
+        scored[#scored + 1], scored[#scored + 2] = now, id
+        call('HSET', jobs[i], 'atm', ARGS[at + 3], 'returnvalue', value, 'finishedOn', now)
+      else
+        delete_job(base, id)
+      end
+      call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
+    end
+  end
+  if #left == 0 then
+    return
+  end
+  ended = true
+  call('DEL', unpack(gone))
+  call('SREM', STALLED, unpack(left))
+  if quick_keep.count ~= 0 then
+    call('ZADD', COMPLETED, unpack(scored))
+    if quick_keep.count or quick_keep.age_s then
+      trim_finished(base, COMPLETED, now_ms, quick_keep.count, quick_keep.age_s, quick_keep.limit)
+    end
+  end
+end
+
+local function finish_all()
+  local others = QUICK_FROM + quick * QUICK_SIZE
+  if quick > 0 then
+    local applies, jobs, locks = quick_applies()
+    if applies then
+      finish_quick(jobs, locks)
+    else
+      for i = 1, quick do
+        local at = QUICK_FROM + (i - 1) * QUICK_SIZE
+        codes[i] = finish(ARGS[at], ARGS[at + 1], 'c', ARGS[at + 2], '', 0, quick_keep, 0, false)
+      end
+    end
+  end
+  for at = others, #ARGS, OTHER_SIZE do
+    codes[#codes + 1] = finish(ARGS[at], ARGS[at + 1], ARGS[at + 2], ARGS[at + 3], ARGS[at + 4],
+      tonumber(ARGS[at + 5]), keep_of(at + 6), tonumber(ARGS[at + 9]), ARGS[at + 10] == '1')
+  end
+end
+
+local limited_ms, next_due_ms, blocked = -1, -1, false
+local concurrency = tonumber(settings[2] or '')
+local most = tonumber(settings[3] or '') or limiter_max
+local window_ms = tonumber(limiter_ms) or tonumber(settings[4] or '')
+
+-- How many of `wanted` may start now, by pause, limiter and global concurrency; 0 sets limited_ms or blocked.
+local function allowance(wanted)
+  local counted = tonumber(call('GET', LIMITER) or '') or 0
+  if counted >= (most or MANUAL_LIMIT) then
+    local rest = call('PTTL', LIMITER)
+    if rest > 0 then
+      limited_ms = rest
+      return 0
+    end
+    most = nil -- a window without an end limits nobody (as BullMQ)
+  end
+  local room = concurrency and concurrency - call('LLEN', ACTIVE) or wanted
+  if settings[1] or room <= 0 then
+    blocked = true
+    return 0
+  end
+  return math.min(wanted, room, most and most - counted or wanted)
+end
+
+local rows, passed, stop = {}, 0, false
+local wait_empty = false
+local passed_waiting, passed_prioritized = {}, {}
+
+-- The next ids to run, at most n, out of their container; their scores too when they were prioritized.
+local function pop(n)
+  if not wait_empty then
+    local ids = call('RPOP', WAIT, n) or {}
+    wait_empty = #ids < n
+    if #ids > 0 then
+      return ids
+    end
+  end
+  local popped, ids, scores = call('ZPOPMIN', PRIORITIZED, n), {}, {}
+  for i = 1, #popped, 2 do
+    ids[#ids + 1], scores[#scores + 1] = popped[i], popped[i + 1]
+  end
+  return ids, scores
+end
+
+-- Remembers a popped id that goes back at the end.
+local function pass_over(id, score)
+  if score then
+    passed_prioritized[#passed_prioritized + 1] = score
+    passed_prioritized[#passed_prioritized + 1] = id
+  else
+    passed_waiting[#passed_waiting + 1] = id
+  end
+end
+
+local function put_passed_back()
+  for i = #passed_waiting, 1, -1 do
+    call('RPUSH', WAIT, passed_waiting[i])
+  end
+  if #passed_prioritized > 0 then
+    call('ZADD', PRIORITIZED, unpack(passed_prioritized))
+  end
+end
+
+-- Locks and counts one job; its place in active is the caller's.
+local function start(id, row)
+  local job, started = base .. id, row[8] and string.format('%.0f', row[8] + 1) or '1'
+  call('SET', job .. ':lock', token_prefix .. started, 'PX', lock_ms)
+  call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+  if worker_name == '' then
+    call('HSET', job, 'processedOn', now, 'ats', started)
+  else
+    call('HSET', job, 'processedOn', now, 'pb', worker_name, 'ats', started)
+  end
+  row[8] = started
+  rows[#rows + 1] = row
+end
+
+-- Starts the popped ids, as far as suspects allow. Jobs that only fail (defa) do not count for the limiter.
+local function start_all(ids, scores)
+  local started, counted = {}, 0
+  for i, id in ipairs(ids) do
+    local row = not stop and read_job(base, id)
+    local alone = row and row[15] and busy == 0 and #rows == 0 and passed == 0
+    if stop then
+      pass_over(id, scores and scores[i])
+    elseif row[15] and not alone then
+      passed = passed + 1
+      pass_over(id, scores and scores[i])
+    elseif string.sub(id, 1, 2) ~= '0:' then -- such ids are markers of old versions, not jobs
+      start(id, row)
+      started[#started + 1] = id
+      counted = counted + (row[13] and 0 or 1)
+      stop = alone
+    end
+  end
+  if #started > 0 then
+    call('LPUSH', ACTIVE, unpack(started))
+  end
+  if most and window_ms and counted > 0 and call('INCRBY', LIMITER, counted) == counted then
+    call('PEXPIRE', LIMITER, window_ms)
+  end
+end
+
+local function take_all()
+  while #rows < take and passed < MAX_PASSED and not stop do
+    local count = allowance(take - #rows)
+    if count == 0 then
+      break
+    end
+    local ids, scores = pop(count)
+    if #ids == 0 then
+      if #passed_prioritized == 0 then
+        call('DEL', base .. 'pc')
+      end
+      local first = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
+      next_due_ms = first[2] and math.floor(tonumber(first[2]) / 4096) or -1
+      break
+    end
+    start_all(ids, scores)
+  end
+  put_passed_back()
+  if #rows > 0 then
+    call('ZADD', MARKER, 0, '0')
+  end
+end
+
+local function retries_now()
+  for at = QUICK_FROM + quick * QUICK_SIZE, #ARGS, OTHER_SIZE do
+    if ARGS[at + 2] == 'r' and ARGS[at + 5] == '0' then
+      return true
+    end
+  end
+end
+
+-- A job that is retried at once goes behind those that are due; else BullMQ's finish comes before the promotion.
+local promoted = retries_now()
+if promoted then
+  promote_due(base, now_ms)
+end
+finish_all()
+if ended then
+  call('XTRIM', EVENTS, 'MAXLEN', '~', max_len)
+end
+if take > 0 then
+  if not promoted then
+    promote_due(base, now_ms)
+  end
+  take_all()
+end
+local nothing = #rows == 0 and limited_ms < 0 and next_due_ms < 0 and not blocked
+if ended and nothing and call('LLEN', WAIT) == 0 and call('LLEN', ACTIVE) == 0 and call('ZCARD', PRIORITIZED) == 0 then
+  call('XADD', EVENTS, '*', 'event', 'drained')
+end
+return { codes, rows, limited_ms, next_due_ms, blocked and 1 or 0, passed > 0 and 1 or 0 }

@@ -1,0 +1,185 @@
+"""The hot path: one turn finishes jobs and takes the next ones; and the notes a running job sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from jobd.engine.job import KEEP_ALL, Finish, Keep, Taken, TurnReply, TurnRequest
+from jobd.engine.runner import Command, Word
+from jobd.engine.scripts import script
+from jobd.engine.states import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobd.engine.keys import Keys
+
+MAX_TAKE = 500
+"""Most jobs of one turn: a script blocks Redis, and arguments are unpacked at most 1,000 at a time."""
+
+MAX_QUICK = 500
+"""Most finishes of one turn that share commands; any more take the long way, each by itself."""
+
+
+def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
+    """Finish the request's jobs, then move up to `take` (at most MAX_TAKE) ready ones to active, locked.
+
+    Each finish has a code of its own and never disturbs the others (codes.Code; SETTLED: that attempt is over, for us
+    or for another). A finish counts only for the attempt its token names: the lock is the token, or the lock is missing
+    and nobody took the job since. Without a take nothing is promoted.
+    A job taken with `suspect` came alone: take nothing more while it runs.
+
+    Safe to send twice only with `take` 0.
+    """
+    quick, others = _split(request.finishes)
+    keep = request.finishes[quick[0]].keep if quick else KEEP_ALL
+    limiter = request.limiter
+    words: list[Word] = [
+        10, keys.meta, keys.wait, keys.active, keys.prioritized, keys.delayed, keys.events, keys.marker, keys.limiter,
+        keys.stalled, keys.completed,
+        keys.base, request.now_ms, request.lock_ms, request.token_prefix, request.worker_name,
+        min(request.take, MAX_TAKE), request.busy, limiter.max if limiter else "", limiter.duration_ms if limiter else "",
+        len(quick), *_keep_words(keep),
+    ]  # fmt: skip
+    finishes = request.finishes
+    for index in quick:
+        finish = finishes[index]
+        words += (encode_id(finish.job_id), finish.token, finish.value, finish.made + 1)  # type: ignore[operator]
+    for index in others:
+        words += _other_words(finishes[index])
+    order = quick + others if others else None
+    read = partial(_read_turn, request.token_prefix, order)
+    return Command(tuple(words), read, script("turn"), safe_twice=request.take == 0)
+
+
+def _split(finishes: Sequence[Finish]) -> tuple[list[int], list[int]]:
+    """Return the places of the finishes that may share commands, and of the others."""
+    keep: Keep | None = None
+    quick: list[int] = []
+    others: list[int] = []
+    for index, finish in enumerate(finishes):
+        if (
+            finish.outcome is Outcome.COMPLETED
+            and finish.made is not None
+            and finish.deduplication_id is None
+            and not finish.suspect
+            and (keep is None or finish.keep is keep or finish.keep == keep)
+            and len(quick) < MAX_QUICK
+        ):
+            keep = finish.keep
+            quick.append(index)
+        else:
+            others.append(index)
+    return quick, others
+
+
+def _keep_words(keep: Keep) -> tuple[Word, Word, Word]:
+    return (
+        "" if keep.count is None else keep.count,
+        "" if keep.age_s is None else keep.age_s,
+        "" if keep.limit is None else keep.limit,
+    )
+
+
+def _other_words(finish: Finish) -> tuple[Word, ...]:
+    return (
+        encode_id(finish.job_id), finish.token, finish.outcome.value, finish.value,
+        "" if finish.stacktrace is None else finish.stacktrace,
+        finish.delay_ms, *_keep_words(finish.keep), finish.attempts, int(finish.lifo),
+    )  # fmt: skip
+
+
+def _read_turn(token_prefix: str, order: list[int] | None, reply: list[Any]) -> TurnReply:
+    codes, rows, limited_ms, next_due_ms, blocked, skipped = reply
+    if order is not None:
+        placed = [0] * len(order)
+        for index, code in zip(order, codes, strict=True):
+            placed[index] = code
+        codes = placed
+    return TurnReply(
+        codes,
+        [read_taken(row, token_prefix) for row in rows],
+        limited_ms if limited_ms >= 0 else None,
+        next_due_ms if next_due_ms >= 0 else None,
+        blocked == 1,
+        skipped == 1,
+    )
+
+
+def read_taken(row: list[Any], token_prefix: str) -> Taken:
+    """Return the job of one row of lua/lib/read_job.lua whose ats is that of the take."""
+    (name, data, opts, timestamp, delay, priority, made, started, crashes, dedup, parent, scheduler, deferred, trace,
+     suspect, job_id) = row  # fmt: skip
+    return Taken(
+        decode_id(job_id),
+        token_prefix + started.decode(),
+        _text(name),
+        data,
+        opts,
+        _number(timestamp),
+        0 if delay == b"0" else _number(delay),
+        0 if priority == b"0" else _number(priority),
+        0 if made is None else _number(made),
+        int(started),
+        0 if crashes is None else _number(crashes),
+        dedup if dedup is None else _text(dedup),
+        parent if parent is None else _text(parent),
+        scheduler if scheduler is None else _text(scheduler),
+        deferred if deferred is None else _text(deferred),
+        trace,
+        suspect is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a running job wants written: progress (JSON), a log line (text) or its new data (JSON).
+
+    `keep_logs` bounds the job's log lines, None keeps all.
+    """
+
+    kind: Literal["progress", "log", "data"]
+    job_id: str
+    payload: bytes
+    keep_logs: int | None = None
+
+
+def annotate(keys: Keys, notes: Sequence[Note]) -> Command[list[int]]:
+    """Write notes in order; one code each: 0, or -1 when the job is gone (nothing is written for it then).
+
+    Not safe to send twice when it has a log line.
+    """
+    words: list[Word] = [2, keys.meta, keys.events, keys.base]
+    for note in notes:
+        words += (note.kind, encode_id(note.job_id), note.payload, "" if note.keep_logs is None else note.keep_logs)
+    safe = all(note.kind != "log" for note in notes)
+    return Command(tuple(words), list, script("annotate"), safe_twice=safe)
+
+
+def decode_id(raw: bytes) -> str:
+    """Return an id as text; bytes that are not UTF-8 (a foreign producer's) survive the way back."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def encode_id(job_id: str) -> bytes:
+    """Return the bytes of an id, `decode_id` undone."""
+    return job_id.encode("utf-8", "surrogateescape")
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.decode("utf-8", "replace")
+
+
+def _number(raw: bytes | None) -> int:
+    """Return the whole number a hash field holds; 0 for an absent or broken one (Node's parseInt gives NaN)."""
+    if raw is None:
+        return 0
+    try:
+        return int(raw)
+    except ValueError:
+        try:
+            return int(float(raw))
+        except (ValueError, OverflowError):
+            return 0
