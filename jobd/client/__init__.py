@@ -1,9 +1,39 @@
-"""What producers call: add jobs, wait for their results, look at a queue. Needs redis-py only (interface.md 4)."""
+"""What producers call: add jobs, wait for their results, look at a queue. Needs redis-py only (interface.md 4).
+
+Names and the rooms behind them are loaded when they are first used: `import jobd.client` is part of the start of every
+web process and command that adds jobs.
+"""
 
 from __future__ import annotations
 
-from jobd.client.async_queue import AsyncJobHandle, AsyncQueue
-from jobd.client.queue import JobHandle, Queue
-from jobd.engine.backoff import Backoff
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobd.client.async_queue import AsyncJobHandle, AsyncQueue
+    from jobd.client.queue import JobHandle, Queue
+    from jobd.engine.backoff import Backoff
+
+_HOMES = {
+    "AsyncJobHandle": "jobd.client.async_queue",
+    "AsyncQueue": "jobd.client.async_queue",
+    "Backoff": "jobd.engine.backoff",
+    "JobHandle": "jobd.client.queue",
+    "Queue": "jobd.client.queue",
+}
 
 __all__ = ["AsyncJobHandle", "AsyncQueue", "Backoff", "JobHandle", "Queue"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'jobd.client' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

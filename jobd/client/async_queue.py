@@ -6,14 +6,12 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from jobd.client.async_watcher import AsyncWatcher
 from jobd.client.producer import Producer, finish, timed_out, unknown_add
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_job, add_jobs
 from jobd.engine.connect import async_client
 from jobd.engine.options import new_job
-from jobd.engine.reading import get_job, queue_facts
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import RedisUnavailable
 
@@ -22,7 +20,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
-    from jobd.engine.job import Added, JobRecord
+    from jobd.engine.job import JobRecord
+    from jobd.engine.new_job import Added
     from jobd.engine.options import AddOptions
 
 
@@ -88,10 +87,14 @@ class AsyncQueue(Producer):
 
     async def get(self, job_id: str) -> JobRecord | None:
         """Return the job as it lies in Redis, None when there is none."""
+        from jobd.engine.reading import get_job
+
         return await self._live().runner.run(get_job(self.keys, job_id))
 
     async def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state, as Queue.counts."""
+        from jobd.engine.reading import queue_facts
+
         return (await self._live().runner.run(queue_facts(self.keys))).counts
 
     async def wait_for(self, job: AsyncJobHandle, timeout: str | float | None = None) -> Any:  # noqa: ASYNC109 - as wait
@@ -119,6 +122,8 @@ class _Loop:
         self.loop = asyncio.get_running_loop()
         self.client = async_client(queue.source, answer_limit_s=queue.answer_limit_s)
         self.runner = AsyncRunner(self.client)
+        from jobd.client.async_watcher import AsyncWatcher
+
         self.watcher = AsyncWatcher(self.runner, queue.keys, queue.block_ms)
 
     def is_current(self) -> bool:

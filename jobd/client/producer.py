@@ -8,15 +8,14 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.keys import Keys
 from jobd.engine.options import check_prefix, check_queue_name, new_job
-from jobd.engine.outcome import End, Ending, result_of
 from jobd.errors import InputError, JobFailed, NotThere, RedisUnavailable
-from jobd.locate import redis_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from jobd.engine.job import NewJob
+    from jobd.engine.new_job import NewJob
+    from jobd.engine.outcome import Ending
 
 RECHECK_S = 5.0
 """How often a waiter looks at the job itself: an event can be trimmed away before it is read."""
@@ -38,6 +37,8 @@ class Producer:
         answer_limit: str | float = "5s",
     ) -> None:
         self.name = check_queue_name(name)
+        from jobd.locate import redis_source
+
         self.source = redis_source(url, prefix=prefix, config=config)
         self.keys = Keys(check_prefix(self.source.prefix), name)
         self.answer_limit_s = to_ms(answer_limit) / 1000
@@ -85,6 +86,8 @@ def finish(job_id: str, ending: Ending) -> Any:
         JobFailed: it failed for good.
         NotThere: it was removed, or nothing is known of it any more.
     """
+    from jobd.engine.outcome import End, result_of
+
     if ending.end is End.COMPLETED:
         return result_of(ending.value)
     if ending.end is End.FAILED:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from jobd.client.producer import Producer, finish, timed_out, unknown_add
-from jobd.client.watcher import Watcher
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_job, add_jobs
 from jobd.engine.connect import sync_client
 from jobd.engine.options import new_job
-from jobd.engine.reading import get_job, queue_facts
 from jobd.engine.runner import SyncRunner
 from jobd.errors import RedisUnavailable
 
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
-    from jobd.engine.job import Added, JobRecord
+    from jobd.client.watcher import Watcher
+    from jobd.engine.job import JobRecord
+    from jobd.engine.new_job import Added
     from jobd.engine.options import AddOptions
 
 
@@ -121,10 +122,14 @@ class Queue(Producer):
 
     def get(self, job_id: str) -> JobRecord | None:
         """Return the job as it lies in Redis, None when there is none."""
+        from jobd.engine.reading import get_job
+
         return self._live().runner.run(get_job(self.keys, job_id))
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state, by BullMQ's words: waiting, prioritized, delayed, active, …"""
+        from jobd.engine.reading import queue_facts
+
         return self._live().runner.run(queue_facts(self.keys)).counts
 
     def wait_for(self, job: JobHandle, timeout: str | float | None = None) -> Any:
@@ -149,10 +154,23 @@ class _Process:
         self.pid = os.getpid()
         self.client = sync_client(queue.source, answer_limit_s=queue.answer_limit_s)
         self.runner = SyncRunner(self.client)
-        self.watcher = Watcher(self.runner, queue.keys, queue.block_ms)
+        self._watcher: Watcher | None = None
+        self._queue = queue
+        self._lock = Lock()
+
+    @property
+    def watcher(self) -> Watcher:
+        from jobd.client.watcher import Watcher
+
+        with self._lock:
+            if self._watcher is None:
+                self._watcher = Watcher(self.runner, self._queue.keys, self._queue.block_ms)
+            return self._watcher
 
     def close(self) -> None:
-        self.watcher.close()
+        if self._watcher is not None:
+            self._watcher.close()
         self.client.connection_pool.disconnect()
-        self.watcher.join()
+        if self._watcher is not None:
+            self._watcher.join()
         self.client.close()

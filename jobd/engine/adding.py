@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from jobd.engine.job import Added
+from jobd.engine.new_job import Added
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobd.engine.job import NewJob
     from jobd.engine.keys import Keys
+    from jobd.engine.new_job import NewJob
     from jobd.engine.runner import Word
 
 BATCH = 250

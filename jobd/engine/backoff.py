@@ -69,7 +69,7 @@ class Backoff:
 
 
 def _share(jitter: float) -> float:
-    if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 1:
+    if not 0 <= jitter <= 1:
         raise InputError(f"jitter: expected a number from 0 to 1, got {jitter!r}")
     return float(jitter)
 

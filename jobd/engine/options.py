@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from jobd.duration import parse_size, to_ms
-from jobd.engine.job import NewJob
+from jobd.engine.new_job import NewJob
 from jobd.errors import InputError
 
 if TYPE_CHECKING:
