@@ -1,0 +1,150 @@
+"""`jobd`: the top of the command line, and how any command ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from jobd.cli.commands import Group
+from jobd.cli.exits import INTERRUPTED, Exit, exit_of
+from jobd.cli.output import error_document, print_document, problem_text, warn
+from jobd.cli.settings import COLORS, Settings
+from jobd.errors import JobdError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HOMES = {
+    "init": ("jobd.cli.init:init", "write a commented jobd.toml, jobs.py and test_jobs.py"),
+    "check": ("jobd.cli.check:check", "read the file, validate it, import the handlers in a throw-away process"),
+    "run": ("jobd.cli.run:run", "run the daemon until it is stopped"),
+    "plan": ("jobd.cli.reload:plan", "show what reload would do"),
+    "reload": ("jobd.cli.reload:reload", "apply edits, wait, say what was done"),
+    "status": ("jobd.cli.status:status", "what runs, waits, fails; what differs from the file"),
+    "health": ("jobd.cli.health:health", "is it running and ready, for probes"),
+    "stop": ("jobd.cli.stop:stop", "stop the daemon, return when it is gone"),
+    "drain": ("jobd.cli.stop:stop", ""),
+    "exec": ("jobd.cli.exec:exec_", "run one handler here, without a daemon"),
+    "queue": ("jobd.cli.queue:queue", "list, show, pause, resume, quiet, unquiet, scale"),
+    "job": ("jobd.cli.job:job", "add, list, show, logs, retry, remove"),
+    "worker": ("jobd.cli.worker:worker", "list"),
+    "config": ("jobd.cli.config:config", "show"),
+    "version": ("jobd.cli.version:version", "jobd, Python, redis-py, BullMQ's layout"),
+}
+_TITLES = {
+    "init": "Start", "plan": "Change", "status": "Look", "stop": "Stop", "exec": "Try", "queue": "More",
+}  # fmt: skip
+_EXAMPLES = [
+    "jobd init                                  # a first jobd.toml, with a handler and its test",
+    "jobd run                                   # the daemon, in the foreground",
+    "jobd job add email welcome '{\"userId\": 7}' --wait",
+    "jobd status                                # what runs, what waits",
+    "jobd reload                                # after an edit; a mistake changes nothing",
+]
+_EXTRA = ("hiredis", "pydantic", "pydantic_core", "pydantic_settings", "rich", "tomli_w", "tree_sitter")
+"""Modules of the daemon extra; one that is missing is told as that extra."""
+
+
+@click.group(cls=Group, homes=_HOMES, titles=_TITLES, examples=_EXAMPLES)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, help="Print the version and exit.",
+              callback=lambda ctx, _p, given: _print_version(ctx) if given else None)  # fmt: skip
+def jobd() -> None:
+    """A worker daemon for BullMQ queues: it reads jobd.toml and runs Python handlers for the jobs in Redis."""
+
+
+def _print_version(ctx: click.Context) -> None:
+    from jobd import __version__
+
+    click.echo(f"jobd {__version__}")
+    ctx.exit()
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line to its end, errors told, and return the exit code."""
+    _write_any_text()
+    settings = Settings(json=_asks_json(argv))
+    try:
+        code = _run(argv, settings)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has enough (`| head`). Python flushes once more at its end; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except OSError as error:
+        warn(f"error: cannot write the answer: {error.strerror or error}")
+        return Exit.FAILED
+    return code
+
+
+def _run(argv: Sequence[str], settings: Settings) -> int:
+    try:
+        code = jobd.main(_bare_color(argv), "jobd", standalone_mode=False, obj=settings)
+    except BrokenPipeError:
+        raise
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _tell_usage(error, settings)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0].removesuffix("_toml") not in _EXTRA:
+            raise
+        from jobd.cli import INSTALL_HINT
+
+        return _tell(Refused("extra-missing", f"no module {error.name}; install the daemon extra: {INSTALL_HINT}"),
+                     settings)  # fmt: skip
+    except (JobdError, TimeoutError, OSError) as error:
+        return _tell(error, settings)
+    return code if isinstance(code, int) else Exit.OK
+
+
+def _tell(error: Exception, settings: Settings) -> int:
+    code = exit_of(error)
+    if settings.json:
+        print_document(error_document(error))
+    else:
+        warn(problem_text(error))
+    return code
+
+
+def _tell_usage(error: click.ClickException, settings: Settings) -> int:
+    text = error.format_message()
+    ctx = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        warn(text)
+        return Exit.USAGE
+    message = (text[:1].lower() + text[1:]).rstrip(".")
+    if settings.json:
+        print_document({"schema": 1, "error": {"code": "usage", "message": message, "detail": {}}})
+        return Exit.USAGE
+    warn(f"error: {message}")
+    if ctx is not None:
+        warn(f"see: {ctx.command_path} --help")
+    return Exit.USAGE
+
+
+def _asks_json(argv: Sequence[str]) -> bool:
+    """Whether --json stands anywhere: a usage error must be a document even when it comes before the flag is read."""
+    return "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
+
+
+def _bare_color(argv: Sequence[str]) -> list[str]:
+    """Return the words with a `--color` that has no value of its own as `--color=always`, as in ls and grep."""
+    words = list(argv)
+    for at, word in enumerate(words):
+        if word == "--":
+            break
+        if word == "--color" and words[at + 1 : at + 2] not in [[color] for color in COLORS]:
+            words[at] = "--color=always"
+    return words
+
+
+def _write_any_text() -> None:
+    """Job data may hold characters that the terminal's encoding lacks; they are escaped, nothing fails."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,100 @@
+"""`jobd check`: everything that is wrong with the file, and what would run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.commands import command
+from jobd.cli.exits import Exit
+from jobd.cli.output import answer, plural, warn
+from jobd.cli.table import Column, draw, terminal_width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobd.cli.imports import Imported
+    from jobd.cli.settings import Settings
+    from jobd.config.model import Config, Queue
+
+
+@command(
+    "check",
+    examples=[
+        "jobd check                       # the file that jobd run would read",
+        "jobd check new.toml --resolve    # also tries to read every secret",
+    ],
+)
+@click.argument("file", required=False)
+@click.option("--resolve", is_flag=True, help="Read the secrets too, to tell now which cannot be read.")
+@click.pass_obj
+def check(settings: Settings, file: str | None, resolve: bool) -> int:
+    """Validate the file and import its handlers in a throw-away process. Needs no Redis. All problems: exit 78."""
+    from jobd.cli.imports import import_handlers
+    from jobd.config.load import load
+
+    config = load(file or settings.config, resolve_secrets=resolve, redis_url=settings.redis)
+    imported = import_handlers(config, resolve=resolve)
+    imported.refuse()
+    for notice in imported.notices:
+        warn(f"notice: {notice}")
+    answer(settings, _document(config, imported), _lines)
+    return Exit.OK
+
+
+def _document(config: Config, imported: Imported) -> dict[str, Any]:
+    redis = config.redis
+    source: dict[str, Any] = {"url": None, "embedded": True, "prefix": redis.prefix}
+    if redis.url is not None:
+        from jobd.locate import mask_url
+
+        source = {"url": mask_url(redis.url), "embedded": False, "prefix": redis.prefix, "origin": config.redis_origin}
+    return {
+        "config": {"path": str(config.path), "files": [file.name for file in config.files]},
+        "redis": source,
+        "queues": [_queue(queue, imported.modes) for queue in config.queues.values()],
+        "slots": sum(queue.workers * queue.concurrency for queue in config.queues.values()),
+        "warnings": [str(problem) for problem in config.warnings],
+        "notices": list(imported.notices),
+    }
+
+
+def _queue(queue: Queue, modes: Mapping[str, str]) -> dict[str, Any]:
+    named: list[tuple[str | None, str]] = [(name, job.handler) for name, job in queue.jobs.items()]
+    if queue.handler:
+        named.append((None, queue.handler))
+    own = queue.mode.value if queue.mode else None
+    return {
+        "name": queue.name,
+        "workers": queue.workers,
+        "concurrency": queue.concurrency,
+        "slots": queue.workers * queue.concurrency,
+        "handlers": [{"job": name, "handler": path, "mode": own or modes.get(path)} for name, path in named],
+    }
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    redis = document["redis"]
+    yield f"config {document['config']['path']}" + "".join(f" + {name}" for name in document["config"]["files"][1:])
+    where = "embedded, started by jobd run" if redis["embedded"] else f"{redis['url']} ({redis['origin']})"
+    yield f"redis  {where}, prefix {redis['prefix']}"
+    yield ""
+    columns = [Column("QUEUE"), Column("JOB"), Column("HANDLER"), Column("MODE", spare=1), Column("SLOTS")]
+    yield from draw(columns, list(_rows(document["queues"])), terminal_width())
+    handlers = len({found["handler"] for queue in document["queues"] for found in queue["handlers"]})
+    yield ""
+    for text in document["warnings"]:
+        yield f"warning: {text}"
+    yield (
+        f"ok: {plural(len(document['queues']), 'queue')}, {plural(handlers, 'handler')}, "
+        f"{plural(document['slots'], 'slot')}, {plural(len(document['warnings']), 'warning')}"
+    )
+
+
+def _rows(queues: list[dict[str, Any]]) -> Iterator[list[str]]:
+    for queue in queues:
+        name, slots = queue["name"], f"{queue['workers']} x {queue['concurrency']}"
+        for handler in queue["handlers"]:
+            yield [name, handler["job"] or "*", handler["handler"], handler["mode"] or "", slots]
+            name = slots = ""

@@ -1,0 +1,116 @@
+"""`jobd exec`: one handler in this process, without a daemon; nothing is written to Redis."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobd.cli.commands import command
+from jobd.cli.exits import Exit
+from jobd.cli.output import print_document, warn
+from jobd.cli.params import read_payload
+from jobd.cli.reach import ask
+from jobd.errors import NotThere, Refused, RetryLater
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from jobd.cli.settings import Settings
+    from jobd.config.model import Queue
+
+
+@command(
+    "exec",
+    examples=[
+        "jobd exec email welcome '{\"userId\": 7}'     # prints the result as JSON; prints and logs go to stderr",
+        "jobd exec email welcome @payload.json --pdb",
+        "jobd exec email welcome --job 4711          # with the data of a job that is in Redis",
+    ],
+)
+@click.argument("queue")
+@click.argument("name")
+@click.argument("data", required=False, metavar="[JSON|-|@FILE]")
+@click.option("--job", "job_id", metavar="ID", help="Take data, options and attempts of this job.")
+@click.option("--pdb", is_flag=True, help="Open the debugger where the handler raised.")
+@click.pass_obj
+def exec_(  # noqa: PLR0917 - click passes them by name
+    settings: Settings, queue: str, name: str, data: str | None, job_id: str | None, pdb: bool
+) -> int:
+    """Run the handler of one job here, in this process. No daemon is needed, nothing is written to Redis."""
+    if data is not None and job_id is not None:
+        raise click.UsageError("give either data or --job")
+    from jobd.config.load import load
+
+    payload = None if job_id else read_payload(data)
+    config = load(settings.config, redis_url=settings.redis)
+    found = config.queues.get(queue)
+    if found is None:
+        raise NotThere("queue", queue, known=sorted(config.queues))
+    _check_name(found, name)
+    _check_python(found)
+    stored = ask(settings, "job.show", {"queue": queue, "id": job_id})["job"] if job_id else {"data": payload}
+    from jobd.cli.trial import Trial
+
+    trial = Trial(config, found, name, stored)
+    trial.prepare()
+    try:
+        result = trial.run()
+    except KeyboardInterrupt:
+        raise
+    # The handler is the user's code: whatever it raises, SystemExit included, is how the job ends.
+    except BaseException as error:
+        return _tell_failure(settings, error, pdb=pdb)
+    if settings.json:
+        print_document({"outcome": "completed", "result": json.loads(result)})
+    else:
+        click.echo(result.decode())
+    return Exit.OK
+
+
+def _check_name(queue: Queue, name: str) -> None:
+    if queue.handler is None and name not in queue.jobs:
+        known = sorted(queue.jobs)
+        message = f'queue "{queue.name}" has no handler for job name "{name}"; known: {", ".join(known)}'
+        raise Refused("job-name-unknown", message, detail={"queue": queue.name, "name": name, "known": known})
+
+
+def _check_python(queue: Queue) -> None:
+    if queue.python is not None and str(queue.python) != sys.executable:
+        raise Refused("other-python", f'queue "{queue.name}" runs under {queue.python}, exec under {sys.executable}')
+
+
+def _tell_failure(settings: Settings, error: BaseException, *, pdb: bool) -> int:
+    from jobd.worker.report import reason_of, trace_of
+
+    error.__traceback__ = _users_part(error.__traceback__)
+    trace = trace_of(error)
+    outcome = "delayed" if isinstance(error, RetryLater) else "failed"
+    if settings.json:
+        detail = {"outcome": outcome, "traceback": trace}
+        print_document({"error": {"code": "job-failed", "message": reason_of(error), "detail": detail}})
+    elif outcome == "delayed":
+        warn(f"error: not done: {reason_of(error)}")
+    else:
+        warn(trace)
+    if pdb and error.__traceback__ is not None:
+        from pdb import post_mortem
+
+        post_mortem(error.__traceback__)
+    return Exit.FAILED
+
+
+def _users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the first frame that is neither jobd's nor asyncio's; all of it when every frame is."""
+    import asyncio
+
+    import jobd
+
+    ours = tuple(str(Path(str(module.__file__)).parent) for module in (jobd, asyncio))
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(ours):
+        first = first.tb_next
+    return first or trace

@@ -1,0 +1,51 @@
+"""`jobd health`: for probes, so it imports next to nothing and never waits long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.commands import command
+from jobd.cli.exits import Exit
+from jobd.cli.output import answer, error_document, print_document, problem_text, warn
+from jobd.cli.reach import ask_daemon
+from jobd.errors import DaemonAway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobd.cli.settings import Settings
+
+_ANSWER_LIMIT_S = 5.0
+"""A loop that turns answers in milliseconds; one that has not turned for ten seconds is not live."""
+
+
+@command(
+    "health",
+    examples=[
+        "jobd health              # 0 running and ready, 3 not running, 4 running but not ready",
+        "jobd health --live       # 0 while the daemon's loop turns, whatever Redis does",
+    ],
+)
+@click.option("--live", "kind", flag_value="live", help="The daemon's loop turned in the last 10 s.")
+@click.option("--ready", "kind", flag_value="ready", help="Every queue of this host is served.")
+@click.pass_obj
+def health(settings: Settings, kind: str | None) -> int:
+    """Tell whether the daemon is running and ready, by the exit code."""
+    try:
+        document = ask_daemon(settings, "health", {"kind": kind}, timeout=_ANSWER_LIMIT_S)
+    except (DaemonAway, TimeoutError) as error:
+        if settings.json:
+            print_document(error_document(error))
+        else:
+            warn(problem_text(error))
+        return Exit.NOT_RUNNING if isinstance(error, DaemonAway) else Exit.NOT_READY
+    answer(settings, document, _lines)
+    return Exit.OK if document["live" if kind == "live" else "ready"] else Exit.NOT_READY
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    why = document.get("why")
+    reasons = ", ".join(why) if isinstance(why, list) else why
+    yield str(document["state"]) + (f" ({reasons})" if reasons else "")

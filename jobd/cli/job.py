@@ -1,0 +1,102 @@
+"""`jobd job …`: look at jobs; adding and the bulk verbs are in job_add.py and job_bulk.py."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.commands import Group, command
+from jobd.cli.job_filter import filter_options, filter_params
+from jobd.cli.output import answer, printable
+from jobd.cli.queue import fields
+from jobd.cli.reach import ask
+from jobd.cli.table import Column, draw, terminal_width
+from jobd.duration import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobd.cli.settings import Settings
+
+_HERE = "jobd.cli.job"
+_COLUMNS = (
+    Column("ID"),
+    Column("NAME"),
+    Column("STATE"),
+    Column("ATTEMPTS", right=True, spare=1),
+    Column("AGE", right=True, spare=2),
+    Column(""),
+)
+
+
+@click.group(
+    "job",
+    cls=Group,
+    homes={
+        "add": ("jobd.cli.job_add:add", "add a job, with --wait also its result"),
+        "list": (f"{_HERE}:list_", "jobs of a queue, by state, name, error, age"),
+        "show": (f"{_HERE}:show", "everything about one job"),
+        "logs": (f"{_HERE}:logs", "what a job logged"),
+        "retry": ("jobd.cli.job_bulk:retry", "run finished jobs again"),
+        "remove": ("jobd.cli.job_bulk:remove", "delete jobs that do not run"),
+    },
+    examples=[
+        "jobd job add email welcome '{\"userId\": 7}' --wait",
+        "jobd job list email --state failed --since 1h",
+        "jobd job retry email --error '*timeout*'",
+    ],
+)
+def job() -> None:
+    """Add jobs, look at them, run them again, remove them."""
+
+
+@command(
+    "list",
+    examples=[
+        "jobd job list email",
+        "jobd job list email --state failed --error '*timeout*' --since 1h",
+        "jobd job list email --json | jq '.jobs[].id'",
+    ],
+)
+@click.argument("queue")
+@filter_options
+@click.pass_obj
+def list_(settings: Settings, /, queue: str, **filters: Any) -> None:
+    """List jobs of a queue; without a filter of every state."""
+    answer(settings, ask(settings, "job.list", {"queue": queue, **filter_params(filters)}), _list_lines)
+
+
+@command("show", examples=["jobd job show email 7", "jobd job show email 7 --json | jq .job.data"])
+@click.argument("queue")
+@click.argument("job_id", metavar="ID")
+@click.pass_obj
+def show(settings: Settings, queue: str, job_id: str) -> None:
+    """Show one job: state, data, options, attempts, result or failure with its traceback."""
+    answer(settings, ask(settings, "job.show", {"queue": queue, "id": job_id}), lambda found: fields(found["job"]))
+
+
+@command("logs", examples=["jobd job logs email 7"])
+@click.argument("queue")
+@click.argument("job_id", metavar="ID")
+@click.pass_obj
+def logs(settings: Settings, queue: str, job_id: str) -> None:
+    """Print the log lines of a job, oldest first."""
+    found = ask(settings, "job.logs", {"queue": queue, "id": job_id})
+    answer(settings, found, lambda document: (printable(line) for line in document["lines"]))
+
+
+def _list_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    jobs = document["jobs"]
+    return draw(_COLUMNS, [_row(found) for found in jobs], terminal_width()) if jobs else ["no jobs"]
+
+
+def _row(found: Mapping[str, Any]) -> list[str]:
+    made = found.get("timestamp")
+    age = format_duration(max(0.0, 1000 * time.time() - made)) if made else ""
+    reason = (found.get("failed_reason") or "").partition("\n")[0]
+    return [
+        str(found["id"]), str(found.get("name") or ""), str(found.get("state") or ""),
+        str(found.get("attempts_made", "")), age, reason,
+    ]  # fmt: skip

@@ -1,0 +1,145 @@
+"""`jobd job add`."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.commands import Command, command
+from jobd.cli.exits import Exit
+from jobd.cli.output import answer, warn
+from jobd.cli.params import DURATION, read_payload
+from jobd.cli.reach import ask
+from jobd.duration import spell_duration
+from jobd.errors import DurationError, JobFailed, NotThere, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobd.cli.settings import Settings
+
+_POLL_S = (0.02, 0.5)
+"""First and longest pause between two looks at a job that is waited for."""
+_TIME = re.compile(r"(\d+(\.\d+)?(ms|s|m|h|d))+", re.ASCII)
+
+
+class _Keep(click.ParamType):  # type: ignore[type-arg]
+    name = "keep"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool | int:
+        """Return true (all), false (none) or a count."""
+        if isinstance(value, bool | int):
+            return value
+        if value in ("true", "false"):
+            return bool(value == "true")
+        if value.isascii() and value.isdigit():
+            return int(value)
+        raise click.BadParameter(f'expected true, false or a count, got "{value}"', ctx, param)
+
+
+class _Add(Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take a bare --wait for one without a limit, whatever stands behind it."""
+        return super().parse_args(ctx, _bare_wait(args))
+
+
+def _bare_wait(args: Sequence[str]) -> list[str]:
+    words = list(args)
+    end = words.index("--") if "--" in words else len(words)
+    if "--wait" in words[:end]:
+        at = words.index("--wait")
+        # "30s" is never JSON, so behind --wait it can only be the limit.
+        limit = words.pop(at + 1) if at + 1 < end and _TIME.fullmatch(words[at + 1]) else ""
+        words[at] = f"--wait={limit}"
+    return words
+
+
+@command(
+    "add",
+    cls=_Add,
+    examples=[
+        "jobd job add email welcome '{\"userId\": 7}'          # prints the id",
+        "jobd job add email welcome '{\"userId\": 7}' --wait   # waits, prints the result as JSON",
+        "jobd job add email welcome @payload.json --wait=30s --attempts 5 --backoff 10s",
+        "produce | jobd job add email welcome - --delay 1h --id welcome-7",
+    ],
+)
+@click.argument("queue")
+@click.argument("name")
+@click.argument("data", required=False, metavar="[JSON|-|@FILE]")
+@click.option("--wait", metavar="[=D]", help="Wait for the result; 75 when it takes longer than D.")
+@click.option("--delay", type=DURATION, metavar="D", help="Not before this time has passed.")
+@click.option("--attempts", type=int, metavar="N", help="The most runs, the first included.")
+@click.option("--backoff", metavar="D", help="Pause before the next attempt: 5s, or exponential:5s.")
+@click.option("--priority", type=int, metavar="N", help="1 runs first.")
+@click.option("--id", "job_id", metavar="ID", help="Its id: adding it again changes nothing.")
+@click.option("--lifo", is_flag=True, default=None, help="To the front of the queue.")
+@click.option("--deduplicate", metavar="ID", help="Nothing is added while a job of this deduplication id is there.")
+@click.option("--keep-completed", type=_Keep(), metavar="N", help="true: all, false: none, or a count.")
+@click.option("--keep-failed", type=_Keep(), metavar="N", help="true: all, false: none, or a count.")
+@click.pass_obj
+def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: str | None, **options: Any) -> int:
+    """Add a job and print its id; with --wait its result, as JSON. Without data: {}."""
+    limit = _limit(wait)
+    given = {key: value for key, value in options.items() if value is not None}
+    if "delay" in given:
+        given["delay"] = spell_duration(given["delay"])
+    payload = {"queue": queue, "name": name, "data": read_payload(data), "options": given}
+    document = ask(settings, "job.add", payload)
+    job = document["job"]
+    if job.get("duplicate"):
+        warn(f"job {job['id']} was there already; nothing was added")
+    elif job.get("deduplicated"):
+        warn(f"job {job['id']} has that deduplication id; nothing was added")
+    if wait is None:
+        answer(settings, document, lambda found: [str(found["job"]["id"])])
+        return Exit.OK
+    result = _wait(settings, queue, str(job["id"]), limit)
+    answer(settings, {"job": job, "result": result}, lambda found: [json.dumps(found["result"], ensure_ascii=False)])
+    return Exit.OK
+
+
+def _limit(wait: str | None) -> float | None:
+    try:
+        return DURATION.convert(wait, None, None) / 1000 if wait else None
+    except (click.UsageError, DurationError) as error:
+        raise click.UsageError(f"--wait: {error}") from None
+
+
+def _wait(settings: Settings, queue: str, job_id: str, limit_s: float | None) -> Any:
+    """Return the result of a job once it is finished.
+
+    Raises:
+        JobFailed: it failed for good.
+        TimeoutError: it has not finished within the limit; it goes on.
+    """
+    end = None if limit_s is None else time.monotonic() + limit_s
+    pause, longest = _POLL_S
+    while True:
+        job = _look(settings, queue, job_id)
+        if job["state"] == "completed":
+            return job.get("result")
+        if job["state"] == "failed":
+            raise JobFailed(job_id, job.get("failed_reason") or "without a reason")
+        if end is not None and time.monotonic() >= end:
+            raise TimeoutError(f"job {job_id} is {job['state']} after {limit_s:g}s; it goes on")
+        time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))
+        pause = min(2 * pause, longest)
+
+
+def _look(settings: Settings, queue: str, job_id: str) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = ask(settings, "job.show", {"queue": queue, "id": job_id})["job"]
+    except (NotThere, Refused) as error:
+        if error.code != "job-unknown":
+            raise
+        raise Refused(
+            "job-gone",
+            f"job {job_id} is gone, and its result with it: finished jobs of {queue} are not kept; "
+            "add it with --keep-completed 1 --keep-failed 1",
+        ) from None
+    return found

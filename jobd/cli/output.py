@@ -1,0 +1,86 @@
+"""Answers to stdout, everything else to stderr; one JSON document with --json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.errors import ConfigError, DaemonAway, JobdError, NotThere, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from jobd.cli.settings import Settings
+
+
+def answer(
+    settings: Settings, document: Mapping[str, Any], lines: Callable[[Mapping[str, Any]], Iterable[str]]
+) -> None:
+    """Print a document, with --json as it is, else the lines drawn from it."""
+    if settings.json:
+        print_document(document)
+        return
+    for line in lines(document):
+        click.echo(line, color=settings.colored)
+
+
+def print_document(document: Mapping[str, Any]) -> None:
+    """Print one JSON document on a line of its own."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    click.echo(json.dumps({"schema": 1, **document}, ensure_ascii=not encoding.lower().startswith("utf")))
+
+
+def warn(text: str) -> None:
+    """Print a line to stderr."""
+    click.echo(text, err=True)
+
+
+def progress(settings: Settings) -> Callable[[str], None]:
+    """Return what prints the lines of a long command as they come: part of the answer, or beside the JSON one."""
+    return lambda text: click.echo(text, err=settings.json)
+
+
+def problem_text(error: BaseException) -> str:
+    """Return what a person reads when `error` ends a command."""
+    text = str(error) or type(error).__name__
+    lines = [text if text.startswith("error: ") else f"error: {text}"]
+    if isinstance(error, NotThere) and error.known:
+        lines.append(f"known: {', '.join(error.known)}")
+    if isinstance(error, DaemonAway):
+        lines += [f"tried {path}: {why}" for path, why in error.tried if str(path) not in text]
+    return "\n".join(lines)
+
+
+def error_document(error: BaseException) -> dict[str, Any]:
+    """Return the document that stands for `error` under --json."""
+    code = error.code if isinstance(error, JobdError) else _CODES.get(type(error), "error")
+    body = {"code": code, "message": str(error) or type(error).__name__, "detail": _detail(error)}
+    return {"schema": 1, "error": body}
+
+
+_CODES: dict[type[BaseException], str] = {TimeoutError: "timed-out", PermissionError: "not-permitted"}
+
+
+def _detail(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, Refused):
+        return error.detail
+    if isinstance(error, ConfigError):
+        return {"problems": list(error.problems)}
+    if isinstance(error, DaemonAway):
+        return {"tried": [{"path": str(path), "why": why} for path, why in error.tried]}
+    if isinstance(error, NotThere):
+        return {"kind": error.kind, "name": error.name, "known": list(error.known)}
+    return {}
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 job", "3 jobs"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def printable(text: object) -> str:
+    """Return text from Redis or a handler as one line that cannot move a terminal's cursor."""
+    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in str(text))

@@ -1,0 +1,180 @@
+"""`jobd queue …`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.commands import Command, Group, command
+from jobd.cli.output import answer, printable
+from jobd.cli.params import dash_number_last
+from jobd.cli.reach import ask, ask_daemon
+from jobd.cli.table import Column, draw, terminal_width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from jobd.cli.settings import Settings
+
+_HERE = "jobd.cli.queue"
+_COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
+
+
+@click.group(
+    "queue",
+    cls=Group,
+    homes={
+        "list": (f"{_HERE}:list_", "every queue with its counts"),
+        "show": (f"{_HERE}:show", "one queue"),
+        "pause": (f"{_HERE}:pause", "in Redis: no worker anywhere takes its jobs"),
+        "resume": (f"{_HERE}:resume", "undo pause"),
+        "quiet": (f"{_HERE}:quiet", "this host takes none of its jobs, until unquiet or restart"),
+        "unquiet": (f"{_HERE}:unquiet", "undo quiet"),
+        "scale": (f"{_HERE}:scale", "change its number of workers here, until restart"),
+        "drain": (f"{_HERE}:drain", ""),
+    },
+    examples=["jobd queue list", 'jobd queue pause email --reason "mail server is down"', "jobd queue scale email +2"],
+)
+def queue() -> None:
+    """Look at queues and change how they run."""
+
+
+@command("list", examples=["jobd queue list", "jobd queue list --redis redis://127.0.0.1:6379   # any BullMQ queues"])
+@click.pass_obj
+def list_(settings: Settings) -> None:
+    """List the queues with how many jobs are in each state."""
+    answer(settings, ask(settings, "queue.list", {}), _list_lines)
+
+
+@command("show", examples=["jobd queue show email"])
+@click.argument("queue")
+@click.pass_obj
+def show(settings: Settings, queue: str) -> None:
+    """Show one queue: counts, pause and who did it, limits."""
+    answer(settings, ask(settings, "queue.show", {"queue": queue}), lambda found: fields(found["queue"]))
+
+
+@command("pause", examples=["jobd queue pause email", 'jobd queue pause email --reason "cdn down"'])
+@click.argument("queue")
+@click.option("--reason", metavar="TEXT", help="Kept in Redis and shown by status.")
+@click.pass_obj
+def pause(settings: Settings, queue: str, reason: str | None) -> None:
+    """Pause a queue in Redis: no worker anywhere takes its jobs, Node's neither. Survives restarts."""
+    found = ask(settings, "queue.pause", {"queue": queue, "reason": reason})
+    answer(settings, found, lambda _: [f"{queue} is paused everywhere; resume with: jobd queue resume {queue}"])
+
+
+@command("resume", examples=["jobd queue resume email"])
+@click.argument("queue")
+@click.pass_obj
+def resume(settings: Settings, queue: str) -> None:
+    """Undo `queue pause`."""
+    found = ask(settings, "queue.resume", {"queue": queue})
+    answer(settings, found, lambda _: [f"{queue} is not paused"])
+
+
+@command("quiet", examples=["jobd queue quiet email      # running jobs finish; other hosts go on"])
+@click.argument("queue")
+@click.pass_obj
+def quiet(settings: Settings, queue: str) -> None:
+    """Take none of a queue's jobs on this host any more; running ones finish, workers stay up."""
+    found = ask_daemon(settings, "queue.quiet", {"queue": queue})
+    answer(settings, found, lambda _: [f"{queue} is quiet on this host; undo with: jobd queue unquiet {queue}"])
+
+
+@command("unquiet", examples=["jobd queue unquiet email"])
+@click.argument("queue")
+@click.pass_obj
+def unquiet(settings: Settings, queue: str) -> None:
+    """Undo `queue quiet`."""
+    found = ask_daemon(settings, "queue.unquiet", {"queue": queue})
+    answer(settings, found, lambda _: [f"{queue} is served on this host"])
+
+
+class _Scale(Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `-1` for the number it is."""
+        return super().parse_args(ctx, dash_number_last(args))
+
+
+@command(
+    "scale",
+    cls=_Scale,
+    examples=[
+        "jobd queue scale email 5          # five workers",
+        "jobd queue scale email +2         # two more; -1 for one less",
+        "jobd queue scale email --reset    # as the file says",
+    ],
+)
+@click.argument("queue")
+@click.argument("to", metavar="N|+N|-N", required=False)
+@click.option("--reset", is_flag=True, help="Back to the file's number.")
+@click.pass_obj
+def scale(settings: Settings, queue: str, to: str | None, reset: bool) -> None:
+    """Change how many workers a queue has on this host. Lasts until restart, or until the file changes that key."""
+    if reset == (to is not None):
+        raise click.UsageError("give either a number (5, +2, -1) or --reset")
+    if to is not None and not re.fullmatch(r"[+-]?\d{1,6}", to, re.ASCII):
+        raise click.UsageError(f'expected a number of workers such as 5, +2 or -1, got "{to}"')
+    found = ask_daemon(settings, "queue.scale", {"queue": queue, "to": to})
+    answer(settings, found, lambda doc: [f"{queue} has {doc['workers']} workers (was {doc['was']})"])
+
+
+@command("drain", examples=["jobd queue quiet email"])
+@click.argument("queue", nargs=-1)
+def drain(queue: tuple[str, ...]) -> int:
+    """Answer what BullMQ's word stands for here."""
+    name = queue[0] if queue else "Q"
+    raise click.UsageError(
+        "`drain` is BullMQ's word for deleting the waiting jobs: that is `queue empty`, which comes with a later "
+        f"version; to let work finish: jobd queue quiet {name}"
+    )
+
+
+def _list_lines(document: Mapping[str, Any]) -> Iterable[str]:
+    queues = document["queues"]
+    if not queues:
+        return ["no queues"]
+    columns = [Column("QUEUE"), Column("STATE"), *(Column(name.upper(), right=True) for name in _COUNTS)]
+    rows = [
+        [found["name"], str(found.get("state") or ""), *(_count(found.get(name)) for name in _COUNTS)]
+        for found in queues
+    ]
+    return draw(columns, rows, terminal_width())
+
+
+def _count(value: Any) -> str:
+    return "?" if value is None else str(value)
+
+
+def fields(document: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Yield a line for each field that says something; texts of several lines and lists are indented."""
+    width = max((len(name) for name in document), default=0)
+    for name, value in document.items():
+        if value in (None, [], {}):
+            continue
+        if isinstance(value, list):
+            yield f"{indent}{name}:"
+            for item in value:
+                yield from _item(item, indent + "  ")
+        elif isinstance(value, str) and "\n" in value:
+            yield f"{indent}{name}:"
+            yield from _item(value, indent + "  ")
+        else:
+            yield f"{indent}{name:<{width}}  {_text(value)}"
+
+
+def _item(item: Any, indent: str) -> Iterator[str]:
+    if isinstance(item, dict):
+        yield indent + "  ".join(f"{name}={_text(value)}" for name, value in item.items() if value not in (None, []))
+    else:
+        for line in str(item).splitlines():
+            yield indent + printable(line)
+
+
+def _text(value: Any) -> str:
+    import json
+
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

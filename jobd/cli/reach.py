@@ -1,0 +1,48 @@
+"""How a command gets its document: from the daemon that answers, else straight from Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobd.errors import DaemonAway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobd.cli.settings import Settings
+    from jobd.protocol.control_client import ControlClient
+
+
+def connect(settings: Settings) -> ControlClient:
+    """Return a connection to the daemon. Raises DaemonAway, and Refused (77) where this user may not."""
+    from jobd.protocol.control_client import ControlClient
+
+    return ControlClient.connect(settings.sockets())
+
+
+def ask_daemon(
+    settings: Settings,
+    method: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    on_progress: Callable[[str], None] | None = None,
+    timeout: float | None = None,
+) -> dict[str, Any]:
+    """Return what the daemon answers; there is no other way to know or do it."""
+    with connect(settings) as daemon:
+        return daemon.call(method, dict(params or {}), on_progress=on_progress, timeout=timeout)
+
+
+def ask(settings: Settings, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer of the daemon, or with --redis or without a daemon what Redis itself says."""
+    if not settings.redis:
+        try:
+            daemon = connect(settings)
+        except DaemonAway:
+            pass
+        else:
+            with daemon:
+                return daemon.call(method, dict(params))
+    from jobd.cli.direct import ask_redis
+
+    return ask_redis(settings, method, params)

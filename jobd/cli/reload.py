@@ -1,0 +1,100 @@
+"""`jobd plan` and `jobd reload`: what an edit of the file would change, and changing it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.commands import command
+from jobd.cli.exits import Exit
+from jobd.cli.output import answer, error_document, plural, print_document, problem_text, progress, warn
+from jobd.cli.reach import ask_daemon, connect
+from jobd.cli.table import cell_width, padded
+from jobd.errors import JobdError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobd.cli.settings import Settings
+
+
+@command(
+    "plan",
+    examples=[
+        "jobd plan                          # what `jobd reload` would do now",
+        "jobd plan --config new.toml        # what it would do with this file instead",
+        "jobd plan --exit-code              # 10 when there are changes, 0 when there are none",
+    ],
+)
+@click.option("--config", "new", metavar="NEW", help="Compare with this file instead of the one in force.")
+@click.option("--exit-code", "tell", is_flag=True, help="Exit 10 when there are changes.")
+@click.pass_obj
+def plan(settings: Settings, new: str | None, tell: bool) -> int:
+    """Show what reload would do. Nothing is changed."""
+    document = ask_daemon(settings, "plan", {"config": str(Path(new).absolute()) if new else None})
+    answer(settings, document, plan_lines)
+    return Exit.CHANGES if tell and document["changes"] else Exit.OK
+
+
+@command(
+    "reload",
+    examples=[
+        "jobd reload              # apply what changed in the file, touching nothing else",
+        "jobd reload --code       # also new code: all workers are replaced, one by one",
+    ],
+)
+@click.option("--code", is_flag=True, help="Import the handlers anew and roll all workers onto them.")
+@click.pass_obj
+def reload(settings: Settings, code: bool) -> int:
+    """Apply edits of the file; wait; print what was done. A mistake changes nothing: exit 78."""
+    with connect(settings) as daemon:
+        try:
+            document = daemon.call("reload", {"code": code}, on_progress=progress(settings))
+        except Refused as error:
+            return _tell_refused(settings, error)
+        except KeyboardInterrupt:
+            warn("the reload goes on; see: jobd status")
+            raise
+    answer(settings, document, reload_lines)
+    return Exit.OK
+
+
+def _tell_refused(settings: Settings, error: Refused) -> int:
+    if settings.json:
+        print_document(error_document(error))
+        return error.exit_code
+    generation = error.detail.get("generation") or _generation(settings)
+    warn(problem_text(error))
+    warn(f"not applied. generation {generation} keeps running." if generation else "not applied.")
+    return error.exit_code
+
+
+def _generation(settings: Settings) -> int | None:
+    try:
+        found = ask_daemon(settings, "status", {"queues": []}, timeout=2.0).get("generation")
+    except (JobdError, TimeoutError):
+        return None
+    return found if isinstance(found, int) else None
+
+
+def plan_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the steps in columns, then what to do about them."""
+    steps = document.get("steps") or []
+    queues = max([10, *(cell_width(step["queue"]) for step in steps)])
+    whats = max([22, *(cell_width(step["what"]) for step in steps)])
+    for step in steps:
+        mark = step["mark"] if step["mark"] in "+-" else " "
+        yield f"{mark} {padded(step['queue'], queues)} {padded(step['what'], whats)} {step['how']}".rstrip()
+    if document["changes"]:
+        yield f"generation {document['generation']} -> {document['next_generation']}.  Apply with: jobd reload"
+    else:
+        yield f"generation {document['generation']}, no changes."
+
+
+def reload_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a reload ended with; its steps were told as they came."""
+    yield from document.get("notes") or []
+    jobs = plural(document.get("interrupted", 0), "job")
+    yield f"reloaded     generation {document['generation']} in {document['took_s']:.1f}s. {jobs} interrupted."

@@ -1,0 +1,35 @@
+"""`jobd run`: the daemon, in this process. Its rooms are imported here and nowhere else in the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jobd.cli.commands import command
+
+if TYPE_CHECKING:
+    from jobd.cli.settings import Settings
+
+
+@command(
+    "run",
+    examples=[
+        "jobd run                         # every queue of the file, until Ctrl-C or SIGTERM",
+        "jobd run --queue 'mail*'         # only these",
+        "jobd run --until-empty           # ends when nothing waits, runs or is delayed",
+    ],
+)
+@click.option("--queue", "queues", multiple=True, metavar="GLOB", help="Only queues of this name; may be repeated.")
+@click.option("--until-empty", is_flag=True, help="End when the queues have no job left to run.")
+@click.pass_obj
+def run(settings: Settings, queues: tuple[str, ...], until_empty: bool) -> int:
+    """Run the daemon in the foreground until it is stopped. A wrong file: all problems, exit 78."""
+    import asyncio
+
+    from jobd.config.load import load
+    from jobd.daemon.run import RunOptions, main
+
+    config = load(settings.config, redis_url=settings.redis)
+    options = RunOptions(queues=queues, until_empty=until_empty, socket=settings.socket, redis=settings.redis)
+    return asyncio.run(main(config, options))

@@ -1,0 +1,61 @@
+"""`jobd stop`: returns when the daemon's process is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.commands import command
+from jobd.cli.exits import Exit
+from jobd.cli.output import answer, printable, progress, warn
+from jobd.cli.params import DURATION
+from jobd.cli.reach import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobd.cli.settings import Settings
+
+_GONE_LIMIT_S = 60.0
+"""After the last job the daemon ends its templates and its Redis; an append-only file may take that long to sync."""
+
+
+@command(
+    "stop",
+    examples=[
+        "jobd stop                # waits for running jobs as long as [daemon] grace says",
+        "jobd stop --grace 5m     # as long as this; what runs then goes back to the front of its queue",
+        "jobd stop --now          # hands back at once",
+    ],
+)
+@click.option("--grace", type=DURATION, metavar="D", help="Wait this long for running jobs.")
+@click.option("--now", is_flag=True, help="Do not wait for running jobs.")
+@click.pass_obj
+def stop(settings: Settings, grace: int | None, now: bool) -> int:
+    """Stop the daemon; return when it is gone.
+
+    Names the jobs it waits for. What is not done by then goes back to the front of its queue, attempt not counted.
+    """
+    if now and grace is not None:
+        raise click.UsageError("--now and --grace exclude each other")
+    with connect(settings) as daemon:
+        try:
+            document = daemon.call("stop", {"grace_ms": grace, "now": now}, on_progress=progress(settings))
+        except KeyboardInterrupt:
+            warn("the daemon goes on stopping; see: jobd status")
+            raise
+        if not daemon.wait_gone(_GONE_LIMIT_S):
+            raise TimeoutError(f"the daemon has stopped its jobs, but process {daemon.peer_pid()} is still there")
+    answer(settings, document, stop_lines)
+    return Exit.OK
+
+
+def stop_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the stop ended."""
+    back = document.get("handed_back") or []
+    line = f"done. {document.get('finished', 0)} finished, {len(back)} handed back"
+    if back:
+        named = ", ".join(f"{job['queue']} {printable(job['id'])}" for job in back)
+        line += f" ({named}; attempt not counted)"
+    yield line + "."
