@@ -19,7 +19,7 @@ from jobd.config.model import LogFormat, LogLevel
 from jobd.locate import mask_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _KEPT_BYTES = 1024 * 1024
 """What waits for a reader that does not read: some thousand lines."""
@@ -197,8 +197,10 @@ def _shown(text: str) -> str:
 class Output:
     """A file descriptor that is written to without ever waiting for its reader."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, told_of_dropped: Callable[[int], bytes]) -> None:
+        """Prepare. `told_of_dropped` makes the line that says how many lines are missing."""
         self._fd = fd
+        self._told_of_dropped = told_of_dropped
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
         self._kept: deque[bytes] = deque()
@@ -220,7 +222,7 @@ class Output:
                 self._write_page()
                 if not self._kept and self._dropped:
                     dropped, self._dropped = self._dropped, 0
-                    self._keep(f'{{"level": "warning", "event": "log lines dropped", "count": {dropped}}}\n'.encode())
+                    self._keep(self._told_of_dropped(dropped))
         except OSError:
             # The reader is gone (EPIPE) or the disk is full: the daemon matters more than its log.
             self._kept.clear()
@@ -249,12 +251,25 @@ class Output:
 class _OutputHandler(logging.Handler):
     def __init__(self, fd: int, formatter: logging.Formatter) -> None:
         super().__init__()
-        self.output = Output(fd)
+        self.output = Output(fd, self._told_of_dropped)
         self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.output.write(self._line(record))
+
+    def _line(self, record: logging.LogRecord) -> bytes:
         try:
             line = self.format(record)
         except Exception as error:
+            # A line of the log must never end what it reports on.
             line = f"log line could not be written: {type(error).__name__} in {record.name}"
-        self.output.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        return line.encode("utf-8", "backslashreplace") + b"\n"
+
+    def _told_of_dropped(self, count: int) -> bytes:
+        told = {
+            "msg": "log lines dropped",
+            "levelno": logging.WARNING,
+            "levelname": "WARNING",
+            "fields": {"count": count},
+        }
+        return self._line(logging.makeLogRecord(told))
