@@ -64,7 +64,7 @@ def _refuse_in(tree: Tree, path: Path_, keys: Mapping[str, Callable[[Any], bool]
 
 def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapping[str, str]) -> None:
     """Note every value that does not go with another one."""
-    _check_redis(tree, settings, queues)
+    _check_redis(tree, settings)
     _check_daemon(tree, settings, queues)
     _check_defaults(tree, settings)
     for name, queue in queues.items():
@@ -80,7 +80,7 @@ def _warning(tree: Tree, path: Path_, message: str, hint: str | None = None) -> 
     return tree.origins.problem_at(path, message, hint, at="key")
 
 
-def _check_redis(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -> None:
+def _check_redis(tree: Tree, settings: Settings) -> None:
     redis, base = settings.redis, ("redis",)
     if any(tree.is_broken((*base, key)) for key in ("url", "embedded")):
         return
@@ -97,8 +97,6 @@ def _check_redis(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) ->
         if getattr(redis, key) is not None:
             tree.refuse((*base, key), f"`{key}` belongs to `embedded = true`, and [redis] has a `url`", at="key")
     _check_url(tree, redis.url or "", redis.password is not None)
-    if (redis.url or "").startswith("redis+cluster:") and not tree.is_broken((*base, "prefix")):
-        _check_hash_tags(tree, redis.prefix, queues)
 
 
 def _check_url(tree: Tree, url: str, with_password: bool) -> None:
@@ -107,7 +105,7 @@ def _check_url(tree: Tree, url: str, with_password: bool) -> None:
     if scheme not in SCHEMES:
         near = difflib.get_close_matches(scheme, SCHEMES, 1)
         hint = f"did you mean `{near[0]}://`?" if near else None
-        tree.refuse(path, f"expected a URL that starts with {', '.join(f'{s}://' for s in SCHEMES)}", hint)
+        tree.refuse(path, "expected a URL that starts with redis://, rediss:// or unix://", hint)
         return
     if scheme in NOT_YET_SCHEMES:
         tree.refuse(path, f"`{scheme}://` comes with a later version of jobd", "use redis://, rediss:// or unix://")
@@ -128,22 +126,6 @@ def _check_url(tree: Tree, url: str, with_password: bool) -> None:
         tree.refuse(path, "expected a port from 1 to 65535, got 0")
     if password and with_password:
         tree.refuse(("redis", "password"), "the URL holds a password too; keep one of them", at="key")
-
-
-def _check_hash_tags(tree: Tree, prefix: str, queues: Mapping[str, Queue]) -> None:
-    if has_hash_tag(prefix):
-        return
-    bare = [name for name in queues if not has_hash_tag(name)]
-    if bare or not queues:
-        message = "on a cluster all keys of a queue must lie in one slot"
-        path = ("redis", "prefix") if tree.origins.written(("redis", "prefix")) else ("redis", "url")
-        tree.refuse(path, message, f'write prefix = "{{{prefix}}}", or put each queue\'s name in braces')
-
-
-def has_hash_tag(text: str) -> bool:
-    """Tell whether Redis Cluster would hash only a part of `text`: what its first braces hold, if anything."""
-    _, brace, rest = text.partition("{")
-    return bool(brace) and rest.find("}") > 0
 
 
 def _check_daemon(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -> None:
@@ -172,9 +154,10 @@ def _check_defaults(tree: Tree, settings: Settings) -> None:
 def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> None:
     _check_queue_name(tree, queue.name, path)
     table = settings.queues[queue.name]
-    if table.preset is not None and table.preset not in settings.presets and not tree.is_broken(("presets",)):
-        near = difflib.get_close_matches(table.preset, settings.presets, 1)
-        hint = f"did you mean `{near[0]}`?" if near else "known: " + (", ".join(settings.presets) or "none")
+    presets = tree.values.get("presets")
+    if table.preset is not None and isinstance(presets, dict | None) and table.preset not in (presets or {}):
+        near = difflib.get_close_matches(table.preset, presets or {}, 1)
+        hint = f"did you mean `{near[0]}`?" if near else "known: " + (", ".join(presets or {}) or "none")
         tree.refuse((*path, "preset"), f"there is no preset `{table.preset}`", hint)
     if queue.handler is None and not queue.jobs and not _parts_broken(tree, path, queue, settings):
         tree.refuse(path, f"[{'.'.join(map(str, path))}] has neither `handler` nor `jobs`", at="key")

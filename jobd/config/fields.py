@@ -37,7 +37,7 @@ def told(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = '"' + _plain(mask_url(value)) + '"'
+        text = '"' + mask_url(value) + '"'
     elif isinstance(value, dict):
         return "a table"
     elif isinstance(value, list):
@@ -45,11 +45,6 @@ def told(value: object) -> str:
     else:
         text = _number_text(value)
     return text if len(text) <= 60 else text[:56] + "…"
-
-
-def _plain(text: str) -> str:
-    """Return text with what would disturb a terminal or a line written as escapes."""
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode("ascii") for ch in text)
 
 
 def _number_text(value: object) -> str:

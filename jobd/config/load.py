@@ -58,7 +58,7 @@ def load(
     config = _configuration(tree, settings, variables, names)
     if resolve_secrets:
         check_secrets(tree, settings, variables)
-    _stop_at_problems(tree)
+    _stop_at_problems(tree, config)
     return config
 
 
@@ -82,6 +82,7 @@ def _configuration(tree: Tree, settings: Settings, env: Mapping[str, str], names
     )
 
 
-def _stop_at_problems(tree: Tree) -> None:
+def _stop_at_problems(tree: Tree, partial: Config | None = None) -> None:
     if tree.problems:
-        raise ConfigProblems(in_order(tree.problems, [tree.main.name, *(f.name for f in tree.files)]), tree.main.name)
+        problems = in_order(tree.problems, [tree.main.name, *(file.name for file in tree.files)])
+        raise ConfigProblems(problems, tree.main.name, partial)

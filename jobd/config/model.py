@@ -48,6 +48,10 @@ MAX_SLOTS = 1024
 """A worker's board has this many slots."""
 
 
+MAX_WORKERS = 1000
+"""Of one queue. jobd is designed for about 100 on a machine; a slip of the keyboard must not start a million."""
+
+
 class Mode(StrEnum):
     """How a slot runs its handler; without one it follows from the function."""
 
@@ -144,7 +148,7 @@ class JobHandler(Table):
 class ProcessKeys(Table):
     """Where and how user code runs; in [app] for all workers, in a queue for its own."""
 
-    env: dict[str, TextOrSecret] = Field(default_factory=dict)
+    env: dict[str, TextOrSecret] = Field(default_factory=dict, repr=False)
     path: list[FilePath] = Field(default_factory=lambda: [Path()])
     python: FilePath | None = None
     working_dir: FilePath | None = None
@@ -208,7 +212,7 @@ class DaemonSettings(Table):
 class QueueKeys(ProcessKeys):
     """Every key of a queue that [defaults] and presets may hold as well, with its built-in value."""
 
-    workers: Count = 1
+    workers: Annotated[int, Whole(1, MAX_WORKERS)] = 1
     concurrency: Annotated[int, Whole(1, MAX_SLOTS)] = 1
     mode: Annotated[Mode, Choice()] | None = None
     attempts: Count = 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobd.config.problems import Problem
+from jobd.config.problems import SECRET_NAME, Problem, without_secrets
 
 if TYPE_CHECKING:
     from jobd.config.positions import Entry, Path_
@@ -48,12 +48,14 @@ class Origin:
             return self.name
         return f"{self.name}:{self.entry.inner.line}:{self.entry.inner.column}"
 
-    def problem(self, message: str, hint: str | None, *, at: str) -> Problem:
-        """Return a problem at the `key`, the `value` or the `inner` of this origin."""
+    def problem(self, message: str, hint: str | None, *, at: str, secret: bool = False) -> Problem:
+        """Return a problem at the `key`, the `value` or the `inner` of this origin. `secret`: its value is one."""
         if self.entry is None:
             return Problem(self.name, 0, 0, message, hint)
         spot = getattr(self.entry, at)
         source = self.lines[spot.line - 1] if spot.line <= len(self.lines) else None
+        if source is not None:
+            source = without_secrets(source, all_values=secret)
         return Problem(self.name, spot.line, spot.column, message, hint, source, spot.width)
 
 
@@ -91,11 +93,17 @@ class Origins:
         origin, exact = self.find(path)
         if origin.entry is None and origin.name == self.main:
             return Problem(self.main, 1, 1, message, hint)
-        return origin.problem(message, hint, at=at if exact else "value")
+        return origin.problem(message, hint, at=at if exact else "value", secret=is_secret(path))
 
     def written(self, path: Path_) -> bool:
         """Tell whether a file or a variable gave the value at `path`."""
         return path in self.known
+
+
+def is_secret(path: Path_) -> bool:
+    """Tell whether the value at `path` is one that is not shown: a password, or a variable that sounds like one."""
+    start = 1 if path[:1] == ("redis",) else path.index("env") + 1 if "env" in path else len(path)
+    return any(SECRET_NAME.search(str(part)) for part in path[start:])
 
 
 def depth_of(tree: Any) -> int:

@@ -12,11 +12,14 @@ from jobd.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-SECRET_NAME = re.compile(r"passw|secret|token|credential|api_?key|private", re.IGNORECASE)
-"""Names whose values are not repeated in messages."""
+    from jobd.config.model import Config
+
+SECRET_NAME = re.compile(r"pas+w|pwd|passphrase|secret|token|credential|api_?key|private", re.IGNORECASE)
+"""Names, slips of the keyboard included, whose values are not repeated in messages."""
 
 _USERINFO = re.compile(r"(?<=://)([^:/\s\"']*:)([^/\s\"']+)(?=@)")
-_ASSIGNED = re.compile(r"([A-Za-z0-9_\-.\"']+\s*=\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,}\]{\[]+)")
+_KEY = re.compile(r"[A-Za-z0-9_\-.\"']+(?=\s*=)")
+_VALUE = re.compile(r"""\"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s\[\]{},="']++(?!\s*=)""")
 _SHOWN_CHARACTERS = 160
 
 
@@ -26,6 +29,7 @@ class Problem:
 
     `file` is relative to the main file's folder, or "$NAME" for a variable; then `line` and `column` are 0. They count
     characters from 1. `width` is how many characters are meant. `hint` goes beside the caret, its further lines below.
+    `source` is the line of the file, secrets already hidden (`without_secrets`).
     """
 
     file: str
@@ -36,6 +40,13 @@ class Problem:
     source: str | None = field(default=None, repr=False)
     width: int = 1
 
+    def __post_init__(self) -> None:
+        # What the file or a variable holds must not move the cursor of a terminal or split a line of a log.
+        object.__setattr__(self, "file", printable(self.file))
+        object.__setattr__(self, "message", printable(self.message))
+        if self.hint is not None:
+            object.__setattr__(self, "hint", "\n".join(printable(line) for line in self.hint.split("\n")))
+
     @property
     def place(self) -> str:
         """ "jobd.toml:14:1", or "$JOBD_REDIS_URL"."""
@@ -43,6 +54,13 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.place} {self.message}" + (f"; {self.hint.splitlines()[0]}" if self.hint else "")
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters, and what is no character at all, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode("ascii") for ch in text)
 
 
 def render_problem(problem: Problem) -> str:
@@ -78,36 +96,44 @@ def in_order(problems: Iterable[Problem], files: Sequence[str]) -> list[Problem]
 
 
 class ConfigProblems(ConfigError):
-    """A configuration that was refused, with every problem found. `details` are the problems with their places."""
+    """A configuration that was refused, with every problem found. `details` are the problems with their places.
 
-    def __init__(self, details: Sequence[Problem], main: str) -> None:
+    `partial` is what is left without them, None when the syntax is broken: good for finding more problems, not to run.
+    """
+
+    def __init__(self, details: Sequence[Problem], main: str, partial: Config | None = None) -> None:
         super().__init__(render_problems(details, main), [str(problem) for problem in details])
         self.details = tuple(details)
         self.main = main
+        self.partial = partial
 
     def render(self, *, kept: bool = False) -> str:
         """Return the text for people; `kept` says that the old configuration runs on."""
         return render_problems(self.details, self.main, kept=kept)
 
 
+def without_secrets(line: str, *, all_values: bool = False) -> str:
+    """Return a line of the file with passwords of URLs, and the values of keys that sound secret, as stars.
+
+    As many stars as characters, so that the columns of what follows stay true. `all_values`: the whole line is of a
+    secret, as in a list that is spread over several lines.
+    """
+    clean = _USERINFO.sub(lambda found: found[1] + "*" * len(found[2]), line)
+    key = next((found for found in _KEY.finditer(clean) if SECRET_NAME.search(found[0])), None)
+    if key is None and not all_values:
+        return clean
+    start = key.end() if key else 0
+    return clean[:start] + _VALUE.sub(lambda found: "*" * len(found[0]), clean[start:])
+
+
 def _shown_source(line: str, column: int) -> tuple[str, int]:
-    """Return the line as it may be printed (one cell a tab, no secrets, not too long) and the column in it."""
-    masked = _USERINFO.sub(_hide_password, _ASSIGNED.sub(_hide_value, line))
-    clean = "".join(ch if ch.isprintable() else " " for ch in masked)
+    """Return the line as it may be printed (one cell a tab, not too long) and the column in it."""
+    clean = "".join(ch if ch.isprintable() else " " for ch in line)
     if len(clean) <= _SHOWN_CHARACTERS:
         return clean, column
     start = max(0, min(column - 1 - _SHOWN_CHARACTERS // 2, len(clean) - _SHOWN_CHARACTERS))
     cut = clean[start : start + _SHOWN_CHARACTERS]
     return ("…" + cut[1:] if start else cut), column - start
-
-
-def _hide_password(found: re.Match[str]) -> str:
-    return found[1] + "*" * len(found[2])
-
-
-def _hide_value(found: re.Match[str]) -> str:
-    # As many stars as characters, so that the columns of what follows stay true.
-    return found[1] + "*" * len(found[2]) if SECRET_NAME.search(found[1]) else found[0]
 
 
 def _cells(text: str) -> int:

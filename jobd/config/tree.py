@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.config.origins import FileRead, Origin, Origins, depth_of
 from jobd.config.positions import positions
-from jobd.config.problems import Problem
+from jobd.config.problems import Problem, without_secrets
 from jobd.locate import BrokenFile, LooseText, drop_ins, expand, shown_name
 from jobd.locate.files import parse_toml, read_bytes
 
@@ -85,7 +85,7 @@ class Source:
 
 def _broken(error: BrokenFile) -> Problem:
     lines = error.text.split("\n")
-    source = lines[error.line - 1].rstrip("\r") if error.text and error.line <= len(lines) else None
+    source = without_secrets(lines[error.line - 1].rstrip("\r")) if error.text and error.line <= len(lines) else None
     return Problem(error.shown, error.line, error.column, error.reason, None, source)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jobd.config.fields import told
-from jobd.config.problems import SECRET_NAME
+from jobd.config.origins import is_secret
 from jobd.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def _note(tree: Tree, detail: ErrorDetails, path: Path_) -> None:
         tree.refuse(path, f"{_where(path)}: expected {expected}, got {_told(path, value)}")
     else:
         text = detail["msg"] if kind == "jobd" else f"{detail['msg'].lower()}, got {_told(path, value)}"
-        if SECRET_NAME.search(str(key)) and ", got " in text:
+        if is_secret(path) and ", got " in text:
             text = text.partition(", got ")[0]
         tree.refuse(path, f"{_where(path)}: {text}")
 
 
 def _told(path: Path_, value: Any) -> str:
-    return "something else" if SECRET_NAME.search(str(path[-1])) else told(value)
+    return "something else" if is_secret(path) else told(value)
 
 
 def _table_shape(path: Path_) -> str:
