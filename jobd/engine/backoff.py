@@ -57,15 +57,14 @@ class Backoff:
 
         `chance` in [0, 1) stands for the random number; 1,000 attempts and more count as 1,000.
         """
-        delay = float(self.delay_ms)
+        delay = min(float(self.delay_ms), 2.0**53)
         if self.kind == "exponential":
             delay *= 2.0 ** min(max(attempts_made - 1, 0), 999)
-        if self.max_ms is not None:
-            delay = min(delay, self.max_ms)
+        delay = min(delay, 2.0**53 if self.max_ms is None else self.max_ms)
         if self.jitter:
             share = random.random() if chance is None else chance  # noqa: S311 - spreads load, guards nothing
             delay = math.floor(share * delay * self.jitter + delay * (1 - self.jitter))
-        return int(min(delay, 2**53))
+        return int(delay)
 
 
 def _share(jitter: float) -> float:
@@ -76,4 +75,4 @@ def _share(jitter: float) -> float:
 
 def _finite(value: Any) -> float | None:
     usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    return float(value) if usable else None
+    return float(min(value, 2**53)) if usable else None

@@ -40,7 +40,8 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
         10, keys.meta, keys.wait, keys.active, keys.prioritized, keys.delayed, keys.events, keys.marker, keys.limiter,
         keys.stalled, keys.completed,
         keys.base, request.now_ms, request.lock_ms, request.token_prefix, request.worker_name,
-        min(request.take, MAX_TAKE), request.busy, limiter.max if limiter else "", limiter.duration_ms if limiter else "",
+        min(request.take, MAX_TAKE), request.busy,
+        limiter.max if limiter else "", limiter.duration_ms if limiter else "",
         len(quick), *_keep_words(keep),
     ]  # fmt: skip
     finishes = request.finishes
@@ -137,7 +138,7 @@ def read_taken(row: list[Any], token_prefix: str) -> Taken:
 class Note:
     """Something a running job wants written: progress (JSON), a log line (text) or its new data (JSON).
 
-    `keep_logs` bounds the job's log lines, None keeps all.
+    `keep_logs` bounds the job's log lines; None and 0 keep all, as BullMQ.
     """
 
     kind: Literal["progress", "log", "data"]

@@ -3,7 +3,7 @@
 -- Promise:    notes are written in order; those of a job without a hash leave nothing behind.
 -- KEYS:       1 meta (hash)   2 events (stream)   From base also per job: its hash and logs.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   then 4 per note: kind (progress, log, data), job id,
---             payload (JSON, or the log line's text), keep_logs ("" all; the newest lines that stay, 0 none)
+--             payload (JSON, or the log line's text), keep_logs (how many of the newest lines stay; "" or 0 all)
 -- Returns:    per note 0, or -1: no such job (codes.py)
 -- Events:     progress
 -- Complexity: O(notes)
@@ -18,11 +18,9 @@ local function write(kind, job, id, payload, keep)
     redis.call('XADD', EVENTS, 'MAXLEN', '~', max_len, '*', 'event', 'progress', 'jobId', id, 'data', payload)
   elseif kind == 'data' then
     redis.call('HSET', job, 'data', payload)
-  elseif keep == 0 then
-    redis.call('DEL', job .. ':logs')
   else
     redis.call('RPUSH', job .. ':logs', payload)
-    if keep then
+    if keep and keep > 0 then
       redis.call('LTRIM', job .. ':logs', -keep, -1)
     end
   end

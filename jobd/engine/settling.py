@@ -1,0 +1,221 @@
+"""What becomes of a job after one run: pure decisions from its options and the queue's policy."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from jobd.engine.backoff import Backoff
+from jobd.engine.job import KEEP_ALL, KEEP_NONE, Finish, Keep
+from jobd.engine.states import Outcome
+
+if TYPE_CHECKING:
+    from jobd.engine.job import Taken
+
+LONGEST_DELAY_MS = 10 * 365 * 86_400_000
+"""Ten years: a due time times 4096 must stay exact in a score (until September 2039)."""
+
+DEFAULT_BACKOFF = Backoff("exponential", 1_000, 0.2, 300_000)
+"""What jobd.toml fills in where it gives attempts and no backoff."""
+
+_CACHED_OPTS = 1_024
+"""Longest options text that is remembered: those without ids of their own are alike for thousands of jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """The options of one job that matter after the take, as far as they can be used.
+
+    `attempts` 0: the job has none. `broken` says what could not be used (the rest holds then); None when all is well.
+    """
+
+    attempts: int = 0
+    backoff: Backoff | None = None
+    keep_completed: Keep | None = None
+    keep_failed: Keep | None = None
+    keep_logs: int | None = None
+    lifo: bool = False
+    stack_trace_limit: int | None = None
+    broken: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the queue's file says where a job says nothing. `attempts_max` bounds what jobs say."""
+
+    attempts: int = 1
+    attempts_max: int | None = None
+    backoff: Backoff | None = None
+    keep_completed: Keep = KEEP_ALL
+    keep_failed: Keep = KEEP_ALL
+
+    def attempts_of(self, options: JobOptions) -> int:
+        """Return how often the job may run: its own number up to `attempts_max`, else the file's."""
+        if options.attempts <= 0:
+            return self.attempts
+        return options.attempts if self.attempts_max is None else min(options.attempts, self.attempts_max)
+
+    def backoff_of(self, options: JobOptions) -> Backoff | None:
+        """Return the job's own backoff, else the file's; None: again at once.
+
+        The default stands in only for attempts that come from the file: to a producer who gave attempts and no
+        backoff BullMQ promises a retry at once.
+        """
+        if options.backoff is not None:
+            return options.backoff
+        if options.attempts > 0 and self.backoff == DEFAULT_BACKOFF:
+            return None
+        return self.backoff
+
+
+_NO_OPTIONS = JobOptions()
+
+
+def read_opts(raw: bytes | None) -> JobOptions:
+    """Return the options of a job's `opts` field. Never raises: what cannot be used is told in `broken`."""
+    if not raw:
+        return _NO_OPTIONS
+    return _read_cached(raw) if len(raw) <= _CACHED_OPTS else _read(raw)
+
+
+def _read(raw: bytes) -> JobOptions:
+    try:
+        stored = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        return JobOptions(broken=f"opts: not JSON: {error}")
+    if not isinstance(stored, dict):
+        return JobOptions(broken=f"opts: expected an object, got {type(stored).__name__}")
+    wrong: list[str] = []
+    return JobOptions(
+        attempts=_whole(stored, "attempts", wrong) or 0,
+        backoff=_backoff(stored, wrong),
+        keep_completed=_keep(stored, "removeOnComplete", wrong),
+        keep_failed=_keep(stored, "removeOnFail", wrong),
+        keep_logs=_whole(stored, "kl", wrong),
+        lifo=stored.get("lifo") is True,
+        stack_trace_limit=_whole(stored, "stackTraceLimit", wrong),
+        broken="; ".join(wrong) or None,
+    )
+
+
+_read_cached = lru_cache(maxsize=512)(_read)
+
+
+def _whole(stored: dict[str, Any], name: str, wrong: list[str]) -> int | None:
+    value = stored.get(name)
+    if value is None:
+        return None
+    number = _usable(value)
+    if number is None or number < 0:
+        wrong.append(f"opts.{name}: expected a whole number of at least 0, got {value!r:.40}")
+        return None
+    return number
+
+
+def _backoff(stored: dict[str, Any], wrong: list[str]) -> Backoff | None:
+    # An unknown type is no fault: a Node worker may have a strategy of that name.
+    value = stored.get("backoff")
+    if value is not None and not isinstance(value, dict | int | float):
+        wrong.append(f"opts.backoff: expected a number or an object, got {value!r:.40}")
+    return Backoff.from_opts(value)
+
+
+def _keep(stored: dict[str, Any], name: str, wrong: list[str]) -> Keep | None:
+    value = stored.get(name)
+    keep = keep_from_opts(value)
+    if keep is None and value is not None:
+        wrong.append(f"opts.{name}: expected true, false, a number or an object, got {value!r:.40}")
+    return keep
+
+
+def keep_from_opts(value: Any) -> Keep | None:
+    """Return the rule of a removeOnComplete / removeOnFail value (true: none stays; n: the newest n); None for junk."""
+    if isinstance(value, bool):
+        return KEEP_NONE if value else KEEP_ALL
+    if isinstance(value, dict):
+        parts = {name: _usable(value.get(name), math.ceil) for name in ("count", "age", "limit")}
+        kept = {name: None if part is None or part < 0 else part for name, part in parts.items()}
+        return Keep(kept["count"], kept["age"], kept["limit"] or None)
+    count = _usable(value)
+    if count is None:
+        return None
+    return Keep(count) if count >= 0 else KEEP_ALL
+
+
+def _usable(value: Any, whole: Any = int) -> int | None:
+    """Return the whole number of a JSON number that Lua can hold exactly, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**53) < value < 2**53:
+        return None
+    return int(whole(value))
+
+
+def after_success(taken: Taken, options: JobOptions, policy: Policy, result: bytes) -> Finish:
+    """Return the finish of a job whose handler returned; `result` is JSON."""
+    return Finish(
+        taken.id,
+        taken.token,
+        Outcome.COMPLETED,
+        result,
+        keep=policy.keep_completed if options.keep_completed is None else options.keep_completed,
+        deduplication_id=taken.deduplication_id,
+        made=taken.attempts_made,
+        suspect=taken.suspect,
+    )
+
+
+def after_failure(
+    taken: Taken,
+    options: JobOptions,
+    policy: Policy,
+    reason: str,
+    trace: str,
+    *,
+    chance: float | None = None,
+    final: bool = False,
+) -> Finish:
+    """Return the finish of a job whose handler raised: RETRY while attempts are left, FAILED after them or if `final`.
+
+    Args:
+        reason: the failedReason; never stored empty.
+        trace: the traceback, one entry of the stack trace; the reason stands in for an empty one.
+        chance: in [0, 1) for the backoff's random number; None rolls it.
+    """
+    attempts = policy.attempts_of(options)
+    number = taken.attempts_made + 1
+    text = reason or "failed without a reason"
+    finish = Finish(
+        taken.id,
+        taken.token,
+        Outcome.FAILED,
+        _encode(text),
+        stacktrace=_stacktrace(taken.stacktrace, trace or text, options.stack_trace_limit),
+        keep=policy.keep_failed if options.keep_failed is None else options.keep_failed,
+        attempts=attempts,
+        deduplication_id=taken.deduplication_id,
+        made=taken.attempts_made,
+        suspect=taken.suspect,
+    )
+    if not final and number < attempts:
+        backoff = policy.backoff_of(options)
+        finish.outcome = Outcome.RETRY
+        finish.delay_ms = min(backoff.after(number, chance=chance), LONGEST_DELAY_MS) if backoff else 0
+        finish.lifo = options.lifo
+    return finish
+
+
+def _stacktrace(stored: bytes | None, trace: str, limit: int | None) -> bytes:
+    try:
+        entries = json.loads(stored) if stored else []
+    except (ValueError, RecursionError):
+        entries = []
+    kept = [entry for entry in entries if isinstance(entry, str) and entry] if isinstance(entries, list) else []
+    kept.append(trace)
+    # Half a character pair becomes \udXXX, which is also what JSON calls it.
+    return _encode(json.dumps(kept if limit is None else kept[-limit:] if limit else [], ensure_ascii=False))
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
