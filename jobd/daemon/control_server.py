@@ -50,6 +50,9 @@ _WRITE_LIMIT_S = 30.0
 _ANSWER_LIMIT_S = 2.0
 """How long `stop` lets requests that are being answered come to their end."""
 
+_ACCEPT_TURNS = 5
+"""Turns of the loop after which a connection accepted just before the end is known here (asyncio makes three)."""
+
 _log = event_log(__name__)
 
 
@@ -90,7 +93,7 @@ class ControlServer:
             return
         sock = listen_privately(self.path)
         self._inode = self.path.lstat().st_ino
-        self._server = await asyncio.start_unix_server(self._connected, sock=sock, limit=_PIECE)
+        self._server = await asyncio.start_unix_server(self._connected, sock=sock, limit=_PIECE, backlog=_BACKLOG)
         _log.info("control socket listens", path=str(self.path))
 
     async def stop(self) -> None:
@@ -103,12 +106,24 @@ class ControlServer:
             if self.path.lstat().st_ino == self._inode:
                 self.path.unlink()
         server.close()
-        busy = [connection.idle.wait() for connection in self._connections]
-        if busy:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*busy), _ANSWER_LIMIT_S)
+        for _ in range(_ACCEPT_TURNS):
+            await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_LIMIT_S):
+                for connection in list(self._connections):
+                    await connection.idle.wait()
         for connection in list(self._connections):
             connection.close()
+        await self._gone(_ANSWER_LIMIT_S)
+        for connection in list(self._connections):
+            connection.abort()
+        await self._gone(_ANSWER_LIMIT_S)
+
+    async def _gone(self, limit_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                for connection in list(self._connections):
+                    await connection.gone.wait()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(reader, writer, self._answer)
@@ -118,8 +133,8 @@ class ControlServer:
         except (ConnectionError, TimeoutError):
             pass  # the client is gone or does not read; what it asked for has been done
         finally:
+            await connection.end()
             self._connections.discard(connection)
-            connection.close()
 
 
 class _Connection:
@@ -135,6 +150,7 @@ class _Connection:
         self.pid, self.uid = peer(writer.get_extra_info("socket"))
         self.idle = asyncio.Event()
         self.idle.set()
+        self.gone = asyncio.Event()
 
     async def serve(self, *, too_many: bool) -> None:
         """Answer line after line until the client ends its side."""
@@ -194,6 +210,20 @@ class _Connection:
     def close(self) -> None:
         """Close it; what was written still goes out, unless the client is gone."""
         self._writer.close()
+
+    def abort(self) -> None:
+        """Close it at once."""
+        self._writer.transport.abort()
+
+    async def end(self) -> None:
+        """Return when it is closed; a client that does not take the rest in time is cut off."""
+        self._writer.close()
+        try:
+            await asyncio.wait_for(self._writer.wait_closed(), _WRITE_LIMIT_S)
+        except (OSError, TimeoutError):
+            self.abort()
+        finally:
+            self.gone.set()
 
 
 class Lines:
@@ -282,12 +312,12 @@ def _check_free(path: Path) -> None:
     if not stat.S_ISSOCK(kind):
         raise Refused("socket-unusable", f'cannot listen at "{path}": it exists and is no socket; move it away')
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, short_path(path) as name:
-        probe.settimeout(1.0)
+        probe.setblocking(False)
         try:
             probe.connect(name)
         except (ConnectionRefusedError, FileNotFoundError):
             return
-        except TimeoutError:
+        except BlockingIOError:
             pass  # its queue of connections is full: somebody listens
         pid, _ = peer(probe)
     raise Refused("socket-taken", f'another daemon (pid {pid}) answers at "{path}"', detail={"pid": pid})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_CONNECT_LIMIT_S = 5.0
+_CONNECT_LIMIT_S = 5
 """A daemon accepts in microseconds; one whose queue of connections is full for this long is stuck."""
 
 _PATH_MAX = 107
@@ -175,9 +175,11 @@ class ControlClient:
 def _connect(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.settimeout(_CONNECT_LIMIT_S)
+        # Not settimeout: a non-blocking connect gives up at once when the daemon's queue of connections is full.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _CONNECT_LIMIT_S, 0))
         with short_path(path) as name:
             sock.connect(name)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
     except BaseException:
         sock.close()
         raise
@@ -207,7 +209,9 @@ def _why_not(error: OSError) -> str:
             return "permission denied"
         case errno.ENOTSOCK:
             return "not a socket"
-    return "did not accept in time" if isinstance(error, TimeoutError) else (error.strerror or str(error))
+        case errno.EAGAIN:
+            return f"did not accept within {_CONNECT_LIMIT_S} s"
+    return error.strerror or str(error)
 
 
 def _readable(fd: int, timeout: float | None) -> bool:
