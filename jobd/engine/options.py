@@ -230,6 +230,8 @@ def _store_rest(opts: dict[str, Any], given: Mapping[str, Any], *, size: int, na
 
 
 def _backoff(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict) and set(value) == {"type", "delay"} and value["type"] in ("fixed", "exponential"):
+        return {"type": value["type"], "delay": _milliseconds("backoff", value["delay"])}
     if isinstance(value, str | int | float):
         return {"type": "fixed", "delay": _milliseconds("backoff", value)}
     if hasattr(value, "to_opts"):
