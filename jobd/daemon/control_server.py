@@ -51,7 +51,7 @@ _ANSWER_LIMIT_S = 2.0
 """How long `stop` lets requests that are being answered come to their end."""
 
 _ACCEPT_TURNS = 5
-"""Turns of the loop after which a connection accepted just before the end is known here (asyncio makes three)."""
+"""Turns of the loop that asyncio needs to accept who connected before the socket was removed; it makes three."""
 
 _log = event_log(__name__)
 
@@ -105,9 +105,9 @@ class ControlServer:
             # Another daemon may have taken the place over meanwhile; its socket is not ours to remove.
             if self.path.lstat().st_ino == self._inode:
                 self.path.unlink()
-        server.close()
         for _ in range(_ACCEPT_TURNS):
             await asyncio.sleep(0)
+        server.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_LIMIT_S):
                 for connection in list(self._connections):
