@@ -216,8 +216,10 @@ class _Bulk:
             if self._dry_run:
                 states = await self._runner.run_many([get_state(self._keys, job_id) for job_id in part])
                 part = [job_id for job_id, state in zip(part, states, strict=True) if state is not State.UNKNOWN]
-                self._missing += len(states) - len(part)
-            await self._act_on([job_id for job_id in part if not is_own_key(job_id)])
+                self._lost(len(states) - len(part))
+            jobs = [job_id for job_id in part if not is_own_key(job_id)]
+            self._lost(len(part) - len(jobs))
+            await self._act_on(jobs)
         if self._missing == len(unique) == 1:
             raise NotThere("job", unique[0])
 
@@ -230,6 +232,10 @@ class _Bulk:
                 left -= len(part)
                 if left <= 0:
                     return
+
+    def _lost(self, count: int) -> None:
+        self._gone += count
+        self._missing += count
 
     async def _act_on(self, ids: Sequence[str]) -> int:
         """Act on one page in one round trip; returns how many left their state."""

@@ -112,6 +112,11 @@ class Watcher:
                     self._reader = None
                 self._fail(error)
                 return
+            except (AttributeError, ValueError):
+                # Closing takes the connection away in mid-read; redis-py trips over whatever it touches next.
+                if self._closed:
+                    return
+                raise
             after = page.last_id
             for job_id, ending in page.endings.items():
                 self._tell(job_id, ending)
