@@ -42,7 +42,7 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
         keys.base, request.now_ms, request.lock_ms, request.token_prefix, request.worker_name,
         min(request.take, MAX_TAKE), request.busy,
         limiter.max if limiter else "", limiter.duration_ms if limiter else "",
-        len(quick), *_keep_words(keep),
+        len(quick), *keep_words(keep),
     ]  # fmt: skip
     finishes = request.finishes
     for index in quick:
@@ -76,7 +76,8 @@ def _split(finishes: Sequence[Finish]) -> tuple[list[int], list[int]]:
     return quick, others
 
 
-def _keep_words(keep: Keep) -> tuple[Word, Word, Word]:
+def keep_words(keep: Keep) -> tuple[Word, Word, Word]:
+    """Return a keep rule as scripts take it: count, age_s, limit, "" for none."""
     return (
         "" if keep.count is None else keep.count,
         "" if keep.age_s is None else keep.age_s,
@@ -88,7 +89,7 @@ def _other_words(finish: Finish) -> tuple[Word, ...]:
     return (
         encode_id(finish.job_id), finish.token, finish.outcome.value, finish.value,
         "" if finish.stacktrace is None else finish.stacktrace,
-        finish.delay_ms, *_keep_words(finish.keep), finish.attempts, int(finish.lifo),
+        finish.delay_ms, *keep_words(finish.keep), finish.attempts, int(finish.lifo),
     )  # fmt: skip
 
 

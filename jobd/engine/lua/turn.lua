@@ -7,6 +7,7 @@
 -- include: read_job
 -- include: delete_job
 -- include: trim_finished
+-- include: note_drained
 -- turn: finish these jobs, then take up to n more.
 -- Promise:    each finish is accepted or refused by itself, and only for the attempt its token names; each job taken is
 --             active, locked and counted (ats). Refused jobs are unchanged.
@@ -358,8 +359,7 @@ if take > 0 then
   end
   take_all()
 end
-local nothing = #rows == 0 and limited_ms < 0 and next_due_ms < 0 and not blocked
-if ended and nothing and call('LLEN', WAIT) == 0 and call('LLEN', ACTIVE) == 0 and call('ZCARD', PRIORITIZED) == 0 then
-  call('XADD', EVENTS, '*', 'event', 'drained')
+if ended and #rows == 0 and limited_ms < 0 and next_due_ms < 0 and not blocked then
+  note_drained(base)
 end
 return { codes, rows, limited_ms, next_due_ms, blocked and 1 or 0, passed > 0 and 1 or 0 }

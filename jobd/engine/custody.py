@@ -1,0 +1,114 @@
+"""Who holds the active jobs: renewal, recovery of what a dead worker held, hand-back, the stalled check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobd.engine.job import KEEP_ALL, Keep, Recovered, Taken
+from jobd.engine.runner import Command, Word
+from jobd.engine.scripts import script
+from jobd.engine.turn import decode_id, encode_id, keep_words, read_taken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jobd.engine.keys import Keys
+
+
+def renew_locks(keys: Keys, held: Sequence[tuple[str, str]], lock_ms: int) -> Command[list[int]]:
+    """Keep the locks of these (job id, token) for `lock_ms` from now; one answer each, in order.
+
+    1: renewed, or taken again because it was missing and nobody took the job meanwhile. Else a codes.Code: MISSING_JOB,
+    MISSING_LOCK (over, or another's turn), LOCK_OF_ANOTHER. Safe to send twice.
+    """
+    words: list[Word] = [2, keys.active, keys.stalled, keys.base, lock_ms]
+    for job_id, token in held:
+        words += (encode_id(job_id), token)
+    return Command(tuple(words), list, script("renew_locks"), safe_twice=True)
+
+
+def renew_prefix(keys: Keys, token_prefix: str, lock_ms: int) -> Command[list[str]]:
+    """Keep all locks of active jobs that begin with the prefix; return the ids, newest first. Safe to send twice."""
+    words = (2, keys.active, keys.stalled, keys.base, token_prefix, lock_ms)
+    return Command(words, _ids, script("renew_prefix"), safe_twice=True)
+
+
+def adopt_jobs(keys: Keys, token_prefix: str, known: Iterable[str], lock_ms: int | None = None) -> Command[list[Taken]]:
+    """Return the active jobs under this prefix that are not `known`, oldest first, as a take would have returned them.
+
+    With `lock_ms` all locks under the prefix are renewed. For a worker whose reply to a take was lost. Safe to send
+    twice.
+    """
+    words: list[Word] = [2, keys.active, keys.stalled, keys.base, token_prefix, "" if lock_ms is None else lock_ms]
+    words += map(encode_id, known)
+
+    def read(rows: list[Any]) -> list[Taken]:
+        return [read_taken(row, token_prefix) for row in rows]
+
+    return Command(tuple(words), read, script("adopt_jobs"), safe_twice=True)
+
+
+def recover_jobs(
+    keys: Keys,
+    token_prefix: str,
+    *,
+    started: Iterable[str],
+    counted: bool,
+    max_crashes: int,
+    reason: str,
+    now_ms: int,
+    keep: Keep = KEEP_ALL,
+) -> Command[list[Recovered]]:
+    """Take every active job under this prefix from its dead worker: it waits at the front again, or has failed.
+
+    Args:
+        token_prefix: of one worker, or of a whole incarnation.
+        started: ids whose handler had begun; they are recovered even when their lock has run out.
+        counted: hold the death against those that had started: `stc` + 1, failed over `max_crashes`; when there are
+            several, those that wait again become suspects.
+        reason: failedReason of those that fail.
+        keep: for a failed job that has no removeOnFail.
+    Returns:
+        The jobs, newest first. Safe to send twice: the second time finds nothing.
+    """
+    words = (
+        3, keys.meta, keys.active, keys.events,
+        keys.base, token_prefix, now_ms, int(counted), max_crashes, reason.encode("utf-8", "backslashreplace"),
+        *keep_words(keep), *map(encode_id, started),
+    )  # fmt: skip
+    return Command(words, _recovered, script("recover_jobs"), safe_twice=True)
+
+
+def hand_back_jobs(keys: Keys, token_prefix: str) -> Command[list[str]]:
+    """Return every active job under this prefix to the front of its queue, nothing counted; the ids, newest first.
+
+    Only when its worker is gone. Safe to send twice.
+    """
+    words = (3, keys.meta, keys.active, keys.events, keys.base, token_prefix)
+    return Command(words, _ids, script("hand_back_jobs"), safe_twice=True)
+
+
+def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int) -> Command[list[Recovered] | None]:
+    """Put back active jobs without a lock that were active at the last check too: BullMQ's check, shared with peers.
+
+    `failed` in the answer: over max_crashes, the next taker fails it. None: another check ran within the interval.
+    Safe to send twice.
+    """
+    words = (
+        7, keys.meta, keys.active, keys.events, keys.stalled, keys.stalled_check, keys.wait, keys.repeat,
+        keys.base, now_ms, interval_ms, max_crashes,
+    )  # fmt: skip
+
+    def read(reply: list[Any] | None) -> list[Recovered] | None:
+        return None if reply is None else _recovered(reply)
+
+    return Command(words, read, script("check_stalled"), safe_twice=True)
+
+
+def _ids(reply: list[bytes]) -> list[str]:
+    return [decode_id(raw) for raw in reply]
+
+
+def _recovered(reply: list[Any]) -> list[Recovered]:
+    pairs = zip(reply[::2], reply[1::2], strict=True)
+    return [Recovered(decode_id(raw), failed=what == 1, suspect=what == 2) for raw, what in pairs]

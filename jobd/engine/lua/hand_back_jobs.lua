@@ -1,0 +1,24 @@
+-- include: max_events
+-- include: find_held
+-- include: drop_active
+-- include: put_back
+-- hand_back_jobs: return what a stopped worker still held.
+-- Promise:    every active job whose lock has the prefix waits at the front again, the one taken first runs first;
+--             attempts and crashes are as they were. Prioritized jobs go before their equals.
+-- KEYS:       1 meta (hash)   2 active (list)   3 events (stream)
+--             From base also: wait, prioritized, stalled, marker, and per job its hash and lock.
+-- ARGV:       1 base (prefix of the queue, ends in a colon)   2 token_prefix
+-- Returns:    the ids, newest first
+-- Events:     waiting (prev active)
+-- Complexity: O(active), plus the place in active of each id
+local META, base, token_prefix = KEYS[1], ARGV[1], ARGV[2]
+local max_len = max_events(META)
+local handed = {}
+for _, id in ipairs(find_held(base, token_prefix)) do
+  if drop_active(base, id) and redis.call('EXISTS', base .. id) == 1 then
+    local priority = tonumber(redis.call('HGET', base .. id, 'priority') or '') or 0
+    put_back(base, id, priority, true, max_len)
+    handed[#handed + 1] = id
+  end
+end
+return handed
