@@ -120,7 +120,7 @@ def queue_facts(keys: Keys) -> Command[QueueFacts]:
 
 def _read_facts(reply: Any) -> QueueFacts:
     counts, meta, oldest, limited, exists = reply
-    paused, concurrency, most, duration, by, at, why = (item and item.decode(errors="replace") for item in meta)
+    paused, concurrency, most, duration, by, at, why = ((item or b"").decode(errors="replace") or None for item in meta)
     return QueueFacts(
         counts={state.value: count for state, count in zip(COUNTED, counts, strict=True)},
         paused=paused is not None,
