@@ -1,12 +1,54 @@
-"""The composition root of `jobd run`."""
+"""The composition root of `jobd run`: makes every part, starts them in order, stops them in reverse."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, assert_never
+
+from jobd import __version__
+from jobd.clock import SYSTEM_CLOCK
+from jobd.config.load import load
+from jobd.config.problems import ConfigProblems
+from jobd.daemon import logs
+from jobd.daemon.control_server import ControlServer
+from jobd.daemon.duties.deadlines import Deadlines
+from jobd.daemon.duties.earlier import Earlier, kill_survivors
+from jobd.daemon.duties.limits import Limits
+from jobd.daemon.duties.recover import Recover
+from jobd.daemon.duties.renew import Renew
+from jobd.daemon.duties.stalled import Stalled
+from jobd.daemon.duties.until_empty import until_empty
+from jobd.daemon.duties.upkeep import Upkeep
+from jobd.daemon.incarnation import IncarnationRecord, new_id
+from jobd.daemon.methods import Methods
+from jobd.daemon.notify import Notifier
+from jobd.daemon.pidfile import StateDir
+from jobd.daemon.reaper import become_subreaper
+from jobd.daemon.redis_server import EmbeddedRedis, EmbeddedSettings
+from jobd.daemon.shelf import Shelf
+from jobd.daemon.signals import Signals, Wish
+from jobd.daemon.stopping import Stopper
+from jobd.daemon.supervisor import Supervisor
+from jobd.engine.connect import async_client
+from jobd.engine.runner import AsyncRunner
+from jobd.errors import ConfigError, InputError, JobdError
+from jobd.protocol.control import Method
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
     from jobd.config.model import Config
+    from jobd.daemon.control_server import Caller
+    from jobd.daemon.duties.duty import Duty
+    from jobd.locate import RedisSource
+
+log = logs.event_log(__name__)
+
+NOTIFY_EVERY_S = 5.0
+"""While it stops, systemd is asked this often for twice as much time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +66,205 @@ class RunOptions:
 
 
 async def main(config: Config, options: RunOptions) -> int:
-    """Run the daemon until it is stopped; return the exit code of the process."""
-    raise NotImplementedError
+    """Run the daemon until it is stopped; return the exit code of the process.
+
+    Raises:
+        ConfigError: a handler does not import, or a secret cannot be read (exit 78).
+        Refused: another daemon uses the state folder, or a part of it cannot be started.
+    """
+    logs.configure(config.daemon.log_format, config.daemon.log_level)
+    daemon = Daemon(config, options)
+    try:
+        return await daemon.run()
+    finally:
+        logs.flush()
+
+
+class Daemon:
+    """All parts of one `jobd run`."""
+
+    def __init__(self, config: Config, options: RunOptions) -> None:
+        self.config = config
+        self.options = options
+        self.environ = dict(os.environ)
+        self.notifier = Notifier(self.environ)
+        self.embedded: EmbeddedRedis | None = None
+        self._stopped = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Start everything, serve until a stop is through, stop everything."""
+        become_subreaper()
+        state = StateDir(self.config.state_folder(self.environ))
+        state.acquire()
+        try:
+            record = IncarnationRecord(state, new_id())
+            # Before the embedded server starts: an orphaned one would be found on its data folder.
+            await kill_survivors(record.previous)
+            source = await self._redis(state.folder)
+            try:
+                return await self._serve(source, record)
+            finally:
+                if self.embedded is not None:
+                    await self.embedded.stop()
+        finally:
+            state.release()
+
+    async def _redis(self, state_folder: Path) -> RedisSource:
+        source = self.config.redis_source(self.environ)
+        if source is None:
+            settings = self.config.redis
+            self.embedded = EmbeddedRedis(
+                EmbeddedSettings(
+                    state_dir=state_folder,
+                    runtime_dir=self._socket.parent,
+                    prefix=settings.prefix,
+                    port=settings.embedded_port,
+                    server=settings.server,
+                    socket_mode=settings.socket_mode,
+                )
+            )
+            source = await self.embedded.start()
+        log.info("jobd starts", version=__version__, pid=os.getpid(), redis=source.shown, because=source.origin)
+        for warning in self.config.warnings:
+            log.warning("configuration", warning=str(warning))
+        return source
+
+    @property
+    def _socket(self) -> Path:
+        return self.config.control_socket(self.options.socket, self.environ)
+
+    async def _serve(self, source: RedisSource, record: IncarnationRecord) -> int:
+        client = async_client(source)
+        runner = AsyncRunner(client)
+        supervisor = self.supervisor = Supervisor(
+            self.config, source, Shelf(self.environ), record, SYSTEM_CLOCK,
+            environ=self.environ, globs=self.options.queues, redis_argument=self.options.redis,
+        )  # fmt: skip
+        recover = Recover(supervisor.fleet, runner)
+        supervisor.on_loss = recover.lost
+        supervisor.stopper = Stopper(supervisor, recover)
+        self.methods = Methods(supervisor, runner, source, self._load)
+        control = ControlServer(self._socket, self._call)
+        signals = Signals(self._wished)
+        duties = self._duties(supervisor, runner, record)
+        try:
+            await control.start()
+            signals.start()
+            await self._start(supervisor)
+            for duty in duties:
+                duty.start()
+            self._in_background(self._tell_ready())
+            if self.options.until_empty:
+                self._in_background(self._until_empty(runner))
+            await self._stopped.wait()
+            return 0
+        finally:
+            await supervisor.stopper.abandon()
+            signals.stop()
+            for task in list(self._tasks):
+                task.cancel()
+            for duty in reversed(duties):
+                await duty.stop()
+            await recover.stop()
+            await control.stop()
+            await client.aclose()
+
+    def _duties(self, supervisor: Supervisor, runner: AsyncRunner, record: IncarnationRecord) -> list[Duty]:
+        def told(trouble: str | None) -> None:
+            supervisor.redis_trouble = trouble
+
+        fleet = supervisor.fleet
+        return [
+            Renew(fleet, runner, told),
+            Earlier(fleet, runner, record, told),
+            Stalled(fleet, runner, told),
+            Limits(fleet, runner, told),
+            Deadlines(fleet),
+            Upkeep(supervisor, self._awaited_pids),
+        ]
+
+    async def _start(self, supervisor: Supervisor) -> None:
+        try:
+            problems = await supervisor.load()
+        except InputError as error:
+            raise ConfigError(str(error), [str(error)]) from error
+        if problems:
+            raise ConfigProblems(problems, self.config.name)
+        supervisor.start_workers()
+
+    async def _tell_ready(self) -> None:
+        supervisor = self.supervisor
+        while not supervisor.ready_once:
+            await supervisor.fleet.changed(1.0)
+        queues = len(supervisor.fleet.pools)
+        log.info("ready", queues=queues, state=supervisor.state.value)
+        self.notifier.ready(f"{queues} queues")
+        while True:
+            if supervisor.stopping:
+                self.notifier.extend_timeout(round(NOTIFY_EVERY_S * 2000))
+            self.notifier.watchdog()
+            await asyncio.sleep(min(NOTIFY_EVERY_S, self.notifier.watchdog_s or NOTIFY_EVERY_S))
+
+    async def _until_empty(self, runner: AsyncRunner) -> None:
+        await until_empty(self.supervisor, runner)
+        log.info("queues are empty")
+        await self._stop(None, now=False)
+
+    # --- requests and signals ----------------------------------------------------------------------------------------
+
+    def _load(self, path: Path | None) -> Config:
+        return load(path or self.config.path, env=self.environ, redis_url=self.options.redis)
+
+    async def _call(self, method: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        answer = await self.methods.call(method, params, caller)
+        if method == Method.STOP:
+            # The answer is on its way before the socket closes: ControlServer.stop lets it come to its end.
+            self._stopped.set()
+        return answer
+
+    def _wished(self, wish: Wish) -> None:
+        match wish:
+            case Wish.STOP:
+                self._in_background(self._stop(None, now=False))
+            case Wish.HAND_BACK:
+                self._in_background(self._stop(None, now=True))
+            case Wish.KILL:
+                self.supervisor.stopper.kill_all()
+            case Wish.RELOAD:
+                self._in_background(self._reload())
+            case Wish.QUIET:
+                self.supervisor.quiet(None, "signal")
+            case Wish.UNQUIET:
+                self.supervisor.unquiet(None, "signal")
+            case Wish.STACKS:
+                self.supervisor.dump_stacks()
+            case _:
+                assert_never(wish)
+
+    async def _stop(self, grace_ms: int | None, *, now: bool) -> None:
+        self.notifier.stopping("draining")
+        await self.supervisor.stop(grace_ms, now, lambda text: None)
+        self._stopped.set()
+
+    async def _reload(self) -> None:
+        self.notifier.reloading()
+        try:
+            await self.methods.reload(False, lambda text: log.info("reload", step=text), "signal")
+        except JobdError as error:
+            log.warning("not reloaded", error=str(error))
+        self.notifier.ready()
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._background_done)
+
+    def _background_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("background task failed", error=repr(task.exception()))
+
+    def _awaited_pids(self) -> set[int]:
+        own = {self.embedded.pid} if self.embedded is not None and self.embedded.pid is not None else set()
+        return self.supervisor.fleet.pids() | own

@@ -1,0 +1,84 @@
+"""Recurring work of the daemon: `start`, `stop`, `run_once`; twice or too early is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobd.daemon.logs import event_log
+from jobd.errors import RedisRefused, RedisUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = event_log(__name__)
+
+
+class Duty:
+    """Runs `run_once` again and again; what it raises is logged and does not end it.
+
+    `on_redis` is told the outcome of each run: None, or what Redis refused.
+    """
+
+    name = "duty"
+
+    def __init__(self, on_redis: Callable[[str | None], None] = lambda trouble: None) -> None:
+        self._task: asyncio.Task[None] | None = None
+        self._on_redis = on_redis
+        self._in_trouble = False
+
+    async def run_once(self) -> float:
+        """Do the work once; return the seconds until the next time."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin; harmless when begun before."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._loop(), name=self.name)
+
+    async def stop(self) -> None:
+        """End; returns when it has ended. Harmless when it never began."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _loop(self) -> None:
+        pause = 0.0
+        while True:
+            await asyncio.sleep(pause)
+            pause = await self._once()
+
+    async def _once(self) -> float:
+        try:
+            pause = await self.run_once()
+        except RedisUnavailable as error:
+            self._trouble("redis is away", str(error))
+            return 0.25
+        except RedisRefused as error:
+            self._trouble("redis refused", str(error))
+            self._on_redis(shown_refusal(str(error)))
+            return 1.0
+        except Exception as error:
+            # A duty must go on: without renewal every job would run twice.
+            log.exception("duty failed", duty=self.name, error=str(error))
+            return 1.0
+        if self._in_trouble:
+            self._in_trouble = False
+            log.info("duty works again", duty=self.name)
+        self._on_redis(None)
+        return pause
+
+    def _trouble(self, event: str, error: str) -> None:
+        # Once until it works again: an hour without Redis must not fill the log.
+        if not self._in_trouble:
+            self._in_trouble = True
+            log.warning(event, duty=self.name, error=error)
+
+
+def shown_refusal(text: str) -> str:
+    """Return what Redis refused in the few words of `degraded_by`."""
+    for word, shown in (("OOM ", "memory full"), ("READONLY", "read only"), ("MISCONF", "cannot write its file")):
+        if word in text:
+            return shown
+    return text.splitlines()[0][:120]

@@ -1,0 +1,138 @@
+"""Give the jobs of dead workers back to their queues, within milliseconds of the death (design.md, "Recovery").
+
+Redis is the truth about what a worker held: its token prefix among the locks of `active`. Everything here is safe to do
+twice, so it is repeated until Redis has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobd.daemon.exits import Ending, describe, is_kill
+from jobd.daemon.logs import event_log
+from jobd.daemon.timed_out import fail_overdue
+from jobd.daemon.views import StoppedJob
+from jobd.engine.custody import hand_back_jobs, recover_jobs
+from jobd.engine.keys import Keys
+from jobd.errors import RedisRefused, RedisUnavailable
+
+if TYPE_CHECKING:
+    from jobd.daemon.fleet import Fleet, Loss
+    from jobd.engine.runner import AsyncRunner
+
+log = event_log(__name__)
+
+_AGAIN_S = 0.1
+"""Pause until the next try while Redis is away: consumption resumes within 2 s of its return."""
+
+_LATE_TURN_S = (0.1, 1.0)
+"""When to look again after a death with a turn in flight: Redis may read that turn only after our first look, and would
+then give jobs to a worker that is no more."""
+
+_REASON_LINES = 3
+
+
+class Recover:
+    """Works off losses, each in a task of its own."""
+
+    def __init__(self, fleet: Fleet, runner: AsyncRunner) -> None:
+        self.handed_back: list[StoppedJob] = []
+        self._fleet = fleet
+        self._runner = runner
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def lost(self, loss: Loss) -> None:
+        """A worker has ended: see to what it held. Returns at once."""
+        task = asyncio.create_task(self._settle_loss(loss), name="recover")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self, limit_s: float) -> bool:
+        """Return whether everything was recovered within the limit; what was not is left to the next start."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limit_s or 0.05)
+        return not self._tasks
+
+    async def stop(self) -> None:
+        """Give up what is not recovered yet; returns when nothing of it runs."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _settle_loss(self, loss: Loss) -> None:
+        late = loss.worker.board is not None and loss.worker.board.turn_sent_at > 0
+        try:
+            await self._until_done(loss)
+            for pause in _LATE_TURN_S if late else ():
+                await asyncio.sleep(pause)
+                await self._until_done(loss)
+        finally:
+            if loss.worker.board is not None:
+                loss.worker.board.close()
+                loss.worker.board = None
+
+    async def _until_done(self, loss: Loss) -> None:
+        told = False
+        while True:
+            try:
+                await self._once(loss)
+            except (RedisUnavailable, RedisRefused) as error:
+                if not told:
+                    log.warning("jobs of a dead worker wait for redis", queue=loss.pool.name, error=str(error))
+                told = True
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return
+
+    async def _once(self, loss: Loss) -> None:
+        worker = loss.worker
+        keys = Keys(self._fleet.source.prefix, loss.pool.name)
+        if worker.ending is Ending.TIMED_OUT:
+            await fail_overdue(self._runner, keys, loss, self._fleet.clock)
+        if worker.ending is Ending.ASKED:
+            handed = await self._runner.run(hand_back_jobs(keys, loss.token_prefix))
+            names = {view.job_id: view.name for view in worker.slots()} if worker.board else {}
+            for job_id in handed:
+                log.info("job handed back", queue=loss.pool.name, job=job_id)
+                self.handed_back.append(StoppedJob(loss.pool.name, job_id, names.get(job_id, "")))
+            return
+        recovered = await self._runner.run(
+            recover_jobs(
+                keys,
+                loss.token_prefix,
+                started=started_jobs(loss),
+                counted=worker.ending.counted,
+                max_crashes=loss.pool.queue.max_crashes,
+                reason=reason_of(loss),
+                now_ms=self._fleet.clock.now_ms(),
+                keep=loss.pool.queue.keep_failed,
+            )
+        )
+        for job in recovered:
+            log.warning(
+                "job failed: it lost its worker too often" if job.failed else "job recovered",
+                queue=loss.pool.name, job=job.job_id, pid=worker.pid, suspect=job.suspect or None,
+            )  # fmt: skip
+
+
+def started_jobs(loss: Loss) -> list[str]:
+    """Return the ids whose handler had begun, by the board; those that had not are not to blame."""
+    board = loss.worker.board
+    if board is None:
+        return []
+    return [view.job_id for view in loss.worker.slots() if view.job_id is not None]
+
+
+def reason_of(loss: Loss) -> str:
+    """Return the cause of death for `failedReason`: "worker died: signal 9 (SIGKILL)"; last output lines below."""
+    worker = loss.worker
+    if worker.cause is not None:
+        cause = worker.cause
+    elif loss.out_of_memory and is_kill(worker.status):
+        cause = f"out of memory ({describe(worker.status)} by the kernel)"
+    else:
+        cause = describe(worker.status)
+    lines = [line for line in loss.last_output if line.strip()][-_REASON_LINES:]
+    return "\n".join([f"worker died: {cause}", *lines])

@@ -1,0 +1,54 @@
+"""Look for jobs whose lock was lost by workers of other hosts (BullMQ's stalled check, wire-format.md 8.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobd.daemon.duties.duty import Duty
+from jobd.daemon.logs import event_log
+from jobd.engine.custody import check_stalled
+from jobd.engine.keys import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobd.daemon.fleet import Fleet
+    from jobd.engine.runner import AsyncRunner
+
+log = event_log(__name__)
+
+TICK_S = 0.25
+
+
+class Stalled(Duty):
+    """Every `stalled_interval` of each queue, first at the start. Redis keeps several hosts from doing it at once."""
+
+    name = "stalled"
+
+    def __init__(self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str | None], None]) -> None:
+        super().__init__(on_redis)
+        self._fleet = fleet
+        self._runner = runner
+        self._due: dict[str, float] = {}
+
+    async def run_once(self) -> float:
+        """Check the queues that are due, in one round trip."""
+        now = self._fleet.clock.monotonic()
+        pools = [pool for pool in self._fleet.pools.values() if self._due.get(pool.name, 0.0) <= now]
+        if pools:
+            found = await self._runner.run_many(
+                [
+                    check_stalled(
+                        Keys(self._fleet.source.prefix, pool.name),
+                        now_ms=self._fleet.clock.now_ms(),
+                        interval_ms=pool.queue.stalled_interval_ms,
+                        max_crashes=pool.queue.max_crashes,
+                    )
+                    for pool in pools
+                ]
+            )
+            for pool, jobs in zip(pools, found, strict=True):
+                self._due[pool.name] = now + pool.queue.stalled_interval_ms / 1000
+                for job in jobs or ():
+                    log.warning("stalled job recovered", queue=pool.name, job=job.job_id, failed=job.failed)
+        return TICK_S

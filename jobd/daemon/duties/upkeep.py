@@ -1,0 +1,86 @@
+"""Once a second: the loop's beat, memory limits, recycling, orphans of handlers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobd.daemon.duties.duty import Duty
+from jobd.daemon.exits import Ending
+from jobd.daemon.logs import event_log
+from jobd.daemon.memory import memory_bytes
+from jobd.daemon.reaper import reap_strangers
+from jobd.duration import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobd.config.model import Recycle
+    from jobd.daemon.pools import Place, Pool
+    from jobd.daemon.process import Worker
+    from jobd.daemon.supervisor import Supervisor
+
+log = event_log(__name__)
+
+TICK_S = 1.0
+
+
+class Upkeep(Duty):
+    """What only needs a look now and then. `ours` are pids of children that somebody else waits for."""
+
+    name = "upkeep"
+
+    def __init__(self, supervisor: Supervisor, ours: Callable[[], set[int]]) -> None:
+        super().__init__()
+        self._supervisor = supervisor
+        self._ours = ours
+        self._replacing: dict[str, asyncio.Task[None]] = {}
+
+    async def run_once(self) -> float:
+        """Do all of it once."""
+        self._supervisor.beat()
+        for pool, worker in list(self._supervisor.fleet.workers()):
+            self._watch_memory(pool, worker)
+        if not self._supervisor.stopping:
+            for pool in list(self._supervisor.fleet.pools.values()):
+                self._recycle(pool)
+        reap_strangers(self._ours())
+        return TICK_S
+
+    def _watch_memory(self, pool: Pool, worker: Worker) -> None:
+        limit = pool.queue.memory_max_bytes
+        if limit is None or not worker.pid or not worker.is_up:
+            return
+        used = memory_bytes(worker.pid)
+        if used > limit:
+            cause = f"out of memory: {format_size(used)} used, memory_max is {format_size(limit)}"
+            log.warning("worker over memory_max, killed", queue=pool.name, pid=worker.pid, memory=used, limit=limit)
+            worker.kill(Ending.MEMORY, cause)
+
+    def _recycle(self, pool: Pool) -> None:
+        rule = pool.queue.recycle
+        running = self._replacing.get(pool.name)
+        if rule is None or (running is not None and not running.done()):
+            return
+        now = self._supervisor.clock.monotonic()
+        for place in pool.places.values():
+            why = _worn_out(place, rule, now)
+            if why is not None and place.worker is not None:
+                log.info("worker recycled", queue=pool.name, pid=place.worker.pid, why=why)
+                # One at a time, so that the machine never carries two of each.
+                self._replacing[pool.name] = asyncio.create_task(pool.replace(place))
+                return
+
+
+def _worn_out(place: Place, rule: Recycle, now: float) -> str | None:
+    """Say why the worker of a place is due for replacement, or None."""
+    worker = place.worker
+    if worker is None or worker.board is None or not worker.takes_jobs:
+        return None
+    if rule.jobs is not None and worker.board.jobs_done >= rule.jobs:
+        return "jobs"
+    if rule.age_ms is not None and (now - worker.started_at) * 1000 >= rule.age_ms:
+        return "age"
+    if rule.memory_bytes is not None and memory_bytes(worker.pid) >= rule.memory_bytes:
+        return "memory"
+    return None

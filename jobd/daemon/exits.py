@@ -1,0 +1,67 @@
+"""How a process ended, in words; the daemon's own part in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import StrEnum
+
+
+class Ending(StrEnum):
+    """Why a worker's process ended, as far as the daemon had a part in it."""
+
+    CRASHED = "crashed"
+    """Nobody asked for it: counted on its jobs and on the queue's breaker."""
+    MEMORY = "memory"
+    """Killed by the daemon over memory_max: the worker's own doing, counted like a crash."""
+    START_FAILED = "start failed"
+    """It said that it cannot work, or was not ready in time; it held no job."""
+    ASKED = "asked"
+    """Drained, stopped or no longer wanted: not counted."""
+    TIMED_OUT = "timed out"
+    """Killed because one job's time was over: that job fails its attempt, its neighbours are not counted."""
+    LOCK_LOST = "lock lost"
+    """Killed because a job whose lock another owns did not stop: not counted."""
+    TEMPLATE_DIED = "template died"
+    """Its template died and took it along: not counted."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether the jobs it held have lost a worker by somebody's fault (`stc`)."""
+        return self in (Ending.CRASHED, Ending.MEMORY)
+
+
+UNKNOWN_STATUS = -1
+"""Nobody could tell the wait status (the template died between reaping and telling)."""
+
+
+def describe(status: int) -> str:
+    """Return a wait status in words: "signal 9 (SIGKILL)", "exit code 3"."""
+    if status == UNKNOWN_STATUS:
+        return "exit status unknown"
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "real-time signal"
+    return f"signal {-code} ({name})"
+
+
+def is_kill(status: int) -> bool:
+    """Tell whether a wait status is death by SIGKILL, the kernel's way when memory runs out."""
+    return status != UNKNOWN_STATUS and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def is_clean(status: int) -> bool:
+    """Tell whether a wait status is exit code 0."""
+    return status == 0
+
+
+def wait_status_of(result: os.waitid_result) -> int:
+    """Return what waitpid would have said for an answer of waitid."""
+    if result.si_code == os.CLD_EXITED:
+        return result.si_status << 8
+    core = 0x80 if result.si_code == os.CLD_DUMPED else 0
+    return result.si_status | core

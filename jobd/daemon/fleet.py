@@ -1,0 +1,167 @@
+"""All pools of this daemon with their processes: what a pool decides is carried out here."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobd.daemon.logs import event_log
+from jobd.daemon.memory import OomKills
+from jobd.daemon.pidfile import ServedQueue
+from jobd.daemon.pools import Pool
+from jobd.daemon.spawn import WorkerProcess
+from jobd.daemon.templates import TemplateError
+from jobd.daemon.worker_spec import numbers_of, redis_target, start_message, template_key
+from jobd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from jobd.clock import Clock
+    from jobd.config.model import Config, Queue
+    from jobd.daemon.incarnation import IncarnationRecord
+    from jobd.daemon.process import Worker
+    from jobd.daemon.shelf import Shelf
+    from jobd.daemon.templates import Template
+    from jobd.daemon.worker_spec import TemplateKey
+    from jobd.locate import RedisSource
+    from jobd.protocol.worker import Start
+
+log = event_log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A worker's process has ended and may have held jobs: what recovery needs to know."""
+
+    pool: Pool
+    worker: Worker
+    token_prefix: str
+    last_output: list[str]
+    out_of_memory: bool
+
+
+class Fleet:
+    """Owns pools and worker processes. Pools of removed queues stay until their last worker has ended."""
+
+    def __init__(
+        self, config: Config, source: RedisSource, shelf: Shelf, record: IncarnationRecord, clock: Clock
+    ) -> None:
+        self.config = config
+        self.source = source
+        self.pools: dict[str, Pool] = {}
+        self.drained_pools: list[Pool] = []
+        self.on_loss: Callable[[Loss], None] = lambda loss: None
+        self.clock = clock
+        self._shelf = shelf
+        self._record = record
+        self._target = redis_target(source)
+        self._host = socket.gethostname()
+        self._processes: dict[Worker, WorkerProcess] = {}
+        self._numbers: dict[str, int] = {}
+        self._spawning: set[asyncio.Task[None]] = set()
+        self._oom = OomKills()
+        self._changed = asyncio.Event()
+
+    # --- who there is ------------------------------------------------------------------------------------------------
+
+    def all_pools(self) -> Iterator[Pool]:
+        """Yield the pools in service, then those that drain."""
+        yield from self.pools.values()
+        yield from self.drained_pools
+
+    def workers(self) -> Iterator[tuple[Pool, Worker]]:
+        """Yield every worker that has not ended, with its pool."""
+        for pool in self.all_pools():
+            for worker in pool.workers():
+                yield pool, worker
+
+    def busy(self) -> int:
+        """Return how many jobs run, by the boards."""
+        return sum(worker.board.busy for _, worker in self.workers() if worker.board is not None)
+
+    def pids(self) -> set[int]:
+        """Return the pids of templates and workers: everybody whose exit status is awaited."""
+        own = {process.worker.pid for process in self._processes.values() if process.worker.pid}
+        return own | self._shelf.pids()
+
+    def token_prefix(self, worker: Worker) -> str:
+        """Return what the locks of a worker's jobs begin with."""
+        return f"{self._record.id}:{worker.name}:"
+
+    def new_pool(self, queue: Queue, generation: int) -> Pool:
+        """Return a pool for a queue; it is not in service yet and has no workers."""
+        number = self._numbers.setdefault(queue.name, len(self._numbers) + 1)
+        return Pool(number, queue, generation, self, self.clock)
+
+    def queues_of(self, key: TemplateKey, config: Config) -> list[Queue]:
+        """Return the queues of a configuration that share this template, whether or not this daemon runs them."""
+        return [queue for queue in config.queues.values() if template_key(queue) == key]
+
+    async def changed(self, limit_s: float | None = None) -> None:
+        """Return when something of a pool has changed, or after the limit."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    # --- pools.Hands -------------------------------------------------------------------------------------------------
+
+    def spawn(self, pool: Pool, worker: Worker) -> None:
+        """Make the worker's process from the current template of its queue."""
+        self._in_background(self._spawn(pool, worker))
+
+    def spawn_trial(self, queue: Queue, worker: Worker, template: Template) -> None:
+        """Make the process of a worker that runs by a configuration which is not accepted yet."""
+        self._in_background(self._fork(lambda: queue, worker, template))
+
+    def lost(self, pool: Pool, worker: Worker) -> None:
+        """Hand the ended worker to recovery."""
+        process = self._processes.pop(worker, None)
+        if process is None or not worker.pid:
+            return  # there never was a process
+        by_kernel = worker.cause is None and self._oom.rose()
+        self.on_loss(Loss(pool, worker, self.token_prefix(worker), process.last_output, by_kernel))
+
+    def notify(self) -> None:
+        """Wake whoever waits in `changed`, and forget removed pools whose last worker has ended."""
+        self.drained_pools = [pool for pool in self.drained_pools if any(True for _ in pool.workers())]
+        self._changed.set()
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._spawning.add(task)
+        task.add_done_callback(self._spawning.discard)
+
+    async def _spawn(self, pool: Pool, worker: Worker) -> None:
+        key = template_key(pool.queue)
+        try:
+            template = await self._shelf.get(self.config, key, self.queues_of(key, self.config))
+        except (TemplateError, InputError, OSError) as error:
+            worker.fork_failed(str(error))
+            return
+        await self._fork(lambda: pool.queue, worker, template)
+
+    async def _fork(self, queue: Callable[[], Queue], worker: Worker, template: Template) -> None:
+        if not worker.is_wanted:
+            worker.fork_failed("not wanted any more")
+            return
+        self._record.serves(ServedQueue(self.source.shown, self.source.prefix, worker.queue))
+        process = WorkerProcess(worker, template, lambda: self._start_of(queue(), worker), self._write_record)
+        self._processes[worker] = process
+        await process.spawn()
+
+    def _start_of(self, queue: Queue, worker: Worker) -> Start:
+        # Made when it is sent: numbers may have changed while the template was busy.
+        worker.slot_limit = max(worker.slot_limit, queue.concurrency)
+        return start_message(
+            queue, numbers_of(queue), worker=worker.name, incarnation=self._record.id, host=self._host,
+            generation=worker.generation, redis=self._target, hold=worker.told_to_start(),
+        )  # fmt: skip
+
+    def _write_record(self) -> None:
+        self._record.runs(self.pids())

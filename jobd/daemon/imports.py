@@ -1,0 +1,55 @@
+"""What a template's imports gave, as problems of the file: each at the place of the handler that does not import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jobd.config.model import Config, Queue
+    from jobd.config.problems import Problem
+    from jobd.protocol.worker import HandlerReport
+
+    Place = tuple[str | int, ...]
+
+
+def import_problems(config: Config, queues: Iterable[Queue], reports: Iterable[HandlerReport]) -> list[Problem]:
+    """Return one problem for each place of the file that names something which cannot be used."""
+    broken = {report.path: report for report in reports if not report.ok}
+    problems = []
+    for queue in queues:
+        for path, place in _named_by(queue):
+            report = broken.get(path)
+            if report is not None:
+                message, hint = _told(report)
+                problems.append(config.problem_at(place, message, hint))
+    return problems
+
+
+def _named_by(queue: Queue) -> Iterator[tuple[str, Place]]:
+    table: Place = ("queues", queue.name)
+    if queue.handler:
+        yield queue.handler, (*table, "handler")
+    for name, job in queue.jobs.items():
+        yield job.handler, (*table, "jobs", name, "handler")
+    named = {"setup": queue.setup, "teardown": queue.teardown, "on_failed": queue.on_failed}
+    for key, path in named.items():
+        if path:
+            yield path, (*table, key)
+    for index, path in enumerate(queue.wrap):
+        yield path, (*table, "wrap", index)
+
+
+def _told(report: HandlerReport) -> tuple[str, str | None]:
+    """Return (message, hint): the hint stands beside the caret, its further lines below (interface.md 1)."""
+    text = report.message or f'cannot import "{report.path}"'
+    head, quote, rest = text.partition(f'"{report.path}"')
+    message = f"{head}`{report.path}`" if quote else text
+    rest = rest.removeprefix(": ")
+    if report.kind != "import":
+        return (f"{message}: {rest}" if rest else message), None
+    hint = rest
+    if report.searched and "searched:" not in rest:
+        hint += f"\nsearched: {', '.join(report.searched)} (from [app] path)"
+    return message, hint or None

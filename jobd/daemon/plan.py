@@ -1,0 +1,211 @@
+"""From the running and the wanted configuration to steps: pure, so that `plan` prints what `reload` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from jobd.daemon.views import Action, Mark, Step
+from jobd.daemon.worker_spec import handlers_of
+from jobd.duration import format_size, spell_duration
+from jobd.engine.job import KEEP_ALL, KEEP_NONE, Keep
+from jobd.locate import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobd.config.model import Config, Queue
+
+_IN_PLACE = frozenset({
+    "workers", "concurrency", "attempts", "attempts_max", "backoff", "timeout_ms", "kill_after_ms", "expire_ms",
+    "rate_limit", "global_concurrency", "keep_completed", "keep_failed", "lock_duration_ms", "stalled_interval_ms",
+    "max_crashes", "breaker", "recycle", "quiet", "unknown",
+})  # fmt: skip
+"""Numbers that daemon and workers take over while they run; everything else needs new workers."""
+
+_NOT_COMPARED = frozenset({"name", "written", "preset"})
+
+_COLD_DAEMON = ("socket", "state_dir", "socket_group", "status_group")
+_COLD_REDIS = ("url", "embedded", "username", "password", "prefix", "embedded_port", "server", "socket_mode")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What runs of one queue now: its workers, [(job id, seconds it has run)], and jobs waiting (None: not asked)."""
+
+    workers: int = 0
+    jobs: tuple[tuple[str, float], ...] = ()
+    waiting: int | None = None
+
+
+NOTHING = Facts()
+
+
+def plan(
+    running: Config,
+    wanted: Config,
+    queues: tuple[Mapping[str, Queue], Mapping[str, Queue]],
+    facts: Mapping[str, Facts],
+) -> list[Step]:
+    """Return what it takes to get from one configuration to the other, in the order of the wanted file.
+
+    Args:
+        queues: The queues that this daemon runs, of the running and of the wanted configuration.
+    """
+    before, after = queues
+    steps = [*_refused(running, wanted), *_daemon_steps(running, wanted)]
+    for name, queue in after.items():
+        if name not in before:
+            steps.append(Step(Mark.NEW, name, "new queue", _count(queue.workers, "worker"), Action.ADD))
+        else:
+            steps.append(_changed(before[name], queue, facts.get(name, NOTHING)))
+    steps += [_removed(name, facts.get(name, NOTHING)) for name in before if name not in after]
+    return steps
+
+
+def has_changes(steps: Iterable[Step]) -> bool:
+    """Tell whether a plan changes anything (exit code 10 of `plan --exit-code`)."""
+    return any(step.action is not Action.KEEP for step in steps)
+
+
+def refusals(steps: Iterable[Step]) -> list[Step]:
+    """Return the steps that cannot be done while the daemon runs; with one of them nothing is applied."""
+    return [step for step in steps if step.action is Action.REFUSE]
+
+
+def changed_keys(before: Queue, after: Queue) -> list[str]:
+    """Return the fields in which two configurations of a queue differ, in the order of the model."""
+    return [
+        name
+        for name in type(before).model_fields
+        if name not in _NOT_COMPARED and getattr(before, name) != getattr(after, name)
+    ]
+
+
+def needs_new_workers(before: Queue, after: Queue) -> bool:
+    """Tell whether running workers cannot take the change over."""
+    for name in changed_keys(before, after):
+        if name == "jobs":
+            if handlers_of(before) != handlers_of(after) or before.jobs.keys() != after.jobs.keys():
+                return True
+            if any(before.jobs[job].handler != after.jobs[job].handler for job in after.jobs):
+                return True
+        elif name not in _IN_PLACE:
+            return True
+    return False
+
+
+def _changed(before: Queue, after: Queue, facts: Facts) -> Step:
+    keys = changed_keys(before, after)
+    if not keys:
+        return Step(Mark.SAME, after.name, "unchanged", "", Action.KEEP)
+    what = ", ".join(_difference(before, after, name) for name in keys)
+    told = tuple(_key(before, name) for name in keys)
+    if not needs_new_workers(before, after):
+        return Step(Mark.CHANGED, after.name, what, _in_place(before, after), Action.IN_PLACE, told)
+    count = facts.workers or after.workers
+    how = f"{_count(count, 'worker')} replaced" + (" one by one as they go idle" if count > 1 else " as it goes idle")
+    return Step(Mark.CHANGED, after.name, what, how, Action.REPLACE, told)
+
+
+def _in_place(before: Queue, after: Queue) -> str:
+    if before.global_concurrency is not None and after.global_concurrency is None:
+        return "in place, no restart; the limit in Redis stays"
+    if after.workers > before.workers:
+        return f"{_count(after.workers - before.workers, 'worker')} more, no restart"
+    if after.workers < before.workers:
+        drains = before.workers - after.workers
+        return f"{_count(drains, 'worker')} " + ("drain" if drains > 1 else "drains")
+    return "in place, no restart"
+
+
+def _removed(name: str, facts: Facts) -> Step:
+    how = f"{_count(facts.workers, 'worker')} " + ("drains" if facts.workers == 1 else "drain")
+    if facts.jobs:
+        jobs = ", ".join(f"{job} running {running_s:.0f}s" for job, running_s in facts.jobs[:3])
+        more = f" and {len(facts.jobs) - 3} more" if len(facts.jobs) > 3 else ""
+        how += f" ({'job' if len(facts.jobs) == 1 else 'jobs'} {jobs}{more})"
+    if facts.waiting:
+        how += f", {_count(facts.waiting, 'waiting job')} stay in Redis"
+    return Step(Mark.REMOVED, name, "removed", how, Action.REMOVE)
+
+
+def _refused(running: Config, wanted: Config) -> list[Step]:
+    found = [("redis", key) for key in _COLD_REDIS if getattr(running.redis, key) != getattr(wanted.redis, key)]
+    found += [("daemon", key) for key in _COLD_DAEMON if getattr(running.daemon, key) != getattr(wanted.daemon, key)]
+    return [
+        Step(
+            Mark.CHANGED, "", f"[{table}] {key} changed", "cannot change while running: restart", Action.REFUSE, (key,)
+        )
+        for table, key in found
+    ]
+
+
+def _daemon_steps(running: Config, wanted: Config) -> list[Step]:
+    names = ("grace_ms", "watch", "log")
+    return [
+        Step(
+            Mark.CHANGED, "", f"[daemon] {_difference(running.daemon, wanted.daemon, name)}", "in place, no restart",
+            Action.IN_PLACE, (_key(running.daemon, name),),
+        )
+        for name in names
+        if getattr(running.daemon, name) != getattr(wanted.daemon, name)
+    ]  # fmt: skip
+
+
+def _difference(before: BaseModel, after: BaseModel, name: str) -> str:
+    key, old, new = _key(before, name), getattr(before, name), getattr(after, name)
+    if name == "env":
+        changed = sorted(item for item in old.keys() | new.keys() if old.get(item) != new.get(item))
+        return "env " + ", ".join(changed)
+    if name == "jobs":
+        changed = sorted(item for item in old.keys() | new.keys() if old.get(item) != new.get(item))
+        return "jobs " + ", ".join(changed)
+    return f"{key} {_told(name, old)} -> {_told(name, new)}"
+
+
+def _key(model: BaseModel, name: str) -> str:
+    """The key of the file behind a field."""
+    return type(model).model_fields[name].alias or name
+
+
+def _told(name: str, value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case int() if name.endswith("_ms"):
+            return spell_duration(value)
+        case int() if name.endswith("_bytes"):
+            return format_size(value)
+        case Enum():
+            return str(value.value)
+        case Secret():
+            return "***"
+        case Keep():
+            return _told_keep(value)
+        case BaseModel():
+            fields = {_key(value, field): _told(field, getattr(value, field)) for field in type(value).model_fields}
+            return "{ " + ", ".join(f"{key} = {told}" for key, told in fields.items() if told != "none") + " }"
+        case list() | tuple():
+            return "[" + ", ".join(str(item) for item in value) + "]"
+        case _:
+            return str(value)
+
+
+def _told_keep(keep: Keep) -> str:
+    if keep == KEEP_ALL:
+        return "true"
+    if keep == KEEP_NONE:
+        return "false"
+    parts = [f"count = {keep.count}"] if keep.count is not None else []
+    parts += [f"age = {spell_duration(keep.age_s * 1000)}"] if keep.age_s is not None else []
+    return str(keep.count) if keep.age_s is None else "{ " + ", ".join(parts) + " }"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")

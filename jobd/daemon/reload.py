@@ -1,0 +1,248 @@
+"""A reload as a transaction: read, check, plan, trial, apply. Before `apply` nothing that runs is touched."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobd.config.load import load
+from jobd.config.problems import ConfigProblems
+from jobd.daemon.exits import Ending
+from jobd.daemon.imports import import_problems
+from jobd.daemon.logs import event_log
+from jobd.daemon.plan import has_changes, refusals
+from jobd.daemon.process import Worker
+from jobd.daemon.templates import TemplateError
+from jobd.daemon.views import Action, ReloadReport, Step
+from jobd.daemon.worker_spec import template_key
+from jobd.errors import InputError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobd.config.model import Config, Queue
+    from jobd.daemon.pools import Pool
+    from jobd.daemon.shelf import Loading
+    from jobd.daemon.supervisor import Supervisor
+    from jobd.daemon.templates import Template
+    from jobd.daemon.worker_spec import TemplateKey
+
+log = event_log(__name__)
+
+EX_CONFIG = 78
+
+
+class Trial:
+    """One worker of a new or changed queue, held: it gets ready and takes nothing (process.Owner)."""
+
+    def __init__(self, pool: Pool, queue: Queue, generation: int) -> None:
+        self.pool = pool
+        self.queue = queue
+        self._outcome: asyncio.Future[tuple[str, str] | None] = asyncio.get_running_loop().create_future()
+        self.worker = Worker(pool.new_name(1), queue.name, generation, self, pool.clock, hold=True)
+
+    async def wait(self) -> None:
+        """Return when it is ready.
+
+        Raises:
+            Refused: it cannot work; an import is exit 78, anything else 1.
+        """
+        failure = await self._outcome
+        if failure is None:
+            return
+        stage, reason = failure
+        text = f"{self.queue.name}: the trial worker is not ready: {stage} failed: {reason}"
+        raise Refused(
+            "import-failed" if stage == "import" else "trial-failed", text,
+            exit_code=EX_CONFIG if stage == "import" else 1, detail={"queue": self.queue.name},
+        )  # fmt: skip
+
+    def worker_ready(self, worker: Worker) -> None:
+        """It is ready."""
+        self._settle(None)
+
+    def worker_start_failed(self, worker: Worker, stage: str, reason: str) -> None:
+        """It cannot work."""
+        self._settle((stage, reason))
+
+    def worker_gone(self, worker: Worker) -> None:
+        """It has ended, asked or not."""
+        self._settle(("start", f"it ended: {worker.ending.value}"))
+        self.pool.trial_gone(worker)
+
+    def _settle(self, outcome: tuple[str, str] | None) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
+
+
+class Reload:
+    """One reload. `run` once."""
+
+    def __init__(self, supervisor: Supervisor, progress: Callable[[str], None], *, code: bool, who: str) -> None:
+        self._supervisor = supervisor
+        self._progress = progress
+        self._code = code
+        self._who = who
+        self._loadings: dict[TemplateKey, Loading] = {}
+        self._trials: dict[str, Trial] = {}
+
+    async def run(self) -> ReloadReport:
+        """Apply the file as it is now.
+
+        Raises:
+            ConfigError, Refused: as Supervisor.reload; nothing has changed then.
+        """
+        supervisor = self._supervisor
+        clock = supervisor.clock
+        started = clock.monotonic()
+        log.info("reload begins", by=self._who, code=self._code or None)
+        wanted = load(supervisor.config.path, env=supervisor.environ, redis_url=supervisor.redis_argument)
+        steps = await supervisor.plan(wanted)
+        self._refuse_cold(steps)
+        self._notes = self._code_notes()
+        if not has_changes(steps) and not self._code:
+            supervisor.config = supervisor.fleet.config = wanted
+            return ReloadReport(supervisor.generation, clock.monotonic() - started, steps, notes=self._notes)
+        try:
+            await self._try(wanted, steps)
+            checked_s = clock.monotonic() - started
+            imported = sum(len(loading.reports) for loading in self._loadings.values())
+            self._say("checked", f"{_count(len(wanted.files), 'file')}, {_count(imported, 'handler')} imported "
+                      f"in a trial worker ({checked_s:.1f}s)")  # fmt: skip
+        except BaseException as error:
+            await self._throw_away()
+            log.warning("reload refused", by=self._who, error=str(error).splitlines()[0] if str(error) else None)
+            raise
+        await self._apply(wanted, steps)
+        took_s = clock.monotonic() - started
+        supervisor.reloaded_at = clock.monotonic()
+        log.info("reloaded", generation=supervisor.generation, took_ms=round(took_s * 1000), by=self._who)
+        return ReloadReport(supervisor.generation, took_s, steps, notes=self._notes)
+
+    def _refuse_cold(self, steps: list[Step]) -> None:
+        cold = refusals(steps)
+        if cold:
+            what = ", ".join(step.what.removesuffix(" changed") for step in cold)
+            raise Refused(
+                "needs-restart", f"cannot change {what} while running; nothing was applied: restart the daemon",
+                detail={"keys": [key for step in cold for key in step.keys]},
+            )  # fmt: skip
+
+    def _code_notes(self) -> list[str]:
+        if self._code:
+            return []
+        changed = self._supervisor.code_changed()
+        if not changed:
+            return []
+        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        return [f"code changed on disk ({shown}); load it with: jobd reload --code"]
+
+    # --- trial -------------------------------------------------------------------------------------------------------
+
+    def _renewed(self, steps: list[Step]) -> list[str]:
+        """The queues that get new workers."""
+        actions = {Action.ADD, Action.REPLACE} | ({Action.IN_PLACE, Action.KEEP} if self._code else set())
+        return [step.queue for step in steps if step.queue and step.action in actions]
+
+    async def _try(self, wanted: Config, steps: list[Step]) -> None:
+        queues = self._supervisor.selected(wanted)
+        renewed = [queues[name] for name in self._renewed(steps)]
+        try:
+            await self._import(wanted, renewed, list(queues.values()))
+            generation = self._supervisor.generation + 1
+            for queue in renewed:
+                await self._start_trial(wanted, queue, generation)
+        except (TemplateError, InputError) as error:
+            raise Refused("trial-failed", f"cannot start a trial worker: {error}") from error
+        for trial in self._trials.values():
+            await trial.wait()
+
+    async def _import(self, wanted: Config, renewed: list[Queue], queues: list[Queue]) -> None:
+        problems = []
+        for key in dict.fromkeys(template_key(queue) for queue in renewed):
+            members = [queue for queue in queues if template_key(queue) == key]
+            if not self._code and self._supervisor.shelf.has(key, members):
+                continue
+            loading = self._loadings[key] = await self._supervisor.shelf.make(wanted, key, members)
+            problems += import_problems(wanted, members, loading.reports)
+        if problems:
+            raise ConfigProblems(problems, wanted.name)
+
+    async def _start_trial(self, wanted: Config, queue: Queue, generation: int) -> None:
+        supervisor = self._supervisor
+        pool = supervisor.fleet.pools.get(queue.name) or supervisor.fleet.new_pool(queue, generation)
+        trial = self._trials[queue.name] = Trial(pool, queue, generation)
+        supervisor.fleet.spawn_trial(queue, trial.worker, await self._template(wanted, queue))
+
+    async def _template(self, wanted: Config, queue: Queue) -> Template:
+        key = template_key(queue)
+        loading = self._loadings.get(key)
+        if loading is not None:
+            return loading.template
+        return await self._supervisor.shelf.get(wanted, key, self._supervisor.fleet.queues_of(key, wanted))
+
+    async def _throw_away(self) -> None:
+        for trial in self._trials.values():
+            trial.worker.kill(Ending.ASKED)
+        for loading in self._loadings.values():
+            await self._supervisor.shelf.discard(loading)
+
+    # --- apply -------------------------------------------------------------------------------------------------------
+
+    async def _apply(self, wanted: Config, steps: list[Step]) -> None:
+        supervisor = self._supervisor
+        generation = supervisor.generation = supervisor.generation + 1
+        supervisor.config = supervisor.fleet.config = wanted
+        for loading in self._loadings.values():
+            supervisor.shelf.install(loading)
+        queues = supervisor.selected(wanted)
+        for step in steps:
+            if step.queue:
+                await self._apply_step(step, queues.get(step.queue), generation)
+        supervisor.shelf.retire_others(template_key(queue) for queue in queues.values())
+
+    async def _apply_step(self, step: Step, queue: Queue | None, generation: int) -> None:
+        fleet = self._supervisor.fleet
+        trial = self._trials.get(step.queue)
+        if queue is None:
+            pool = fleet.pools.pop(step.queue)
+            fleet.drained_pools.append(pool)
+            pool.remove(generation)
+            self._say(step.queue, _draining(pool))
+        elif trial is None:
+            fleet.pools[step.queue].apply_in_place(queue, generation)
+            if step.action is not Action.KEEP:
+                self._say(step.queue, step.what)
+        else:
+            await self._renew(trial, queue, generation)
+
+    async def _renew(self, trial: Trial, queue: Queue, generation: int) -> None:
+        pool = trial.pool
+        is_new = queue.name not in self._supervisor.fleet.pools
+        self._supervisor.fleet.pools[queue.name] = pool
+        before = sum(1 for _ in pool.workers())
+        pool.reconfigure(queue, generation)
+        pool.adopt(trial.worker)
+        if is_new:
+            pool.fill()
+            await pool.filled()
+            self._say(queue.name, f"{_count(pool.wanted, 'worker')} ready")
+            return
+        await pool.roll()
+        pool.fill()
+        self._say(queue.name, f"{before}/{before} replaced")
+
+    def _say(self, queue: str, text: str) -> None:
+        self._progress(f"{queue:<12} {text}")
+
+
+def _draining(pool: Pool) -> str:
+    jobs = [view for worker in pool.workers() for view in worker.slots()]
+    if not jobs:
+        return "removed"
+    named = ", ".join(view.job_id or view.name for view in jobs[:3])
+    return f"draining, {_count(len(jobs), 'job')} left ({named})"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")

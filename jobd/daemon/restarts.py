@@ -1,0 +1,56 @@
+"""When a worker that died is started again, and when its queue is held back: pure rules over a clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+FIRST_DELAY_S = 0.5
+MAX_DELAY_S = 30.0
+HEALTHY_S = 30.0
+"""A worker that was ready this long has earned an immediate restart again."""
+
+
+@dataclass(slots=True)
+class RestartDelay:
+    """The delay before the next start at one place: none the first time, then 0.5 s doubling to 30 s."""
+
+    failures: int = 0
+
+    def after_exit(self, ready_for_s: float) -> float:
+        """Return the seconds to wait after an exit of a worker that had been ready for `ready_for_s`."""
+        if ready_for_s >= HEALTHY_S:
+            self.failures = 0
+        self.failures += 1
+        if self.failures == 1:
+            return 0.0
+        return min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self.failures - 2, 16))
+
+    def reset(self) -> None:
+        """The next exit is treated as the first."""
+        self.failures = 0
+
+
+@dataclass(slots=True)
+class BreakerState:
+    """Exits of one queue's workers; the `crashes`-th within `within_s` holds the queue for `retry_s`."""
+
+    exits: deque[float] = field(default_factory=deque)
+    held_until: float | None = None
+    last_cause: str = ""
+
+    def exited(self, now: float, crashes: int, within_s: float, retry_s: float, cause: str) -> bool:
+        """Count one exit; return whether the queue is held back from now on."""
+        self.last_cause = cause
+        self.exits.append(now)
+        while self.exits and self.exits[0] < now - within_s:
+            self.exits.popleft()
+        if len(self.exits) < crashes:
+            return False
+        self.held_until = now + retry_s
+        return True
+
+    def reset(self) -> None:
+        """Forget the exits; nothing is held."""
+        self.exits.clear()
+        self.held_until = None

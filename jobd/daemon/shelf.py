@@ -1,0 +1,133 @@
+"""The templates of this daemon: one for each (python, path, env, working folder), the newest of each forks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobd.daemon.logs import event_log
+from jobd.daemon.templates import Template
+from jobd.daemon.worker_spec import child_environment, extras_of, handlers_of, load_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from jobd.config.model import Config, Queue
+    from jobd.daemon.worker_spec import TemplateKey
+    from jobd.protocol.worker import HandlerReport
+
+log = event_log(__name__)
+
+
+@dataclass(slots=True)
+class Loading:
+    """A template that has loaded and is not in use yet, with what its imports gave."""
+
+    template: Template
+    reports: list[HandlerReport]
+    files: dict[str, int]
+
+
+class Shelf:
+    """Owns every template, also the retired ones that still have workers."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._current: dict[TemplateKey, Loading] = {}
+        self._all: list[Template] = []
+        self._locks: dict[TemplateKey, asyncio.Lock] = {}
+
+    def pids(self) -> set[int]:
+        """Return the pids of all templates that have not ended."""
+        return {template.pid for template in self._living() if template.pid}
+
+    def has(self, key: TemplateKey, queues: Iterable[Queue]) -> bool:
+        """Tell whether the current template of `key` has everything loaded that these queues name."""
+        loading = self._current.get(key)
+        if loading is None or not loading.template.alive:
+            return False
+        known = {report.path for report in loading.reports if report.ok}
+        return all(path in known for queue in queues for path in (*handlers_of(queue), *extras_of(queue)))
+
+    async def make(self, config: Config, key: TemplateKey, queues: Sequence[Queue]) -> Loading:
+        """Return a new template that has imported what these queues name; it is not in use before `install`.
+
+        Without preload, and where forking after the imports is not safe, the imports happen in a process that is
+        thrown away, and the template itself is bare: each worker then imports by itself.
+
+        Raises:
+            TemplateError: it could not be started.
+            InputError: a secret of its environment cannot be read.
+        """
+        environment = child_environment(config, self._environ)
+        template = Template(key, load_message(key, queues, self._environ, preload=True), environment)
+        self._all.append(template)
+        loaded = await template.start()
+        for notice in loaded.notices:
+            log.info("notice of the imports", notice=notice)
+        loading = Loading(template, loaded.handlers, loaded.files)
+        if key.preload and loaded.unsafe is None:
+            return loading
+        if key.preload:
+            log.warning("workers import by themselves: forking after the imports is not safe", why=loaded.unsafe)
+        await template.stop()
+        loading.template = Template(key, load_message(key, queues, self._environ, preload=False), environment)
+        self._all.append(loading.template)
+        await loading.template.start()
+        return loading
+
+    def install(self, loading: Loading) -> None:
+        """Fork from this template from now on; the one before ends with its last worker."""
+        before = self._current.get(loading.template.key)
+        self._current[loading.template.key] = loading
+        if before is not None and before.template is not loading.template:
+            before.template.retire()
+
+    async def get(self, config: Config, key: TemplateKey, queues: Sequence[Queue]) -> Template:
+        """Return the current template of `key`; one that died is replaced.
+
+        Raises:
+            TemplateError, InputError: as `make`.
+        """
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            loading = self._current.get(key)
+            if loading is None or not loading.template.alive:
+                loading = await self.make(config, key, queues)
+                self.install(loading)
+            return loading.template
+
+    def retire_others(self, keys: Iterable[TemplateKey]) -> None:
+        """Retire the templates that no queue needs any more."""
+        wanted = set(keys)
+        for key in [key for key in self._current if key not in wanted]:
+            self._current.pop(key).template.retire()
+
+    async def discard(self, loading: Loading) -> None:
+        """End a template that is not going to be used."""
+        await loading.template.stop()
+
+    async def stop(self) -> None:
+        """End all templates; what they forked dies with them."""
+        await asyncio.gather(*(template.stop() for template in self._all))
+        self._all.clear()
+        self._current.clear()
+
+    def changed_files(self) -> list[str]:
+        """Return imported files of the current templates that are not what was imported any more."""
+        changed = []
+        for loading in self._current.values():
+            for name, mtime_ns in loading.files.items():
+                try:
+                    same = Path(name).stat().st_mtime_ns == mtime_ns
+                except OSError:
+                    same = False
+                if not same:
+                    changed.append(os.path.relpath(name) if name.startswith(str(Path.cwd())) else name)
+        return changed
+
+    def _living(self) -> list[Template]:
+        self._all = [template for template in self._all if template.pid == 0 or template.alive]
+        return self._all

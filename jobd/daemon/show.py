@@ -1,0 +1,128 @@
+"""What the pools look like from outside; reads the boards, never Redis."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from jobd.daemon.memory import memory_bytes
+from jobd.daemon.pools import Hold
+from jobd.daemon.views import JobView, QueueState, QueueView, WorkerView
+from jobd.duration import format_duration
+from jobd.protocol.board import BUCKETS, bucket_limit_s
+
+if TYPE_CHECKING:
+    from jobd.daemon.pools import Pool
+    from jobd.daemon.process import Worker
+
+_MINUTE_S = 60
+
+
+class Tally:
+    """Runs of one queue over the lives of its workers: how many in the last minute, how long they took."""
+
+    def __init__(self) -> None:
+        self._gone_done = 0
+        self._gone_histogram = [0] * BUCKETS
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def worker_gone(self, worker: Worker) -> None:
+        """Keep what an ended worker had done."""
+        if worker.board is not None:
+            self._gone_done += worker.board.jobs_done
+            self._gone_histogram = [a + b for a, b in zip(self._gone_histogram, worker.board.histogram(), strict=True)]
+
+    def sample(self, pool: Pool, now: float) -> None:
+        """Note the count; once a second or so."""
+        self._samples.append((now, self._done(pool)))
+        while len(self._samples) > 1 and self._samples[0][0] < now - _MINUTE_S:
+            self._samples.popleft()
+
+    def done_per_min(self, pool: Pool) -> int:
+        """Runs that ended in the last minute."""
+        return self._done(pool) - self._samples[0][1] if self._samples else 0
+
+    def p95_ms(self, pool: Pool) -> float | None:
+        """Upper bound of the run time that 95% of the runs kept; None before the first."""
+        histogram = list(self._gone_histogram)
+        for worker in pool.workers():
+            if worker.board is not None:
+                histogram = [a + b for a, b in zip(histogram, worker.board.histogram(), strict=True)]
+        wanted, seen = sum(histogram) * 0.95, 0
+        if not wanted:
+            return None
+        for bucket, count in enumerate(histogram):
+            seen += count
+            if seen >= wanted:
+                return bucket_limit_s(bucket) * 1000
+        return None
+
+    def _done(self, pool: Pool) -> int:
+        return self._gone_done + sum(w.board.jobs_done for w in pool.workers() if w.board is not None)
+
+
+def queue_view(pool: Pool, tally: Tally, now: float) -> QueueView:
+    """Return one queue as this host knows it."""
+    workers = [worker_view(pool, worker, now) for worker in pool.workers()]
+    workers += [
+        WorkerView(0, pool.name, "restarting", pool.generation, 0, 0.0, 0, 0, place.restarts, [])
+        for place in pool.places.values()
+        if place.worker is None
+    ]
+    up = [worker for worker in pool.workers() if worker.is_up]
+    redis_up = all(worker.redis_up for worker in up)
+    state, why = _state(pool, redis_up=redis_up, any_up=bool(up))
+    return QueueView(
+        name=pool.name,
+        state=state,
+        why=why,
+        concurrency=pool.queue.concurrency,
+        slots=len(up) * pool.queue.concurrency,
+        busy=sum(view.busy for view in workers),
+        workers=workers,
+        note=_note(pool, now),
+        done_per_min=tally.done_per_min(pool),
+        p95_ms=tally.p95_ms(pool),
+        memory_bytes=sum(view.memory_bytes for view in workers),
+        redis_up=redis_up,
+    )
+
+
+def worker_view(pool: Pool, worker: Worker, now: float) -> WorkerView:
+    """Return one worker."""
+    jobs = [JobView(v.job_id, v.name, max(0.0, now - v.started_at)) for v in worker.slots()]
+    place = next((place for place in pool.places.values() if place.worker is worker), None)
+    return WorkerView(
+        pid=worker.pid,
+        queue=pool.name,
+        state=worker.shown_state,
+        generation=worker.generation,
+        busy=worker.board.busy if worker.board is not None else 0,
+        uptime_s=round(now - worker.started_at, 3),
+        memory_bytes=memory_bytes(worker.pid) if worker.pid else 0,
+        jobs_done=worker.board.jobs_done if worker.board is not None else 0,
+        restarts=place.restarts if place else 0,
+        jobs=jobs,
+    )
+
+
+def _state(pool: Pool, *, redis_up: bool, any_up: bool) -> tuple[QueueState, str | None]:
+    if pool.removed_in is not None:
+        return QueueState.DRAINING, "no_workers"
+    if pool.hold is Hold.BREAKER:
+        return QueueState.BREAKER, "breaker"
+    if pool.is_quiet:
+        return QueueState.QUIET, "quiet"
+    if not any_up:
+        return QueueState.RUNNING, "no_workers"
+    return QueueState.RUNNING, None if redis_up else "redis_down"
+
+
+def _note(pool: Pool, now: float) -> str | None:
+    if pool.removed_in is not None:
+        return f"removed in generation {pool.removed_in}"
+    if pool.hold is not None:
+        return f"{pool.hold_reason}; retry in {format_duration(max(0.0, pool.hold_until - now) * 1000)}"
+    if pool.quieted_by is not None:
+        return f"quiet by {pool.quieted_by}"
+    return "quiet = true in the file" if pool.queue.quiet else None

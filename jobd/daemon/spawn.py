@@ -1,0 +1,173 @@
+"""Make a worker's process: its socket, board, output pipe and pidfd, and carry its events to the state machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from jobd.daemon.channel import Channel
+from jobd.daemon.logs import event_log
+from jobd.daemon.output import Output
+from jobd.daemon.templates import TemplateError
+from jobd.protocol import board, framing
+from jobd.protocol.worker import Quieted, Ready, RedisState, Stacks, StartFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobd.daemon.process import Worker
+    from jobd.daemon.templates import Template
+    from jobd.protocol.worker import Message, Start
+
+log = event_log(__name__)
+
+START_LIMIT_S = 60.0
+"""How long a worker may take from its fork to ready; a `setup` that loads a model needs some of it."""
+
+
+class WorkerProcess:
+    """The process behind a Worker: the Link its orders go through. Lives until its exit status is known."""
+
+    def __init__(
+        self, worker: Worker, template: Template, start: Callable[[], Start], record: Callable[[], None]
+    ) -> None:
+        """Prepare; `record` writes the pid down before the worker may take its first job, `start` says what to do."""
+        self.worker = worker
+        self.template = template
+        self.output: Output | None = None
+        self.last_output: list[str] = []
+        self._start = start
+        self._record = record
+        self._channel: Channel | None = None
+        self._pidfd = -1
+        self._limit: asyncio.TimerHandle | None = None
+        self._exit_task: asyncio.Task[None] | None = None
+
+    async def spawn(self) -> None:
+        """Fork it and send it its start message. A failure is told to the Worker."""
+        ours, theirs = framing.pair()
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        board_fd = board.create()
+        try:
+            pid, self._pidfd = await self.template.fork(self.worker.name, (theirs.fileno(), board_fd, write_end))
+            reader = board.BoardReader(board_fd)
+        except (TemplateError, OSError) as error:
+            ours.close()
+            os.close(read_end)
+            self.worker.fork_failed(str(error))
+            return
+        except BaseException:
+            ours.close()
+            os.close(read_end)
+            raise
+        finally:
+            theirs.close()
+            os.close(write_end)
+            os.close(board_fd)
+        self.output = Output(read_end, self._printed, self._dropped)
+        self._channel = Channel(ours, self._received, self._channel_ended)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pidfd, self._ended)
+        self.worker.spawned(pid, self, reader)
+        # The next start of the daemon finds this pid; without it a survivor would be unknown (pidfile.py).
+        self._record()
+        self.send(self._start())
+        self._limit = loop.call_later(START_LIMIT_S, self.worker.start_timed_out, START_LIMIT_S)
+
+    def send(self, message: Message) -> None:
+        """Send a message; lost when the process is gone."""
+        if self._channel is not None:
+            self._channel.send(message)
+
+    def kill(self) -> None:
+        """SIGKILL its whole process group: what its handlers started goes with it. Harmless when it is gone."""
+        if self._pidfd < 0:
+            return
+        # The worker leads a session of its own (setsid in the template's child). Its pid is not free for reuse before
+        # we have its exit status, so the group is the right one; before setsid there is no such group.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.worker.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    # --- what it says ------------------------------------------------------------------------------------------------
+
+    def _received(self, message: Message, fds: list[int]) -> None:
+        framing.close_all(fds)
+        worker = self.worker
+        match message:
+            case Ready():
+                self._clear_limit()
+                worker.ready(redis_up=message.redis_up)
+            case StartFailed():
+                self._clear_limit()
+                worker.start_failed(message.stage, message.reason)
+            case RedisState():
+                if message.up is not worker.redis_up:
+                    log.warning(
+                        "worker has redis again" if message.up else "worker lost redis",
+                        queue=worker.queue, pid=worker.pid, error=message.error,
+                    )  # fmt: skip
+                worker.redis_state(up=message.up)
+            case Stacks():
+                for line in message.text.splitlines():
+                    log.info("stack", queue=worker.queue, pid=worker.pid, line=line)
+            case Quieted():
+                log.debug("worker is quiet", queue=worker.queue, pid=worker.pid)
+            case _:
+                log.error("unexpected message from a worker", pid=worker.pid, message=type(message).__name__)
+
+    def _printed(self, line: str) -> None:
+        log.info("output", queue=self.worker.queue, pid=self.worker.pid, job=self._only_job(), line=line)
+
+    def _dropped(self, count: int) -> None:
+        log.warning("output dropped", queue=self.worker.queue, pid=self.worker.pid, lines=count)
+
+    def _only_job(self) -> str | None:
+        """The job that printed it, when only one runs."""
+        reader = self.worker.board
+        if reader is None or reader.busy != 1:
+            return None
+        views = reader.slots(self.worker.slot_limit)
+        return views[0].job_id if len(views) == 1 else None
+
+    def _channel_ended(self, why: str) -> None:
+        # A worker that cannot be talked to can be neither drained nor quieted. Usually its exit is what ended it.
+        log.debug("worker's socket ended", queue=self.worker.queue, pid=self.worker.pid, why=why)
+
+    # --- its end -----------------------------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        self._clear_limit()
+        self._kill_leftovers()
+        self._exit_task = asyncio.create_task(self._collect())
+
+    async def _collect(self) -> None:
+        pid = self.worker.pid
+        # Death by the parent's end (PDEATHSIG) comes after the template's exit, so a dead template explains it.
+        status = await self.template.wait_status(pid, self._pidfd)
+        template_died = not self.template.alive
+        os.close(self._pidfd)
+        self._pidfd = -1
+        if self._channel is not None:
+            self._channel.close()
+        if self.output is not None:
+            self.last_output = self.output.last_lines()
+            self.output.close()
+            self.last_output = self.output.last_lines()
+        self.template.forget(pid)
+        self.worker.exited(status, template_died=template_died)
+
+    def _kill_leftovers(self) -> None:
+        """SIGKILL what the ended worker's handlers left in its group: it would work on a job that runs elsewhere."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.worker.pid, signal.SIGKILL)
+
+    def _clear_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None

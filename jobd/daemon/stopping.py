@@ -1,0 +1,154 @@
+"""Stop honestly: wait for the jobs until `grace`, hand back what is left after its worker is dead (design.md 2)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobd.daemon.exits import Ending
+from jobd.daemon.logs import event_log
+from jobd.daemon.views import StopReport
+from jobd.duration import format_duration
+from jobd.protocol.board import SlotState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobd.daemon.duties.recover import Recover
+    from jobd.daemon.supervisor import Supervisor
+
+log = event_log(__name__)
+
+PATIENCE_MS = 500
+"""What coroutines have for their cleanup after the cancel (design.md 2, "Stopping")."""
+
+_KILL_LIMIT_S = 10.0
+"""After SIGKILL: a process in uninterruptible sleep may need a while; then it is reported and left to the kernel."""
+
+_SETTLE_LIMIT_S = 5.0
+"""Until the hand-back is in Redis. Redis away: it is not waited for, the next start recovers."""
+
+_TELL_EVERY_S = 10.0
+
+
+class Stopper:
+    """The one stop of this daemon; later calls hurry it along and get the same report."""
+
+    def __init__(self, supervisor: Supervisor, recover: Recover) -> None:
+        self._supervisor = supervisor
+        self._recover = recover
+        self._deadline = 0.0
+        self._task: asyncio.Task[StopReport] | None = None
+        self._listeners: list[Callable[[str], None]] = []
+
+    async def stop(self, grace_ms: int | None, now: bool, progress: Callable[[str], None]) -> StopReport:
+        """Stop all workers; return when none of their processes is left.
+
+        `grace_ms` None is [daemon] grace; `now` hands everything back at once. A call while it stops can only shorten
+        the wait.
+        """
+        clock = self._supervisor.clock
+        grace = 0 if now else self._supervisor.config.daemon.grace_ms if grace_ms is None else grace_ms
+        deadline = clock.monotonic() + grace / 1000
+        self._listeners.append(progress)
+        if self._task is None:
+            self._deadline = deadline
+            self._task = asyncio.create_task(self._run())
+        elif now or grace_ms is not None:
+            self._deadline = min(self._deadline, deadline)
+            self._supervisor.fleet.notify()
+        return await asyncio.shield(self._task)
+
+    def kill_all(self) -> None:
+        """SIGKILL every worker now; what they held is handed back if Redis answers, else by the next start."""
+        self._deadline = 0.0
+        for _, worker in self._supervisor.fleet.workers():
+            worker.kill(Ending.ASKED)
+
+    async def abandon(self) -> None:
+        """End what still runs, without a report: the daemon ends for another reason, or never got up."""
+        self._supervisor.stopping = True
+        for pool in self._supervisor.fleet.all_pools():
+            pool.stop_restarting()
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        self.kill_all()
+        await self._until_gone(self._supervisor.clock.monotonic() + _KILL_LIMIT_S)
+        await self._supervisor.shelf.stop()
+
+    async def _run(self) -> StopReport:
+        supervisor = self._supervisor
+        supervisor.stopping = True
+        before = self._running()
+        log.info("stopping", jobs=len(before))
+        for pool in supervisor.fleet.all_pools():
+            pool.stop_restarting()
+        for _, worker in supervisor.fleet.workers():
+            worker.drain()
+        await self._wait_for_jobs()
+        await self._end_workers()
+        settled = await self._recover.settle(0.0 if supervisor.redis_down() else _SETTLE_LIMIT_S)
+        handed_back = list(self._recover.handed_back)
+        await supervisor.shelf.stop()
+        if settled:
+            supervisor.record.finished()
+        finished = max(0, len(before) - len(handed_back))
+        log.info("stopped", finished=finished, handed_back=len(handed_back), settled=settled)
+        return StopReport(finished, handed_back)
+
+    async def _wait_for_jobs(self) -> None:
+        """Return when every worker has gone, or the time is over, or only Redis is what they wait for."""
+        clock, fleet = self._supervisor.clock, self._supervisor.fleet
+        told_at, told_count = 0.0, -1
+        while self._someone() and clock.monotonic() < self._deadline:
+            running = self._running()
+            if self._supervisor.redis_down() and not running:
+                return
+            now = clock.monotonic()
+            if running and (len(running) != told_count or now - told_at >= _TELL_EVERY_S):
+                told_at, told_count = now, len(running)
+                self._tell(self._countdown(running, now))
+            await fleet.changed(min(0.1, max(0.0, self._deadline - now)))
+
+    async def _end_workers(self) -> None:
+        fleet, clock = self._supervisor.fleet, self._supervisor.clock
+        for _, worker in fleet.workers():
+            worker.stop(PATIENCE_MS)
+        await self._until_gone(clock.monotonic() + PATIENCE_MS / 1000 + 0.3)
+        for _, worker in fleet.workers():
+            worker.kill(Ending.ASKED)
+        if not await self._until_gone(clock.monotonic() + _KILL_LIMIT_S):
+            left = [worker.pid for _, worker in fleet.workers()]
+            log.error("workers do not die; their jobs are left to the next start", pids=left)
+
+    async def _until_gone(self, end: float) -> bool:
+        clock = self._supervisor.clock
+        while self._someone():
+            left = end - clock.monotonic()
+            if left <= 0:
+                return False
+            await self._supervisor.fleet.changed(left)
+        return True
+
+    def _someone(self) -> bool:
+        return any(True for _ in self._supervisor.fleet.workers())
+
+    def _running(self) -> list[tuple[str, str, float]]:
+        """(queue, job, started at) of every job whose handler is not through."""
+        return [
+            (pool.name, view.job_id or view.name, view.started_at)
+            for pool, worker in self._supervisor.fleet.workers()
+            for view in worker.slots()
+            if view.state is SlotState.RUNNING
+        ]
+
+    def _countdown(self, running: list[tuple[str, str, float]], now: float) -> str:
+        named = ", ".join(f"{queue} {job} {format_duration((now - at) * 1000)}" for queue, job, at in running[:5])
+        more = f" and {len(running) - 5} more" if len(running) > 5 else ""
+        left = format_duration((self._deadline - now) * 1000)
+        return f"waiting for {len(running)} job{'' if len(running) == 1 else 's'} ({left} left): {named}{more}"
+
+    def _tell(self, text: str) -> None:
+        log.info(text)
+        for listener in self._listeners:
+            listener(text)

@@ -1,0 +1,267 @@
+"""Template processes: exec'ed by the daemon, they import the handlers and fork the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from jobd import __version__
+from jobd.daemon.channel import Channel
+from jobd.daemon.exits import UNKNOWN_STATUS, describe, wait_status_of
+from jobd.daemon.logs import event_log
+from jobd.daemon.output import Output
+from jobd.errors import JobdError
+from jobd.protocol import board, framing
+from jobd.protocol.worker import Exited, Fork, Forked, ForkFailed, Load, Loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobd.daemon.worker_spec import TemplateKey
+    from jobd.protocol.worker import Message
+
+log = event_log(__name__)
+
+LOAD_LIMIT_S = 120.0
+"""How long the imports of a template may take: large libraries need a minute on a slow disk."""
+
+_KILL_LIMIT_S = 10.0
+"""Until a killed template is gone; longer only while the kernel holds it, and then it is left to it."""
+
+_MUTE_LIMIT_S = 1.0
+"""How long a template whose socket has ended may live on."""
+
+_STATUS_LIMIT_S = 2.0
+"""How long a live template may take to tell the status of a worker whose end the pidfd has already shown."""
+
+
+class TemplateError(JobdError):
+    """A template could not be started, or died before it had loaded; `output` is what it printed last."""
+
+    code = "template-failed"
+
+    def __init__(self, message: str, output: list[str]) -> None:
+        super().__init__(message)
+        self.output = output
+
+
+class Template:
+    """One template process. `workers` are the pids forked from it that have not ended."""
+
+    def __init__(self, key: TemplateKey, load: Load, environment: Mapping[str, str]) -> None:
+        self.key = key
+        self.load = load
+        self.loaded: Loaded | None = None
+        self.workers: set[int] = set()
+        self.on_death: Callable[[Template], None] = lambda template: None
+        self.retired = False
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._output: Output | None = None
+        self._pidfd = -1
+        self._loading: asyncio.Future[Loaded] | None = None
+        self._forks: dict[str, asyncio.Future[tuple[int, int]]] = {}
+        self._statuses: dict[int, asyncio.Future[int]] = {}
+        self._gone = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """Its pid; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    async def start(self) -> Loaded:
+        """Start it and return what its imports gave; on failure it is gone again.
+
+        Raises:
+            TemplateError: it cannot be started, died, was too slow, or is of another version of jobd.
+        """
+        self._loading = asyncio.get_running_loop().create_future()
+        try:
+            self._spawn().send(self.load)
+            async with asyncio.timeout(LOAD_LIMIT_S):
+                self.loaded = await self._loading
+            self._check_version(self.loaded)
+        except TimeoutError:
+            await self.stop()
+            raise self._error(f"its imports took longer than {LOAD_LIMIT_S:.0f}s") from None
+        except OSError as error:
+            await self.stop()
+            raise self._error(f"cannot start {self.key.python}: {error.strerror or error}") from error
+        except BaseException:
+            await self.stop()
+            raise
+        return self.loaded
+
+    async def fork(self, worker: str, fds: tuple[int, int, int]) -> tuple[int, int]:
+        """Fork a worker; return its pid and pidfd (now the caller's). `fds` stay the caller's.
+
+        Raises:
+            TemplateError: the template is gone, or the fork failed.
+        """
+        if self._channel is None or not self.alive:
+            raise self._error("it is gone")
+        future: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+        self._forks[worker] = future
+        self._channel.send(Fork(worker), fds)
+        try:
+            return await future
+        finally:
+            self._forks.pop(worker, None)
+
+    async def wait_status(self, pid: int, pidfd: int) -> int:
+        """Return the wait status of a worker that has ended; UNKNOWN_STATUS when nobody can tell."""
+        future = self._status_of(pid)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STATUS_LIMIT_S):
+                while not future.done():
+                    status = _reap(pidfd)
+                    if status is not None:
+                        return status
+                    await asyncio.wait([future], timeout=0.02)
+                return future.result()
+        return UNKNOWN_STATUS
+
+    def forget(self, pid: int) -> None:
+        """A worker of it has ended and its status was read; a retired template without workers ends."""
+        self.workers.discard(pid)
+        self._statuses.pop(pid, None)
+        self._end_if_idle()
+
+    def retire(self) -> None:
+        """Fork nothing more; end when the last worker has ended."""
+        self.retired = True
+        self._end_if_idle()
+
+    async def stop(self) -> None:
+        """End it and wait until it is gone; its workers die with it. Harmless when it never ran or is gone."""
+        self.retired = True
+        if self._process is None or self._pidfd < 0:
+            return
+        self._process.kill()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KILL_LIMIT_S):
+                await self._gone.wait()
+
+    # --- what happens to it ------------------------------------------------------------------------------------------
+
+    def _spawn(self) -> Channel:
+        loop = asyncio.get_running_loop()
+        ours, theirs = framing.pair()
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._process = subprocess.Popen(
+                [self.key.python, "-m", "jobd.worker.template", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, pass_fds=(theirs.fileno(),),
+                env=self._environment, cwd=self.key.working_dir, start_new_session=True,
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            os.close(read_end)
+            raise
+        finally:
+            theirs.close()
+            os.close(write_end)
+        self._output = Output(read_end, self._printed, lambda count: log.warning("output dropped", lines=count))
+        self._channel = Channel(ours, self._received, self._channel_ended)
+        self._pidfd = os.pidfd_open(self._process.pid)
+        loop.add_reader(self._pidfd, self._died)
+        return self._channel
+
+    def _printed(self, line: str) -> None:
+        log.info("template says", pid=self.pid, line=line)
+
+    def _received(self, message: Message, fds: list[int]) -> None:
+        match message:
+            case Loaded() if self._loading is not None and not self._loading.done():
+                self._loading.set_result(message)
+            case Forked() if len(fds) == 1:
+                self._forked(message, fds.pop())
+            case ForkFailed():
+                future = self._forks.get(message.worker)
+                if future is not None and not future.done():
+                    future.set_exception(self._error(f"cannot fork: {message.error}"))
+            case Exited():
+                future_status = self._status_of(message.pid)
+                if not future_status.done():
+                    future_status.set_result(message.status)
+            case _:
+                log.error("unexpected message from a template", pid=self.pid, message=type(message).__name__)
+        framing.close_all(fds)
+
+    def _forked(self, message: Forked, pidfd: int) -> None:
+        future = self._forks.get(message.worker)
+        if future is None or future.done():
+            os.close(pidfd)
+            return
+        self.workers.add(message.pid)
+        future.set_result((message.pid, pidfd))
+
+    def _status_of(self, pid: int) -> asyncio.Future[int]:
+        return self._statuses.setdefault(pid, asyncio.get_running_loop().create_future())
+
+    def _channel_ended(self, why: str) -> None:
+        # Usually its death, which the pidfd is about to show. One that lives on cannot be talked to and is of no use;
+        # its workers go with it and are replaced.
+        asyncio.get_running_loop().call_later(_MUTE_LIMIT_S, self._kill_mute, why)
+
+    def _kill_mute(self, why: str) -> None:
+        if self._process is not None and self._pidfd >= 0:
+            log.error("template cannot be understood, killed", pid=self.pid, why=why)
+            self._process.kill()
+
+    def _died(self) -> None:
+        code = self._process.poll() if self._process is not None else None
+        status = -code if code is not None and code < 0 else (code or 0) << 8
+        expected = self.retired
+        self._cleanup(describe(status))
+        if not expected and self.loaded is not None:
+            log.error("template died", pid=self.pid, exit=describe(status), workers=len(self.workers))
+            self.on_death(self)
+
+    def _cleanup(self, why: str) -> None:
+        if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self._gone.set()
+        if self._channel is not None:
+            self._channel.close()
+        if self._output is not None:
+            self._output.close()
+        for future in [self._loading, *self._forks.values()]:
+            if future is not None and not future.done():
+                future.set_exception(self._error(f"it ended while it was needed: {why}"))
+                future.exception()  # nobody may be waiting any more
+
+    def _check_version(self, loaded: Loaded) -> None:
+        if (loaded.version, loaded.layout) != (__version__, board.LAYOUT):
+            raise self._error(
+                f"jobd of {self.key.python} is version {loaded.version}, the daemon's is {__version__}; "
+                "install the same version there, then restart the daemon"
+            )
+
+    def _error(self, why: str) -> TemplateError:
+        lines = self._output.last_lines(10) if self._output else []
+        return TemplateError(f"template process: {why}", lines)
+
+    def _end_if_idle(self) -> None:
+        if self.retired and not self.workers and not self._forks and self._channel is not None:
+            self._channel.close()  # end of file: it exits by itself
+
+
+def _reap(pidfd: int) -> int | None:
+    """Return the status when the ended process is (by now) our own child, else None."""
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return wait_status_of(result) if result is not None else None

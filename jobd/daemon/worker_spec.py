@@ -1,0 +1,168 @@
+"""From one queue's configuration to what its template and its workers are told: pure, except for reading secrets."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobd import __version__
+from jobd.engine.job import Keep
+from jobd.locate import read_secret
+from jobd.protocol import board
+from jobd.protocol.worker import BackoffSpec, HandlerSpec, KeepSpec, Load, Numbers, RedisTarget, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobd.config import model
+    from jobd.config.model import Config, Queue
+    from jobd.locate import RedisSource, Secret
+
+_PRIVATE = ("JOBD_",)
+"""Variables by prefix that are the daemon's own business."""
+
+_SYSTEMD = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"})
+"""systemd's words to the daemon (sd_notify(3), sd_listen_fds(3)): a handler that inherits them speaks in its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateKey:
+    """What makes two queues share a template. `env` holds secrets as places, not values."""
+
+    python: str
+    path: tuple[str, ...]
+    env: tuple[tuple[str, str | Secret], ...]
+    working_dir: str | None
+    preload: bool
+
+
+def template_key(queue: Queue) -> TemplateKey:
+    """Return the template that a queue's workers are forked from."""
+    return TemplateKey(
+        str(queue.python) if queue.python else sys.executable,
+        tuple(str(folder) for folder in queue.path),
+        tuple(sorted(queue.env.items())),
+        str(queue.working_dir) if queue.working_dir else None,
+        queue.preload,
+    )
+
+
+def handlers_of(queue: Queue) -> list[str]:
+    """Return the handlers of a queue, each once, in the order of the file."""
+    paths = [queue.handler] if queue.handler else []
+    paths += [job.handler for job in queue.jobs.values()]
+    return list(dict.fromkeys(paths))
+
+
+def extras_of(queue: Queue) -> list[str]:
+    """Return what else is imported for a queue: setup, teardown, wrap, on_failed."""
+    named = [queue.setup, queue.teardown, *queue.wrap, queue.on_failed]
+    return list(dict.fromkeys(path for path in named if path))
+
+
+def child_environment(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of templates: the daemon's, without its own variables and the sources of secrets."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in config.secret_names and name not in _SYSTEMD and not name.startswith(_PRIVATE)
+    }
+
+
+def load_message(key: TemplateKey, queues: Iterable[Queue], environ: Mapping[str, str], *, preload: bool) -> Load:
+    """Return the first message of a template that serves these queues.
+
+    Raises:
+        InputError: a secret of `env` cannot be read.
+    """
+    members = list(queues)
+    env = {name: read_secret(value, env=environ) for name, value in key.env}
+    handlers = list(dict.fromkeys(path for queue in members for path in handlers_of(queue)))
+    extras = list(dict.fromkeys(path for queue in members for path in extras_of(queue)))
+    return Load(
+        version=__version__,
+        layout=board.LAYOUT,
+        path=list(key.path),
+        env=env,
+        env_remove=[],
+        handlers=handlers if preload else [],
+        extras=extras if preload else [],
+    )
+
+
+def redis_target(source: RedisSource) -> RedisTarget:
+    """Return the Redis of a worker; it reaches it over its socket, never by arguments or environment."""
+    return RedisTarget(source.url, source.prefix, source.username, source.password)
+
+
+def numbers_of(queue: Queue) -> Numbers:
+    """Return what a running worker takes over in place."""
+    limit = queue.rate_limit
+    return Numbers(
+        concurrency=queue.concurrency,
+        lock_ms=queue.lock_duration_ms,
+        keep_completed=_keep(queue.keep_completed),
+        keep_failed=_keep(queue.keep_failed),
+        limiter_max=limit.max if limit else None,
+        limiter_duration_ms=limit.duration_ms if limit else None,
+        unknown="fail" if queue.unknown.value == "fail" else "retry",
+        default=_handler(queue, None) if queue.handler else None,
+        jobs={name: _handler(queue, job) for name, job in queue.jobs.items()},
+    )
+
+
+def start_message(
+    queue: Queue,
+    numbers: Numbers,
+    *,
+    worker: str,
+    incarnation: str,
+    host: str,
+    generation: int,
+    redis: RedisTarget,
+    hold: bool,
+) -> Start:
+    """Return the first message of a worker."""
+    return Start(
+        worker=worker,
+        name=host,
+        queue=queue.name,
+        generation=generation,
+        token_prefix=f"{incarnation}:{worker}:",
+        redis=redis,
+        numbers=numbers,
+        setup=queue.setup,
+        teardown=queue.teardown,
+        wrap=list(queue.wrap),
+        nice=queue.nice,
+        memory_max_bytes=queue.memory_max_bytes,
+        hold=hold,
+    )
+
+
+def _keep(keep: Keep) -> KeepSpec:
+    return KeepSpec(keep.count, keep.age_s, keep.limit)
+
+
+def _handler(queue: Queue, job: model.JobHandler | None) -> HandlerSpec:
+    own_timeout = job.timeout_ms if job else None
+    own_attempts = job.attempts if job else None
+    own_backoff = job.backoff if job else None
+    return HandlerSpec(
+        path=job.handler if job else str(queue.handler),
+        mode=queue.mode.value if queue.mode else None,
+        timeout_ms=own_timeout or queue.timeout_ms,
+        kill_after_ms=queue.kill_after_ms,
+        expire_ms=queue.expire_ms,
+        attempts=own_attempts or queue.attempts,
+        attempts_max=queue.attempts_max,
+        backoff=_backoff(own_backoff or queue.backoff),
+    )
+
+
+def _backoff(spec: model.BackoffSpec | None) -> BackoffSpec | None:
+    if spec is None:
+        return None
+    kind = "fixed" if spec.type.value == "fixed" else "exponential"
+    return BackoffSpec(kind, spec.delay_ms, spec.max_ms, spec.jitter)  # type: ignore[arg-type]
