@@ -7,11 +7,8 @@ import contextlib
 import hashlib
 import os
 import secrets
-import subprocess
-import sys
 import tempfile
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +18,11 @@ import redis.exceptions as failures
 
 from jobd.daemon import exec_server
 from jobd.daemon.logs import event_log
-from jobd.daemon.notify import without_own
 from jobd.daemon.redis_binary import ServerBinary, find_server, write_stamp
 from jobd.daemon.restarts import RestartDelay
+from jobd.daemon.server_process import ServerProcess
 from jobd.engine.connect import async_client
-from jobd.errors import Refused
+from jobd.errors import JobdError, Refused
 from jobd.locate import RedisSource, write_url_file
 from jobd.locate.redis import URL_FILE
 
@@ -42,10 +39,7 @@ _SOCKET_PATH_MAX = 107
 _START_LIMIT_S = 30.0
 """Until it first answers anything. Loading a large file may take as long as it takes after that."""
 
-_STOP_LIMIT_S = 30.0
-"""Until it has written out its file after SIGTERM; then it is killed."""
-
-_LAST_LINES = 20
+_TELL_EVERY_S = 5.0
 _log = event_log(__name__)
 
 
@@ -70,11 +64,9 @@ class EmbeddedRedis:
         self.binary: ServerBinary | None = None
         self._socket = usable_socket(settings.runtime_dir / SOCKET_NAME)
         self._password: str | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._gone = asyncio.Event()
+        self._process: ServerProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._on_change: Callable[[bool, str], None] = lambda _up, _text: None
-        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
 
     @property
     def pid(self) -> int | None:
@@ -115,6 +107,9 @@ class EmbeddedRedis:
         await self._end()
         (self.settings.runtime_dir / URL_FILE).unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
+        if self._socket.parent != self.settings.runtime_dir:
+            with contextlib.suppress(OSError):
+                self._socket.parent.rmdir()
         _log.info("embedded redis stopped")
 
     def _prepare(self) -> None:
@@ -132,112 +127,78 @@ class EmbeddedRedis:
 
     async def _launch(self) -> None:
         started = time.monotonic()
-        process = self._spawn()
-        self._process, self._gone = process, asyncio.Event()
-        _watch_exit(process, self._gone)
+        process = self._process = self._spawn()
         try:
-            await self._until_ready(started)
+            await self._until_ready(process, started)
+            write_url_file(self.settings.runtime_dir, self.source.url, self._password)
         except BaseException:
             await self._end()
             raise
-        write_url_file(self.settings.runtime_dir, self.source.url, self._password)
         _log.info(
             "embedded redis ready",
             pid=process.pid, server=self.binary and self.binary.shown, data=str(self.data),
             took_ms=round((time.monotonic() - started) * 1000),
         )  # fmt: skip
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        binary = self.binary
-        if binary is None:
+    def _spawn(self) -> ServerProcess:
+        if self.binary is None:
             raise Refused("server-missing", "the embedded server was not looked for yet")
-        wrapper = [sys.executable, "-IS", exec_server.__file__, str(os.getpid()), str(self.data / "lock")]
-        self._last_lines.clear()
-        process = subprocess.Popen(
-            # Its settings come by standard input: the password is on no command line.
-            [*wrapper, str(binary.path), "-"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True, env=wrapper_env(),
-        )  # fmt: skip
-        if process.stdin is not None and process.stdout is not None:
-            with contextlib.suppress(BrokenPipeError), process.stdin:
-                process.stdin.write(server_settings(self.settings, self.data, self._socket, self._password))
-            _follow(process.stdout.fileno(), self._said)
-        return process
+        written = server_settings(self.settings, self.data, self._socket, self._password)
+        return ServerProcess(self.binary.path, self.data / "lock", written)
 
-    def _said(self, line: str) -> None:
-        self._last_lines.append(line)
-        _log.debug("embedded redis says", line=line)
-
-    async def _until_ready(self, started: float) -> None:
+    async def _until_ready(self, process: ServerProcess, started: float) -> None:
         """Return when it answers; while it loads its data, say so now and then and wait on."""
-        client = async_client(self.source, answer_limit_s=5.0)
+        client = async_client(self.source)
         told = started
         loading = False
         try:
-            while True:
-                if self._gone.is_set():
-                    raise self._ended()
+            while not process.gone.is_set():
                 answer = await _asked(client)
                 if answer == "ready":
                     return
                 now = time.monotonic()
                 loading = loading or answer == "loading"
-                if loading and now - told > 5:
+                if loading and now - told > _TELL_EVERY_S:
                     told = now
                     _log.info("embedded redis loads its data", since_s=round(now - started))
                 if not loading and now - started > _START_LIMIT_S:
                     raise Refused("embedded-failed", f"the embedded server did not answer in {_START_LIMIT_S:.0f}s")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._gone.wait(), 0.1 if loading else 0.005)
+                    await asyncio.wait_for(process.gone.wait(), 0.1 if loading else 0.005)
         finally:
             await client.aclose()
+        raise self._ended(process)
 
-    def _ended(self) -> Refused:
-        process = self._process
-        status = process.wait() if process is not None else None
-        if status == exec_server.EXIT_LOCKED:
+    def _ended(self, process: ServerProcess) -> Refused:
+        text = f"it ended with status {process.status}: {process.told()}"
+        if process.status == exec_server.EXIT_LOCKED:
             text = f'another server uses "{self.data}" and does not end'
-        else:
-            last = " | ".join(list(self._last_lines)[-3:]) or "it said nothing"
-            text = f"it ended with status {status}: {last}"
         return Refused("embedded-failed", f"the embedded server does not start: {text}")
 
     async def _keep(self) -> None:
         """Start it again whenever it dies; its data is what the append-only file holds."""
         delay = RestartDelay()
-        while True:
-            up_at = time.monotonic()
-            await self._gone.wait()
-            await self._end()
-            text = " | ".join(list(self._last_lines)[-3:])
-            _log.error("embedded redis ended", last_lines=text)
-            self._on_change(False, text)
-            while True:
+        while self._process is not None:
+            process, up_at = self._process, time.monotonic()
+            await process.gone.wait()
+            self._process = None
+            _log.error("embedded redis ended", status=process.status, last_lines=process.told())
+            self._on_change(False, process.told())
+            while self._process is None:
                 await asyncio.sleep(delay.after_exit(time.monotonic() - up_at))
                 up_at = time.monotonic()
                 try:
                     await self._launch()
-                except (Refused, OSError) as error:
+                except (JobdError, OSError) as error:
                     _log.error("embedded redis does not start", error=str(error))
                     self._on_change(False, str(error))
                 else:
                     self._on_change(True, "")
-                    break
 
     async def _end(self) -> None:
-        """Return when the process is gone: asked first, killed when it does not listen."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        if not self._gone.is_set():
-            process.terminate()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), _STOP_LIMIT_S)
-        if not self._gone.is_set():
-            process.kill()
-            await self._gone.wait()
-        process.wait()
+        if process is not None:
+            await process.end()
 
 
 def usable_socket(wanted: Path) -> Path:
@@ -301,11 +262,6 @@ def server_settings(settings: EmbeddedSettings, data: Path, socket: Path, passwo
     return b"".join(b" ".join([_bytes(name), *map(_quoted, values)]) + b"\n" for name, *values in lines)
 
 
-def wrapper_env() -> dict[str, str]:
-    """Return the server's environment: ours without what is the daemon's own or a secret of the configuration."""
-    return {name: value for name, value in without_own(os.environ).items() if not name.startswith("JOBD_")}
-
-
 def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
 
@@ -326,40 +282,3 @@ async def _asked(client: Redis) -> str:
     except (failures.RedisError, OSError):
         return "away"
     return "ready"
-
-
-def _watch_exit(process: subprocess.Popen[bytes], gone: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    fd = os.pidfd_open(process.pid)
-
-    def ended() -> None:
-        loop.remove_reader(fd)
-        os.close(fd)
-        gone.set()
-
-    loop.add_reader(fd, ended)
-
-
-def _follow(fd: int, on_line: Callable[[str], None]) -> None:
-    """Pass on each line that comes through a pipe, until all who hold its other end have closed it."""
-    loop = asyncio.get_running_loop()
-    own = os.dup(fd)
-    os.set_blocking(own, False)
-    rest = bytearray()
-
-    def came() -> None:
-        try:
-            piece = os.read(own, 65536)
-        except BlockingIOError:
-            return
-        rest.extend(piece)
-        *lines, tail = bytes(rest).split(b"\n")
-        rest[:] = tail[-4096:]
-        for line in lines if piece else [*lines, tail]:
-            if line.strip():
-                on_line(line.decode("utf-8", "replace").strip()[:1000])
-        if not piece:
-            loop.remove_reader(own)
-            os.close(own)
-
-    loop.add_reader(own, came)
