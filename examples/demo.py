@@ -132,7 +132,7 @@ def priorities(reports: Queue) -> list[str]:
     started = {urgency: [one.processed_at or 0 for one in records if one.priority == urgency] for urgency in (1, 2, 3)}
     first = min(started[1])
     for urgency, moments in started.items():
-        print(f"  priority {urgency}: started {min(moments) - first} to {max(moments) - first} ms after the first")
+        print(f"  the ten of priority {urgency} started {min(moments) - first} ms after the first")
     in_order = max(started[1]) <= min(started[2]) <= max(started[2]) <= min(started[3]) and first < max(started[3])
     return [] if in_order else ["reports did not start by priority"]
 
