@@ -135,7 +135,9 @@ def queue_document(view: QueueView, redis: RedisAnswer, now_ms: int) -> dict[str
         "done_per_min": view.done_per_min,
         "p95_ms": view.p95_ms,
         "memory_bytes": view.memory_bytes,
-        "paused": None if facts is None or not facts.paused else _pause(facts, now_ms),
+        "paused_by": None if facts is None else facts.paused_by,
+        "paused_at": None if facts is None else facts.paused_at,
+        "paused_why": None if facts is None else facts.paused_why or None,
         "workers": [worker_document(worker) for worker in view.workers],
     }
 
@@ -181,11 +183,6 @@ def _why_blocked(facts: QueueFacts) -> Why | None:
         return Why.MAXED
     ready = counts["waiting"] + counts["prioritized"] + counts["active"]
     return Why.NOTHING_DUE if counts["delayed"] and not ready else None
-
-
-def _pause(facts: QueueFacts, now_ms: int) -> dict[str, Any]:
-    since = None if facts.paused_at is None else max(0.0, round((now_ms - facts.paused_at) / 1000, 1))
-    return {"by": facts.paused_by, "since_s": since, "reason": facts.paused_why}
 
 
 def _pause_note(facts: QueueFacts, now_ms: int) -> str | None:
