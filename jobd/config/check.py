@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from jobd.config.check_schedule import check_schedule
 from jobd.config.model import BackoffSpec, Mode
 from jobd.config.normalize import at, process_tables
-from jobd.engine.job import KEEP_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +41,7 @@ NOT_YET: dict[str, Callable[[Any], bool]] = {
 """Keys of [app] and of queues that this version reads but does not act on, with when that matters. A setting that does
 nothing must not be accepted in silence; delete a line when its key works."""
 
-NOT_YET_DAEMON: dict[str, Callable[[Any], bool]] = {"watch": lambda value: value in {"config", "code"}}
+NOT_YET_DAEMON: dict[str, Callable[[Any], bool]] = {"watch": lambda value: value in ("config", "code")}
 """The same for [daemon]."""
 
 
@@ -174,9 +173,10 @@ def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> N
             tree.refuse(place, f"`attempts` {job.attempts} is above the queue's `attempts_max` {queue.attempts_max}")
     _check_own_concurrency(tree, settings, queue, path)
     _check_files(tree, queue)
-    if "keep_completed" not in queue.written and queue.keep_completed == KEEP_ALL:
-        message = f"queue {queue.name} keeps every completed job; Redis grows with each"
-        tree.warnings.append(_warning(tree, path, message, "set keep_completed = 1000"))
+    endless = [key for key in ("keep_completed", "keep_failed") if key not in queue.written]
+    if endless:
+        message = f"queue {queue.name} has no {' and no '.join(endless)}: Redis grows with every such job"
+        tree.warnings.append(_warning(tree, path, message, f"{endless[0]} = 1000 keeps the latest thousand"))
 
 
 def _parts_broken(tree: Tree, path: Path_, queue: Queue, settings: Settings) -> bool:

@@ -70,8 +70,11 @@ class Origins:
         """Let `origin` be where the value at `path` comes from."""
         self.known[path] = origin
 
-    def forget(self, path: Path_) -> None:
-        """Forget where anything below `path` came from: it was replaced whole."""
+    def forget(self, path: Path_, *, deep: bool = True) -> None:
+        """Forget where the value at `path`, and with `deep` anything below it, came from: it was replaced whole."""
+        if not deep:
+            self.known.pop(path, None)
+            return
         for other in [known for known in self.known if known[: len(path)] == path]:
             del self.known[other]
 

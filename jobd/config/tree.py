@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobd.config.fields import scalar
 from jobd.config.origins import FileRead, Origin, Origins, depth_of
 from jobd.config.positions import positions
 from jobd.config.problems import Problem, without_secrets
@@ -134,7 +135,7 @@ def _drop_other_redis(tree: Tree, values: dict[str, Any]) -> None:
         return
     if "url" in new and "embedded" not in new:
         forget(tree, ("redis", "embedded"))
-    if new.get("embedded") is True and "url" not in new:
+    if scalar(new.get("embedded")) is True and "url" not in new:
         forget(tree, ("redis", "url"))
 
 
@@ -155,7 +156,7 @@ def _merge(tree: Tree, old: dict[str, Any], new: dict[str, Any], base: Path_, so
         path = (*base, key)
         table = isinstance(value, dict) and merges(path)
         if key in old and not (table and isinstance(old[key], dict)):
-            tree.origins.forget(path)
+            tree.origins.forget(path, deep=isinstance(old[key], dict | list))
             del old[key]
         if not tree.origins.written(path):
             tree.origins.set(path, source.of(path))

@@ -42,10 +42,11 @@ def validate(tree: Tree) -> Settings:
             wrong = error.errors(include_url=False, include_context=True)
         for detail in wrong:
             path = tuple(detail["loc"])
-            holder = path[:-1] if detail["type"] == "missing" else path
             if not tree.is_broken(path):
                 _note(tree, detail, path)
-            _prune(values, holder)
+            holder = path[:-1] if detail["type"] == "missing" else path
+            if not _prune(values, holder):
+                values.pop(str(path[0]), None)  # each round must leave less, or this would never end
 
 
 def _note(tree: Tree, detail: ErrorDetails, path: Path_) -> None:
@@ -98,16 +99,20 @@ def _nearest(name: str, known: list[str]) -> str | None:
     return "known: " + ", ".join(known) if 0 < len(known) <= 12 else None
 
 
-def _prune(values: Any, path: Path_) -> None:
+def _prune(values: Any, path: Path_) -> bool:
+    """Take the value at `path` out; False when there is no way to it."""
     for part in path[:-1]:
         try:
             values = values[part]
         except (KeyError, IndexError, TypeError):
-            return
+            return False
     if isinstance(values, dict) and path:
         values.pop(path[-1], None)
-    elif isinstance(values, list) and isinstance(path[-1], int) and path[-1] < len(values):
+    elif isinstance(values, list) and path:
         values.clear()  # a list is one value; without one of its members it would mean something else
+    else:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ SYSTEM_CONFIG = Path("/etc/jobd/jobd.toml")
 MAX_FILE_BYTES = 8 * 2**20
 """A configuration above this is some other file; reading it would only cost time and memory."""
 
-_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_AT = r" \(at (?:line (\d+), column (\d+)|end of document)\)$"
 
 
 class BrokenFile(ConfigError):
@@ -81,12 +81,14 @@ def read_bytes(path: Path, main: Path) -> bytes:
         BrokenFile: it cannot be read, or is too large to be a configuration.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise BrokenFile(path, main, "cannot read the file: it is larger than 8 MiB")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # not by size: a device or a pipe has none
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BrokenFile(path, main, f"cannot read {path}: {reason}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise BrokenFile(path, main, "cannot read the file: it is larger than 8 MiB")
+    return data
 
 
 def parse_toml(data: bytes, path: Path, main: Path) -> tuple[dict[str, Any], str]:
@@ -115,7 +117,7 @@ def parse_toml(data: bytes, path: Path, main: Path) -> tuple[dict[str, Any], str
 
 def _placed(message: str, text: str) -> tuple[int, int, str]:
     """Return line, column and reason of what tomllib said; it counts characters from 1, as we do."""
-    found = _AT.search(message)
+    found = re.search(_AT, message)
     if found is None:
         return 1, 1, _reason(message)
     if found[1]:

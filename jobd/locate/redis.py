@@ -21,8 +21,9 @@ DEFAULT_PREFIX = "bull"
 URL_FILE = "redis.url"
 """Beside the control socket; written by the daemon that runs an embedded server (see `write_url_file`)."""
 
-_USERINFO = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<user>[^/?#]*)@")
-_HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
+# Patterns are compiled when they are first used: every producer imports this module, few need them.
+_USERINFO = r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<user>[^/?#]*)@"
+_HEADER = r"^\s*\[\s*([^\[\]]+?)\s*\]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class RedisSource:
 
 def mask_url(url: str) -> str:
     """Return `url` with every password in it as `***`."""
-    masked = _USERINFO.sub(lambda found: found["scheme"] + _mask_user(found["user"]) + "@", url)
+    masked = re.sub(_USERINFO, lambda found: found["scheme"] + _mask_user(found["user"]) + "@", url)
     return re.sub(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&#]*", r"\1***", masked, flags=re.IGNORECASE)
 
 
@@ -200,7 +201,7 @@ def _place_of_url(text: str, shown: str) -> str:
     """Return "jobd.toml:3". A look over the lines is enough for a name in a log line; config keeps exact places."""
     table = ""
     for number, line in enumerate(text.split("\n"), start=1):
-        header = _HEADER.match(line)
+        header = re.match(_HEADER, line)
         if header:
             table = header[1]
         key = line.partition("=")[0].strip()

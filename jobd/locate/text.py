@@ -12,7 +12,7 @@ from jobd.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _KINDS = ("env", "file", "credential")
 
 
@@ -69,7 +69,7 @@ def _end_of_reference(text: str, start: int) -> int:
 
 
 def _value_of(reference: str, env: Mapping[str, str]) -> str:
-    name = _NAME.match(reference)
+    name = re.match(_NAME, reference)
     rest = reference[name.end() :] if name else reference
     if name is None or (rest and rest[:2] not in {":-", ":?"}):
         raise InputError(

@@ -272,6 +272,31 @@ class TestEnvironment:
         config = load(tmp_path / "jobd.toml", env={"JOBD_REDIS_URL": "redis://env"})
         assert (config.redis.url, config.redis.embedded) == ("redis://env", False)
 
+    def test_variable_replaces_the_url_by_the_embedded_server(self, loaded: Loader) -> None:
+        config = loaded("", {"JOBD_REDIS__EMBEDDED": "true"})
+        assert (config.redis.url, config.redis.embedded) == (None, True)
+
+
+class TestWarnings:
+    def test_queue_without_limits_is_one_that_grows(self, loaded: Loader) -> None:
+        text = '[queues.q]\nhandler = "a:b"\nkeep_completed = 100\n'
+        (warning,) = loaded(text).warnings
+        assert "keep_failed" in warning.message
+        assert warning.line == 3
+        assert loaded(text + "keep_failed = true").warnings == ()
+
+    def test_glob_that_matches_nothing(self, loaded: Loader) -> None:
+        text = '[daemon]\nqueues = ["e*", "x*"]\n[queues.email]\nhandler = "a:b"\nkeep_completed = 1\nkeep_failed = 1'
+        (warning,) = loaded(text).warnings
+        assert '"x*"' in warning.message
+
+    def test_schedules_are_not_run_in_silence(self, loaded: Loader) -> None:
+        text = (
+            '[queues.q]\nhandler = "a:b"\nkeep_completed = 1\nkeep_failed = 1\n[schedules.s]\nqueue = "q"\nevery = "1m"'
+        )
+        (warning,) = loaded(text).warnings
+        assert "not run by this version" in warning.message
+
 
 class TestReferences:
     def test_stand_for_text_numbers_and_flags(self, loaded: Loader) -> None:

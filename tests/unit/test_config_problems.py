@@ -124,6 +124,13 @@ def test_one_mistake_is_told_once(tmp_path: Path) -> None:
     assert len(problems_of(tmp_path, REDIS + "[queues.q.jobs]\nx = { timeout = '1s' }")) == 1
 
 
+def test_lock_shorter_than_twice_the_watchdog_is_refused_under_systemd(tmp_path: Path) -> None:
+    text = REDIS + QUEUE + 'lock_duration = "15s"'
+    (problem,) = problems_of(tmp_path, text, {"WATCHDOG_USEC": "10000000"})
+    assert (problem.line, problem.column) == (5, 17)
+    assert "20s" in problem.message
+
+
 @pytest.mark.parametrize("key", sorted(NOT_YET))
 def test_key_of_a_later_version_is_refused_by_name(tmp_path: Path, key: str) -> None:
     values = {"workers": "{ min = 1 }", "recycle": "{ jobs = 5 }", "job_log_output": '"64kB"'}
@@ -181,6 +188,15 @@ class TestSyntax:
     def test_broken_text_is_placed(self, tmp_path: Path, text: bytes, place: str) -> None:
         (problem,) = problems_of(tmp_path, text)
         assert f"{problem.line}:{problem.column}" == place
+
+    def test_drop_in_that_is_a_folder_is_a_problem(self, tmp_path: Path) -> None:
+        (tmp_path / "jobd.d/1.toml").mkdir(parents=True)
+        (problem,) = problems_of(tmp_path, REDIS)
+        assert problem.place == "jobd.d/1.toml:1:1"
+
+    def test_endless_file_is_a_problem(self) -> None:
+        with pytest.raises(ConfigProblems, match="larger than 8 MiB"):
+            load("/dev/zero", env={})
 
     def test_hides_the_rest_but_not_that_of_another_file(self, tmp_path: Path) -> None:
         (tmp_path / "jobd.d").mkdir()
