@@ -74,14 +74,16 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     except OSError as error:
-        warn(f"error: cannot write the answer: {error.strerror or error}")
+        warn(problem_text(error))
         return Exit.FAILED
     return code
 
 
 def _run(argv: Sequence[str], settings: Settings) -> int:
     try:
-        code = jobd.main(_bare_color(argv), "jobd", standalone_mode=False, obj=settings)
+        # Not click's own main: it answers a broken pipe with exit code 1.
+        with jobd.make_context("jobd", _bare_color(argv), obj=settings) as ctx:
+            code = jobd.invoke(ctx)
     except BrokenPipeError:
         raise
     except click.exceptions.Exit as ending:

@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def check(settings: Settings, file: str | None, resolve: bool) -> int:
     """Validate the file and import its handlers in a throw-away process. Needs no Redis. All problems: exit 78."""
-    from jobd.cli.imports import import_handlers
-    from jobd.config.load import load
+    from jobd.cli.imports import import_handlers, load_all
 
-    config = load(file or settings.config, resolve_secrets=resolve, redis_url=settings.redis)
+    config = load_all(settings, file, resolve=resolve)
     imported = import_handlers(config, resolve=resolve)
     imported.refuse()
     for notice in imported.notices:

@@ -7,13 +7,15 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from jobd.config.problems import ConfigProblems
+from jobd.config.load import load
+from jobd.config.problems import ConfigProblems, in_order
 from jobd.daemon.imports import import_problems
 from jobd.daemon.templates import Template, TemplateError
 from jobd.daemon.worker_spec import child_environment, load_message, template_key
 from jobd.locate import Secret
 
 if TYPE_CHECKING:
+    from jobd.cli.settings import Settings
     from jobd.config.model import Config, Queue
     from jobd.config.problems import Problem
     from jobd.daemon.worker_spec import TemplateKey
@@ -35,6 +37,22 @@ class Imported:
         """Raise ConfigProblems when something does not import."""
         if self.problems:
             raise ConfigProblems(self.problems, self.main)
+
+
+def load_all(settings: Settings, file: str | None = None, *, resolve: bool = False) -> Config:
+    """Return the configuration; where it is wrong, what else does not import is told with it.
+
+    Raises:
+        ConfigProblems: all of it.
+    """
+    try:
+        return load(file or settings.config, resolve_secrets=resolve, redis_url=settings.redis)
+    except ConfigProblems as error:
+        more = import_handlers(error.partial, resolve=False).problems if error.partial else []
+        if not more or error.partial is None:
+            raise
+        problems = in_order([*error.details, *more], [error.main, *(file.name for file in error.partial.files)])
+        raise ConfigProblems(problems, error.main) from None
 
 
 def import_handlers(config: Config, *, resolve: bool) -> Imported:

@@ -121,6 +121,11 @@ def toml_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def toml_key(text: str) -> str:
+    """Return a key of a TOML table, quoted where it must be."""
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else toml_text(text)
+
+
 def _named(queues: Sequence[FoundQueue]) -> Iterator[tuple[str, list[tuple[str | None, str]]]]:
     """Yield each queue with [(job name or None for all, function)]; no two functions have one name."""
     taken: set[str] = set()
@@ -148,13 +153,13 @@ def _function(queue: str, name: str | None, taken: set[str]) -> str:
 def _queue_table(found: tuple[str, list[tuple[str | None, str]]]) -> str:
     queue, functions = found
     quiet = f"{'quiet = true':<32} # take this out when its handlers are written"
-    lines = ["", f"[queues.{toml_text(queue)}]", quiet]
+    lines = ["", f"[queues.{toml_key(queue)}]", quiet]
     if functions[0][0] is None:
         lines.append(f'handler = "jobs:{functions[0][1]}"     # every job of the queue')
     lines += ["# workers = 1", "# concurrency = 4", '# timeout = "1m"']
     if functions[0][0] is not None:
-        lines += ["", f"[queues.{toml_text(queue)}.jobs]"]
-        lines += [f'{toml_text(name or "")} = "jobs:{function}"' for name, function in functions]
+        lines += ["", f"[queues.{toml_key(queue)}.jobs]"]
+        lines += [f'{toml_key(name or "")} = "jobs:{function}"' for name, function in functions]
     return "\n".join(lines) + "\n"
 
 

@@ -88,6 +88,8 @@ def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: st
     given = {key: value for key, value in options.items() if value is not None}
     if "delay" in given:
         given["delay"] = spell_duration(given["delay"])
+    if "backoff" in given:
+        given["backoff"] = _backoff(given["backoff"])
     payload = {"queue": queue, "name": name, "data": read_payload(data), "options": given}
     document = ask(settings, "job.add", payload)
     job = document["job"]
@@ -101,6 +103,14 @@ def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: st
     result = _wait(settings, queue, str(job["id"]), limit)
     answer(settings, {"job": job, "result": result}, lambda found: [json.dumps(found["result"], ensure_ascii=False)])
     return Exit.OK
+
+
+def _backoff(text: str) -> dict[str, str]:
+    """Return "5s" or "exponential:5s" as a client's table."""
+    kind, colon, delay = text.rpartition(":")
+    if colon and kind not in ("fixed", "exponential"):
+        raise click.UsageError(f'--backoff: expected 5s, fixed:5s or exponential:5s, got "{text}"')
+    return {"type": kind or "fixed", "delay": delay}
 
 
 def _limit(wait: str | None) -> float | None:

@@ -18,8 +18,12 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options --state --name --error --since --older --limit."""
     for option in (
         click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many."),
-        click.option("--older", "older_ms", type=DURATION, metavar="D", help="Finished, else made, longer ago."),
-        click.option("--since", "since_ms", type=DURATION, metavar="D", help="Finished, else made, within this time."),
+        click.option(
+            "--older", "older_ms", type=DURATION, metavar="D", help="Finished (else started, else added) longer ago."
+        ),
+        click.option(
+            "--since", "since_ms", type=DURATION, metavar="D", help="Finished (else started, else added) since."
+        ),
         click.option("--error", metavar="GLOB", help="The failure's reason, such as '*timeout*'."),
         click.option("--name", metavar="GLOB", help="The job's name."),
         click.option("--state", type=click.Choice(STATES), metavar="STATE", help=f"One of {', '.join(STATES)}."),

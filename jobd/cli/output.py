@@ -45,7 +45,7 @@ def progress(settings: Settings) -> Callable[[str], None]:
 
 def problem_text(error: BaseException) -> str:
     """Return what a person reads when `error` ends a command."""
-    text = str(error) or type(error).__name__
+    text = _said(error)
     lines = [text if text.startswith("error: ") else f"error: {text}"]
     if isinstance(error, NotThere) and error.known:
         lines.append(f"known: {', '.join(error.known)}")
@@ -57,8 +57,17 @@ def problem_text(error: BaseException) -> str:
 def error_document(error: BaseException) -> dict[str, Any]:
     """Return the document that stands for `error` under --json."""
     code = error.code if isinstance(error, JobdError) else _CODES.get(type(error), "error")
-    body = {"code": code, "message": str(error) or type(error).__name__, "detail": _detail(error)}
+    message = _said(error)
+    if isinstance(error, ConfigError) and error.problems:
+        message = message.partition("\n")[0].removeprefix("error: ")  # the problems are in the detail
+    body = {"code": code, "message": message, "detail": _detail(error)}
     return {"schema": 1, "error": body}
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f': "{error.filename}"' if error.filename else "")
+    return str(error) or type(error).__name__
 
 
 _CODES: dict[type[BaseException], str] = {TimeoutError: "timed-out", PermissionError: "not-permitted"}

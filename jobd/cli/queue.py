@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -163,7 +165,7 @@ def fields(document: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{name}:"
             yield from _item(value, indent + "  ")
         else:
-            yield f"{indent}{name:<{width}}  {_text(value)}"
+            yield f"{indent}{name:<{width}}  {_moment(value) if _is_moment(name, value) else _text(value)}"
 
 
 def _item(item: Any, indent: str) -> Iterator[str]:
@@ -174,7 +176,13 @@ def _item(item: Any, indent: str) -> Iterator[str]:
             yield indent + printable(line)
 
 
-def _text(value: Any) -> str:
-    import json
+def _is_moment(name: str, value: Any) -> bool:
+    return (name == "timestamp" or name.endswith("_at")) and isinstance(value, int) and value > 10**11
 
+
+def _moment(ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(ms / 1000))
+
+
+def _text(value: Any) -> str:
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

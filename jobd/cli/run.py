@@ -27,9 +27,10 @@ def run(settings: Settings, queues: tuple[str, ...], until_empty: bool) -> int:
     """Run the daemon in the foreground until it is stopped. A wrong file: all problems, exit 78."""
     import asyncio
 
-    from jobd.config.load import load
+    from jobd.cli.imports import load_all
+
+    config = load_all(settings)
     from jobd.daemon.run import RunOptions, main
 
-    config = load(settings.config, redis_url=settings.redis)
     options = RunOptions(queues=queues, until_empty=until_empty, socket=settings.socket, redis=settings.redis)
     return asyncio.run(main(config, options))

@@ -76,10 +76,10 @@ def _daemon_line(document: Document) -> str:
 def _redis(redis: Document) -> str:
     words = ["redis"]
     if redis.get("version"):
-        words.append(str(redis["version"]))
+        words.append(".".join(str(redis["version"]).split(".")[:2]))
     if redis.get("embedded"):
         words.append("embedded")
-    words.append(str(redis.get("url")))
+    words.append(str(redis.get("url")).removeprefix("redis://").removesuffix("/0"))
     if not redis.get("up"):
         words.append("DOWN")
     elif redis.get("latency_ms") is not None:
@@ -131,7 +131,9 @@ def _count(value: Any, missing: str = UNKNOWN) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return NONE if value is None else format_duration(1000 * value)
+    if value is None:
+        return NONE
+    return f"{value:.1f}s" if value < 1 else format_duration(1000 * value)
 
 
 def _milliseconds(value: float | None) -> str:

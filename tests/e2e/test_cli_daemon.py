@@ -1,0 +1,272 @@
+"""Commands against a control server that answers what the test says: what is asked, printed, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobd.cli import main
+from tests.support.fake_control import FakeControl, Refusal
+
+Run = Callable[..., tuple[int, str, str]]
+
+_STATUS: dict[str, Any] = {
+    "state": "ready", "degraded_by": [], "pid": 1, "host": "h", "version": "0.1.0", "uptime_s": 3.0, "generation": 1,
+    "config": {"path": "/x/jobd.toml", "changed_on_disk": False}, "code": {"changed_on_disk": False},
+    "redis": {"url": "unix:///r.sock", "up": True, "latency_ms": 0.2, "embedded": True}, "drift": [], "queues": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(short_tmp: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run one command line in this process against `c.sock` in a folder of its own."""
+    monkeypatch.chdir(short_tmp)
+    monkeypatch.setenv("JOBD_SOCKET", str(short_tmp / "c.sock"))
+    monkeypatch.delenv("JOBD_REDIS_URL", raising=False)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def _fake(folder: Path, answers: dict[str, Any], *progress: str) -> FakeControl:
+    return FakeControl(folder / "c.sock", answers, progress)
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("ready", 0), ("reloading", 0), ("starting", 4), ("degraded", 4), ("draining", 4)]
+)
+def test_status_tells_the_state_by_its_exit_code(state: str, code: int, run: Run, short_tmp: Path) -> None:
+    with _fake(short_tmp, {"status": {**_STATUS, "state": state}}) as daemon:
+        assert run("status", "--json")[0] == code
+        exit_code, out, _ = run("status", "email", "reports")
+    assert exit_code == code
+    assert out.startswith(f"jobd 0.1.0  {state}  up 3s  generation 1  redis embedded unix:///r.sock 0.2ms")
+    assert daemon.asked == [("status", {"queues": []}), ("status", {"queues": ["email", "reports"]})]
+
+
+def test_json_is_the_document_as_the_daemon_sent_it(run: Run, short_tmp: Path) -> None:
+    with _fake(short_tmp, {"status": _STATUS}):
+        _, out, err = run("--json", "status")
+    assert json.loads(out) == {"schema": 1, **_STATUS}
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "live", "ready", "code"),
+    [((), True, True, 0), ((), True, False, 4), (("--live",), True, False, 0), (("--live",), False, False, 4),
+     (("--ready",), True, False, 4)],
+)  # fmt: skip
+def test_health_is_an_exit_code(
+    words: tuple[str, ...], live: bool, ready: bool, code: int, run: Run, short_tmp: Path
+) -> None:
+    answer = {"state": "degraded", "live": live, "ready": ready, "why": None if ready else "email: no workers"}
+    with _fake(short_tmp, {"health": answer}) as daemon:
+        exit_code, out, _ = run("health", *words)
+    assert exit_code == code
+    assert out.startswith("degraded")
+    assert daemon.asked == [("health", {"kind": words[0][2:] if words else None})]
+
+
+def test_plan_exits_10_only_when_asked_and_changed(run: Run, short_tmp: Path) -> None:
+    answer = {"generation": 1, "next_generation": 2, "changes": True, "steps": []}
+    with _fake(short_tmp, {"plan": answer}) as daemon:
+        assert run("plan")[0] == 0
+        assert run("plan", "--exit-code", "--config", "new.toml")[0] == 10
+        daemon.answers["plan"] = {**answer, "changes": False}
+        assert run("plan", "--exit-code")[0] == 0
+    assert daemon.asked[1] == ("plan", {"config": str(short_tmp / "new.toml")})
+
+
+def test_reload_shows_what_it_does_and_what_came_of_it(run: Run, short_tmp: Path) -> None:
+    answer = {"generation": 7, "took_s": 3.2, "steps": [], "interrupted": 0, "notes": []}
+    with _fake(short_tmp, {"reload": answer}, "checked      2 files", "email        concurrency 4 -> 8") as daemon:
+        code, out, err = run("reload", "--code")
+        in_json = run("reload", "--json")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "checked      2 files", "email        concurrency 4 -> 8",
+        "reloaded     generation 7 in 3.2s. 0 jobs interrupted.",
+    ]  # fmt: skip
+    assert json.loads(in_json[1]) == {"schema": 1, **answer}
+    assert "checked" in in_json[2]
+    assert daemon.asked == [("reload", {"code": True}), ("reload", {"code": False})]
+
+
+def test_a_refused_reload_says_what_keeps_running(run: Run, short_tmp: Path) -> None:
+    def refuse(_: dict[str, Any]) -> dict[str, Any]:
+        raise Refusal("config-invalid", "error: 1 problem in jobd.toml", 78, {"problems": ["jobd.toml:1:1 bad"]})
+
+    with _fake(short_tmp, {"reload": refuse, "status": {**_STATUS, "generation": 7}}):
+        code, out, err = run("reload")
+        in_json = run("reload", "--json")
+    assert (code, out) == (78, "")
+    assert err.splitlines() == ["error: 1 problem in jobd.toml", "not applied. generation 7 keeps running."]
+    assert in_json[0] == 78
+    assert json.loads(in_json[1])["error"]["detail"] == {"problems": ["jobd.toml:1:1 bad"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("queue", "pause", "email", "--reason", "x"), ("queue.pause", {"queue": "email", "reason": "x"})),
+        (("queue", "resume", "email"), ("queue.resume", {"queue": "email"})),
+        (("queue", "quiet", "email"), ("queue.quiet", {"queue": "email"})),
+        (("queue", "unquiet", "email"), ("queue.unquiet", {"queue": "email"})),
+        (("queue", "scale", "email", "-1"), ("queue.scale", {"queue": "email", "to": "-1"})),
+        (("queue", "scale", "email", "+2", "--json"), ("queue.scale", {"queue": "email", "to": "+2"})),
+        (("queue", "scale", "email", "--reset"), ("queue.scale", {"queue": "email", "to": None})),
+        (("queue", "show", "email"), ("queue.show", {"queue": "email"})),
+        (("job", "show", "email", "7"), ("job.show", {"queue": "email", "id": "7"})),
+        (("job", "logs", "email", "7"), ("job.logs", {"queue": "email", "id": "7"})),
+        (("job", "list", "email", "--state", "failed", "--since", "1h"),
+         ("job.list", {"queue": "email", "state": "failed", "since_ms": 3_600_000})),
+        (("job", "add", "email", "w", '{"a": 1}', "--delay", "90s", "--priority", "5", "--lifo", "--id", "x",
+          "--backoff", "exponential:5s", "--keep-failed", "10", "--keep-completed", "false", "--deduplicate", "d"),
+         ("job.add", {"queue": "email", "name": "w", "data": {"a": 1}, "options": {
+             "delay": "1m30s", "priority": 5, "lifo": True, "job_id": "x", "keep_failed": 10, "keep_completed": False,
+             "backoff": {"type": "exponential", "delay": "5s"}, "deduplicate": "d"}})),
+        (("job", "retry", "email", "7", "8"), ("job.retry", {"queue": "email", "ids": ["7", "8"], "dry_run": False})),
+        (("job", "remove", "email", "--error", "*x*", "--dry-run"),
+         ("job.remove", {"queue": "email", "error": "*x*", "dry_run": True})),
+        (("config", "show", "--origin"), ("config.show", {"origin": True})),
+        (("worker", "list"), ("worker.list", {})),
+    ],
+)  # fmt: skip
+def test_a_command_is_one_call(
+    words: tuple[str, ...], asked: tuple[str, dict[str, Any]], run: Run, short_tmp: Path
+) -> None:
+    job = {"id": "7", "name": "w", "state": "failed", "failed_reason": "boom", "data": {}, "timestamp": 1}
+    shown = {"queue": {"name": "email", "state": "running"}}
+    answers: dict[str, Any] = {
+        **{f"queue.{verb}": shown for verb in ("pause", "resume", "quiet", "unquiet", "show")},
+        "queue.scale": {"queue": "email", "workers": 3, "was": 2},
+        "job.add": {"job": {"id": "7", "queue": "email"}}, "job.show": {"job": job}, "job.list": {"jobs": [job]},
+        "job.logs": {"lines": ["one"]}, "worker.list": {"workers": []},
+        "job.retry": {"done": 2, "gone": 0, "ids": ["7", "8"]}, "job.remove": {"done": 1, "gone": 0, "ids": ["9"]},
+        "config.show": {"entries": [{"key": "app.name", "value": '"x"', "origin": "built in"}]},
+    }  # fmt: skip
+    with _fake(short_tmp, answers) as daemon:
+        code, out, err = run(*words)
+    assert (code, err) == (0, "")
+    assert out
+    assert daemon.asked == [asked]
+
+
+def test_a_bulk_verb_counts_first_and_reports_what_was_gone(run: Run, short_tmp: Path) -> None:
+    def retry(params: dict[str, Any]) -> dict[str, Any]:
+        return {"done": 815 if params["dry_run"] else 812, "gone": 0 if params["dry_run"] else 3, "ids": []}
+
+    with _fake(short_tmp, {"job.retry": retry}) as daemon:
+        code, out, err = run("job", "retry", "email", "--all", "--yes")
+    assert (code, out, err) == (0, "retried 812, gone meanwhile 3\n", "815 jobs of email to retry\n")
+    assert [params["dry_run"] for _, params in daemon.asked] == [True, False]
+
+
+def test_many_ids_travel_in_requests_the_daemon_can_read(run: Run, short_tmp: Path) -> None:
+    def remove(params: dict[str, Any]) -> dict[str, Any]:
+        return {"done": len(params["ids"]), "gone": 0, "ids": params["ids"]}
+
+    ids = [f"{number:0>150}" for number in range(2000)]
+    with _fake(short_tmp, {"job.remove": remove}) as daemon:
+        code, out, _ = run("job", "remove", "email", *ids)
+    assert (code, out) == (0, "removed 2000\n")
+    assert [job_id for _, params in daemon.asked for job_id in params["ids"]] == ids
+    assert len(daemon.asked) > 1
+
+
+def test_wait_prints_the_result_as_json(run: Run, short_tmp: Path) -> None:
+    states = iter(["active", "active", "completed"])
+    answers: dict[str, Any] = {
+        "job.add": {"job": {"id": "7"}},
+        "job.show": lambda _: {"job": {"id": "7", "state": next(states), "result": {"sent": 1}}},
+    }
+    with _fake(short_tmp, answers):
+        assert run("job", "add", "email", "w", "--wait") == (0, '{"sent": 1}\n', "")
+
+
+def test_wait_fails_with_the_job_and_times_out_with_75(run: Run, short_tmp: Path) -> None:
+    job = {"id": "7", "state": "failed", "failed_reason": "no address"}
+    with _fake(short_tmp, {"job.add": {"job": {"id": "7"}}, "job.show": {"job": job}}) as daemon:
+        code, out, err = run("job", "add", "email", "w", "--wait")
+        assert (code, out) == (1, "")
+        assert "no address" in err
+        job["state"] = "waiting"
+        code, out, _ = run("job", "add", "email", "w", "--wait=50ms", "--json")
+    assert code == 75
+    assert json.loads(out)["error"]["code"] == "timed-out"
+    assert daemon.asked[0][0] == "job.add"
+
+
+@pytest.mark.parametrize(("exit_code", "code"), [(1, "queue-unknown"), (2, "input-invalid"), (69, "redis-unavailable"),
+                                                  (77, "not-permitted")])  # fmt: skip
+def test_the_daemons_refusal_is_the_commands_exit_code(exit_code: int, code: str, run: Run, short_tmp: Path) -> None:
+    def refuse(_: dict[str, Any]) -> dict[str, Any]:
+        raise Refusal(code, "because", exit_code, {"known": ["email"]})
+
+    with _fake(short_tmp, {"queue.show": refuse}):
+        assert run("queue", "show", "q") == (exit_code, "", "error: because\n")
+        in_json = run("queue", "show", "q", "--json")
+    error = {"code": code, "message": "because", "detail": {"known": ["email"]}}
+    assert (in_json[0], json.loads(in_json[1])) == (exit_code, {"schema": 1, "error": error})
+
+
+def test_stop_returns_when_the_process_is_gone(short_tmp: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tests.support.fake_control import FakeControl; import threading\n"
+        "over = threading.Event()\n"
+        "def stop(params):\n"
+        "    threading.Timer(0.3, over.set).start()\n"
+        "    return {'finished': 2, 'handed_back': [{'queue': 'video', 'id': '91b0', 'name': 'cut'}]}\n"
+        "with FakeControl(Path(sys.argv[1]), {'stop': stop}, ('waiting for 3 jobs',)):\n"
+        "    print('up', flush=True); over.wait()\n"
+    )
+    sock = short_tmp / "c.sock"
+    daemon = subprocess.Popen([sys.executable, "-c", program, str(sock)], stdout=subprocess.PIPE, text=True)
+    assert daemon.stdout is not None
+    assert daemon.stdout.readline() == "up\n"
+    done = subprocess.run([sys.executable, "-m", "jobd", "stop", "--grace", "5m", "--socket", str(sock)],
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert daemon.poll() is not None or daemon.wait(1) == 0
+    daemon.stdout.close()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "waiting for 3 jobs", "done. 2 finished, 1 handed back (video 91b0; attempt not counted).",
+    ]  # fmt: skip
+
+
+def test_a_reader_that_went_away_is_no_error(short_tmp: Path) -> None:
+    lines = {"lines": [f"line {number}" for number in range(100_000)]}
+    with _fake(short_tmp, {"job.logs": lines}):
+        command = f"{sys.executable} -m jobd job logs email 7 --socket {short_tmp}/c.sock | head -1"
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "line 0\n", "")
+
+
+def test_an_answer_that_cannot_be_written_is_told(short_tmp: Path) -> None:
+    with _fake(short_tmp, {"job.logs": {"lines": ["x"]}}), Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "jobd", "job", "logs", "email", "7", "--socket", str(short_tmp / "c.sock")],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: No space left on device")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
+def test_a_socket_one_may_not_use_is_exit_77(run: Run, short_tmp: Path) -> None:
+    with _fake(short_tmp, {"status": _STATUS}):
+        (short_tmp / "c.sock").chmod(0)
+        assert run("status")[0] == 77

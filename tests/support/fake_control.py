@@ -1,0 +1,83 @@
+"""A control server that answers what a test says, to try the command line without a daemon."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+Answer = dict[str, Any] | Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Refusal(Exception):
+    """Raised by an answer: becomes the error object of JSON-RPC."""
+
+    def __init__(self, code: str, message: str, exit_code: int, detail: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.data = {"code": code, "exit": exit_code, "detail": detail or {}}
+
+
+class FakeControl:
+    """Listens at `path`; `answers` is {method: result, or a function of the params}; `asked` is what came in."""
+
+    def __init__(self, path: Path, answers: dict[str, Answer], progress: tuple[str, ...] = ()) -> None:
+        self.path = path
+        self.answers = answers
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self._progress = progress
+        self._sock = socket.socket(socket.AF_UNIX)
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> FakeControl:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._sock.bind(str(self.path))
+        self._sock.listen(8)
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._sock.accept()
+            except OSError:
+                return
+            self._start(self._serve, connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb") as stream:
+            for line in stream:
+                request = json.loads(line)
+                for text in self._progress:
+                    self._write(stream, {"method": "progress", "params": {"id": request["id"], "text": text}})
+                self._write(stream, {"id": request["id"], **self._answer(request["method"], request["params"])})
+
+    def _answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append((method, params))
+        found = self.answers.get(method)
+        if found is None:
+            return {"error": {"code": -32601, "message": f'no such method: "{method}"', "data": {}}}
+        try:
+            return {"result": {"schema": 1, **(found(params) if callable(found) else found)}}
+        except Refusal as refusal:
+            return {"error": {"code": -32000, "message": str(refusal), "data": refusal.data}}
+
+    def _write(self, stream: Any, message: dict[str, Any]) -> None:
+        stream.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        stream.flush()

@@ -1,0 +1,116 @@
+"""The text forms of documents, held against the samples of interface.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobd.cli.output import printable
+from jobd.cli.reload import plan_lines, reload_lines
+from jobd.cli.status_text import status_lines
+from jobd.cli.stop import stop_lines
+from jobd.cli.table import Column, cut, draw
+
+
+def _queue(name: str, **known: Any) -> dict[str, Any]:
+    return {
+        "name": name, "state": "running", "why": None, "note": None, "concurrency": 4, "slots": 8, "busy": 5,
+        "waiting": 12, "prioritized": 0, "delayed": 3, "failed": 1, "completed": 9, "active": 5,
+        "oldest_waiting_s": 0.4, "longest_active_s": 1.0, "done_per_min": 240, "p95_ms": 180.0,
+        "memory_bytes": 61_000_000, "workers": [], **known,
+    }  # fmt: skip
+
+
+def _status(*queues: dict[str, Any], **known: Any) -> dict[str, Any]:
+    return {
+        "schema": 1, "state": "degraded", "degraded_by": ["reports: breaker"], "pid": 1, "host": "h",
+        "version": "0.1.0", "uptime_s": 3 * 86400 + 4 * 3600, "generation": 7, "reloaded_s": 120.0,
+        "config": {"path": "/etc/jobd/jobd.toml", "changed_on_disk": True, "changed_s": 20},
+        "code": {"changed_on_disk": False},
+        "redis": {"url": "redis://localhost:6379", "up": True, "latency_ms": 1.1, "embedded": False,
+                  "version": "7.2.4", "origin": "jobd.toml:3"},
+        "drift": ["email scaled 2 -> 3 at runtime by deploy (file says 2)"], "queues": list(queues), **known,
+    }  # fmt: skip
+
+
+def test_status_looks_as_in_the_sample() -> None:
+    document = _status(
+        _queue("email"),
+        _queue("thumbs", state="paused", why="paused", concurrency=1, slots=2, busy=0, waiting=207, delayed=0, failed=0,
+               done_per_min=0, p95_ms=None, oldest_waiting_s=300.0, note='by alice: "cdn down"'),
+    )  # fmt: skip
+    assert list(status_lines(document, None, colored=False)) == [
+        "jobd 0.1.0  degraded (reports: breaker)  up 3d 4h  generation 7 (reloaded 2m ago)  "
+        "redis 7.2 localhost:6379 1.1ms (jobd.toml:3)",
+        "config /etc/jobd/jobd.toml  (changed on disk 20s ago, not loaded: jobd plan)",
+        "",
+        "QUEUE   STATE    WORKERS  BUSY  WAIT  OLDEST  DELAYED  FAILED  DONE/min    P95   MEM",
+        "email   running  2 x 4     5/8    12    0.4s        3       1       240  180ms  61MB",
+        'thumbs  paused   2 x 1     0/2   207      5m        0       0         0      -  61MB  by alice: "cdn down"',
+        "drift: email scaled 2 -> 3 at runtime by deploy (file says 2)",
+    ]
+
+
+def test_counts_that_redis_did_not_give_are_no_zeros() -> None:
+    unknown = dict.fromkeys(("waiting", "prioritized", "delayed", "failed", "oldest_waiting_s"))
+    document = _status(_queue("email", why="redis_down", **unknown), redis={"url": "unix:///r.sock", "up": False})
+    lines = list(status_lines(document, None, colored=False))
+    assert "redis unix:///r.sock DOWN" in lines[0]
+    assert lines[-2].split()[6:10] == ["?", "-", "?", "?"]
+    assert lines[-2].endswith("redis down")
+
+
+def test_a_narrow_terminal_loses_columns_and_no_line_wraps() -> None:
+    document = _status(_queue("email", note="x" * 300))
+    for width in (40, 60, 80, 100):
+        table = list(status_lines(document, width, colored=False))[3:5]
+        assert all(len(line) <= width for line in table)
+        assert table[0].startswith("QUEUE  STATE")
+
+
+def test_colors_do_not_move_columns() -> None:
+    document = _status(_queue("running"), _queue("b", state="breaker"))
+    plain = list(status_lines(document, None, colored=False))
+    colored = list(status_lines(document, None, colored=True))
+    import click
+
+    assert [click.unstyle(line) for line in colored] == plain
+    assert colored != plain
+
+
+def test_plan_looks_as_in_the_sample() -> None:
+    steps = [
+        {"mark": "~", "queue": "email", "what": "concurrency 4 -> 8", "how": "in place, no restart"},
+        {"mark": "+", "queue": "thumbs", "what": "new queue", "how": "2 workers"},
+        {"mark": " ", "queue": "reports", "what": "unchanged", "how": ""},
+    ]
+    document = {"generation": 6, "next_generation": 7, "changes": True, "steps": steps}
+    assert list(plan_lines(document)) == [
+        "  email      concurrency 4 -> 8     in place, no restart",
+        "+ thumbs     new queue              2 workers",
+        "  reports    unchanged",
+        "generation 6 -> 7.  Apply with: jobd reload",
+    ]
+    assert list(plan_lines({**document, "changes": False, "steps": []})) == ["generation 6, no changes."]
+
+
+def test_reload_ends_with_the_new_generation() -> None:
+    document = {"generation": 7, "took_s": 3.2, "interrupted": 0, "notes": []}
+    assert list(reload_lines(document)) == ["reloaded     generation 7 in 3.2s. 0 jobs interrupted."]
+
+
+def test_stop_names_what_it_handed_back() -> None:
+    document = {"finished": 2, "handed_back": [{"queue": "video", "id": "91b0", "name": "cut"}]}
+    assert list(stop_lines(document)) == ["done. 2 finished, 1 handed back (video 91b0; attempt not counted)."]
+    assert list(stop_lines({"finished": 0, "handed_back": []})) == ["done. 0 finished, 0 handed back."]
+
+
+def test_text_from_redis_cannot_steer_the_terminal() -> None:
+    assert printable("a\x1b[2Jb\nc") == "a\\x1b[2Jb\\nc"
+    shown = list(draw([Column("NAME")], [["evil\x1b]0;x\x07"]]))
+    assert shown[1] == "evil\\x1b]0;x\\x07"
+
+
+def test_wide_characters_count_two_cells() -> None:
+    lines = list(draw([Column("N"), Column("X")], [["日本", "a"], ["abcd", "b"]]))
+    assert lines == ["N     X", "日本  a", "abcd  b"]
+    assert cut("日本語", 5) == "日本…"
