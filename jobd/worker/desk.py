@@ -1,0 +1,192 @@
+"""The slots of a worker: starts the jobs a turn brought, watches their deadlines, gathers how they ended."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
+
+from jobd.engine.settling import read_opts
+from jobd.engine.turn import Note
+from jobd.protocol.board import SLOTS, BoardWriter
+from jobd.worker.executors import CoroutineExecutor, LaneExecutor
+from jobd.worker.job import Job
+from jobd.worker.refusal import refusal_of
+from jobd.worker.run import Fate, Run
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable
+
+    from jobd.engine.job import Taken
+    from jobd.protocol.worker import Cancel, Numbers
+    from jobd.worker.plans import Plans
+
+
+class Desk:
+    """Slots and the runs in them. Used on the loop's thread, except for what a Job calls.
+
+    `ended` are runs whose result no turn has taken yet; `notes` what jobs wrote, in order, to be popped from the left.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, board: BoardWriter, *, queue: str, numbers: Numbers, plans: Plans,
+        wake: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.numbers = numbers
+        self.plans = plans
+        self.stopping = False
+        self.ended: list[Run] = []
+        self.notes: deque[Note] = deque()
+        self.running: dict[int, Run] = {}
+        self.suspects = 0
+        self.taking_from = 0.0
+        self.lanes = LaneExecutor(loop, self._over)
+        self._coroutines = CoroutineExecutor(loop, self._over)
+        self._loop = loop
+        self._thread_id = threading.get_ident()
+        self._board = board
+        self._queue = queue
+        self._wake = wake
+        self._slots = list(range(SLOTS - 1, -1, -1))
+        self._held: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._poked = False
+
+    @property
+    def free(self) -> int:
+        """How many more jobs may run; what waits to be sent counts as through."""
+        return max(0, self.numbers.concurrency - len(self.running))
+
+    def held(self) -> frozenset[str]:
+        """Ids of all jobs in hand: running, or through and not yet settled."""
+        return frozenset(self._held)
+
+    def start(self, jobs: Iterable[Taken], now_ms: int) -> None:
+        """Begin jobs just taken; one that must not run ends at once, its failure rides in the next turn."""
+        board, running, slots = self._board, self.running, self._slots
+        for taken in jobs:
+            plan = self.plans.of(taken.name or "")
+            known = plan or self.plans.nobody
+            options = read_opts(taken.opts)
+            job = Job(taken, self._queue, known.policy.attempts_of(options), self)
+            run = Run(job, known, options, slots.pop(), board)
+            self._held.add(taken.id)
+            finish = refusal_of(run, plan, self.plans, self.numbers.unknown, now_ms)
+            if finish is not None:
+                run.finish = finish
+                self.ended.append(run)
+                self._wake()
+                continue
+            running[run.slot] = run
+            if taken.suspect:
+                self.suspects += 1
+            self._executor(run).start(run)
+            if known.timeout_s:
+                self._arm(monotonic() + known.timeout_s)
+        board.busy(len(running))
+
+    def collect(self) -> list[Run]:
+        """Return the runs that are through, for a turn to carry; they stay held until `settle`."""
+        ended, self.ended = self.ended, []
+        return ended
+
+    def settle(self, runs: Iterable[Run]) -> None:
+        """Free the slots of runs whose result is in Redis, or not ours to send any more."""
+        for run in runs:
+            self._board.clear(run.slot)
+            self._slots.append(run.slot)
+            self._held.discard(run.taken.id)
+
+    def cancel(self, order: Cancel) -> None:
+        """Interrupt the job a Cancel names; anything else is in that slot by now, or nothing: then nothing happens."""
+        run = self.running.get(order.slot)
+        if run is None or run.taken.id != order.job_id or run.taken.attempts_started != order.ats:
+            return
+        self.interrupt(run, Fate.LOST if order.why == "lock-lost" else Fate.CANCELLED)
+
+    def lose(self, run: Run) -> None:
+        """Interrupt a run whose lock is another's."""
+        self.interrupt(run, Fate.LOST)
+
+    def interrupt(self, run: Run, fate: Fate) -> None:
+        """Interrupt a run; the first reason counts, except that a lost lock or a stop overrides a timeout."""
+        if run.fate in (Fate.NONE, Fate.TIMED_OUT):
+            run.fate = fate
+        if fate is not Fate.STOPPED and fate is not Fate.TIMED_OUT:
+            run.kill_after_cancel(monotonic())
+        self._executor(run).interrupt(run)
+
+    def interrupt_all(self) -> None:
+        """Interrupt everything, because the worker stops."""
+        for run in list(self.running.values()):
+            self.interrupt(run, Fate.STOPPED)
+
+    # --- what a Job calls, from any thread ---------------------------------------------------------------------------
+
+    def progressed(self, job: Job, value: bytes) -> None:
+        """Keep a progress value until the next turn."""
+        self._note("progress", job, value)
+
+    def logged(self, job: Job, line: str) -> None:
+        """Keep a log line until the next turn."""
+        self._note("log", job, line.encode("utf-8", "backslashreplace"))
+
+    def data_changed(self, job: Job, data: bytes) -> None:
+        """Keep new data until the next turn."""
+        self._note("data", job, data)
+
+    def _note(self, kind: Literal["progress", "log", "data"], job: Job, value: bytes) -> None:
+        self.notes.append(Note(kind, job.id, value, read_opts(job.taken.opts).keep_logs or None))
+        if threading.get_ident() == self._thread_id:
+            self._wake()
+        elif not self._poked:
+            self._poked = True
+            self._loop.call_soon_threadsafe(self._poke)
+
+    def _poke(self) -> None:
+        self._poked = False
+        self._wake()
+
+    # --- ends and deadlines ------------------------------------------------------------------------------------------
+
+    def _executor(self, run: Run) -> CoroutineExecutor | LaneExecutor:
+        return self._coroutines if run.plan.mode == "async" else self.lanes
+
+    def _over(self, run: Run) -> None:
+        del self.running[run.slot]
+        finish = run.finish
+        self._board.count_run(run.ended_at - run.started_at, finish is None or finish.outcome != "c")
+        self._board.busy(len(self.running))
+        if run.taken.suspect:
+            self.suspects -= 1
+        if run.limited_ms:
+            self.taking_from = max(self.taking_from, monotonic() + run.limited_ms / 1000)
+        if finish is None:
+            self.settle((run,))
+        else:
+            self.ended.append(run)
+        self._wake()
+
+    def _arm(self, at: float) -> None:
+        # One timer for all slots, set to the earliest deadline: a timer each would cost more than most jobs.
+        if self._timer is None or at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = at
+            self._timer = self._loop.call_at(at, self._deadlines_passed)
+
+    def _deadlines_passed(self) -> None:
+        self._timer = None
+        now = monotonic()
+        for run in list(self.running.values()):
+            timeout = run.plan.timeout_s
+            if not timeout or run.fate is not Fate.NONE:
+                continue
+            due = run.deadline_at or now + timeout
+            if due <= now:
+                self.interrupt(run, Fate.TIMED_OUT)
+            else:
+                self._arm(due)

@@ -1,0 +1,187 @@
+"""Find the user's function: from "module:attribute" to something callable, or a HandlerError that says what to mend."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import re
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobd.errors import HandlerError
+from jobd.worker.binding import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from jobd.protocol.worker import Mode
+    from jobd.worker.job import Job
+
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A usable handler. `call(job)` runs it: an awaitable in mode async, else the result."""
+
+    path: str
+    mode: Mode
+    call: Callable[[Job], Any]
+
+
+def load_handler(path: str, mode: Mode | None = None, *, searched: list[str] | None = None) -> Handler:
+    """Return the handler at `path`, in the mode its kind of function gives unless `mode` names one.
+
+    Args:
+        searched: Folders to name when the module is not found (`[app] path`).
+    Raises:
+        HandlerError: kind import, attribute or signature; detail holds suggestion, searched and traceback.
+    """
+    function = _as_function(path, load_object(path, searched=searched))
+    natural: Mode = "async" if _is_async(function) else "thread"
+    if mode is not None and (mode == "async") != (natural == "async"):
+        is_now = "an async def" if natural == "async" else "a plain def"
+        remedy = f"drop mode = {mode!r}" if natural == "async" else 'write it as async def, or use mode = "thread"'
+        raise HandlerError(path, "signature", f'cannot use "{path}" in mode "{mode}": it is {is_now}; {remedy}')
+    return Handler(path, mode or natural, bind(function, path))
+
+
+def load_object(path: str, *, searched: list[str] | None = None) -> Any:
+    """Return what `path` names, importing its module.
+
+    Raises:
+        HandlerError: as load_handler, kinds import and attribute.
+    """
+    if not _PATH.fullmatch(path):
+        raise HandlerError(path, "import", f'cannot read "{path}": write it as package.module:function')
+    module_name, _, attribute = path.partition(":")
+    module = _import(path, module_name, searched)
+    found: Any = module
+    for name in attribute.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise _no_attribute(path, found, name) from None
+    return found
+
+
+def _import(path: str, module_name: str, searched: list[str] | None) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise _module_missing(path, module_name, error, searched) from error
+    # Module code is the user's: sys.exit() in it must not end the template, nor may a Ctrl-C it raises itself.
+    except BaseException as error:
+        place = _place_of(error, module_name)
+        text = f'cannot import "{path}": {_say(error)}{place}'
+        raise HandlerError(path, "import", text, detail=_detail(error, searched)) from error
+
+
+def _module_missing(
+    path: str, module_name: str, error: ModuleNotFoundError, searched: list[str] | None
+) -> HandlerError:
+    missing = error.name or ""
+    detail = _detail(error, searched)
+    if missing and (missing == module_name or module_name.startswith(missing + ".")):
+        where = f"; searched: {', '.join(searched)}" if searched else ""
+        suggestion = _nearest_module(missing, searched)
+        hint = f"; did you mean {suggestion}?" if suggestion else where
+        detail["suggestion"] = suggestion
+        return HandlerError(path, "import", f'cannot import "{path}": no module named "{missing}"{hint}', detail=detail)
+    place = _place_of(error, module_name)
+    return HandlerError(path, "import", f'cannot import "{path}": {_say(error)}{place}', detail=detail)
+
+
+def _detail(error: BaseException, searched: list[str] | None) -> dict[str, Any]:
+    text = "".join(traceback.format_exception(error, limit=-10))
+    return {"searched": list(searched or ()), "traceback": text, "error": _say(error), "suggestion": None}
+
+
+def _say(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place_of(error: BaseException, module_name: str) -> str:
+    """Return " (file:line)" of the innermost line outside the import system, or "" when there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    if not frames:
+        return ""
+    return f" ({frames[-1].filename}:{frames[-1].lineno}, while importing {module_name})"
+
+
+def _is_users(filename: str) -> bool:
+    return not filename.startswith("<frozen") and filename not in (__file__, importlib.__file__)
+
+
+def _nearest_module(missing: str, searched: list[str] | None) -> str | None:
+    import pkgutil
+
+    parent, _, last = missing.rpartition(".")
+    folders = list(getattr(sys.modules.get(parent), "__path__", ())) if parent else list(searched or ())
+    names = [info.name for info in pkgutil.iter_modules(folders)]
+    near = difflib.get_close_matches(last, names, 1)
+    return f"{parent}.{near[0]}" if near and parent else (near[0] if near else None)
+
+
+def _no_attribute(path: str, owner: Any, name: str) -> HandlerError:
+    names = [each for each in dir(owner) if not each.startswith("_")]
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" (did you mean `{near[0]}`?)" if near else ""
+    detail: dict[str, Any] = {"suggestion": near[0] if near else None, "searched": [], "traceback": None}
+    return HandlerError(path, "attribute", f'cannot import "{path}": no attribute `{name}`{hint}', detail=detail)
+
+
+def _as_function(path: str, found: Any) -> Callable[..., Any]:
+    """Return the callable that runs a job: a class with __call__ gives one instance, used for every job."""
+    if inspect.isclass(found):
+        if not _defines_call(found):
+            text = f'cannot use "{path}" as a handler: it is a class without __call__'
+            raise HandlerError(path, "signature", text)
+        found = _instance(path, found)
+    if not callable(found):
+        text = f'cannot use "{path}" as a handler: it is of type {type(found).__name__}, which cannot be called'
+        raise HandlerError(path, "signature", text)
+    core = _core(found)
+    if inspect.isgeneratorfunction(core) or inspect.isasyncgenfunction(core):
+        text = f'cannot use "{path}" as a handler: it is a generator (it has a yield), which is never run to its end'
+        raise HandlerError(path, "signature", text)
+    function: Callable[..., Any] = found
+    return function
+
+
+def _defines_call(kind: type) -> bool:
+    return any("__call__" in base.__dict__ for base in kind.__mro__)
+
+
+def _instance(path: str, kind: type) -> Any:
+    try:
+        return kind()
+    # Its constructor is the user's code, see _import.
+    except BaseException as error:
+        text = f'cannot use "{path}" as a handler: {kind.__name__}() failed: {_say(error)}'
+        raise HandlerError(path, "signature", text, detail=_detail(error, None)) from error
+
+
+def _core(function: Any) -> Any:
+    """Return the innermost function: behind partials, an object's __call__ and decorators made with functools.wraps."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not (inspect.isroutine(function) or inspect.isclass(function)):
+        function = type(function).__call__ if not hasattr(function, "__wrapped__") else function
+    return inspect.unwrap(function)
+
+
+def _is_async(function: Any) -> bool:
+    # A def decorator around an async def gives an awaitable too, so the innermost function decides.
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_core(function))

@@ -1,0 +1,122 @@
+"""What a handler gets: the job it runs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobd.worker.payload import data_of, options_of, to_json
+
+if TYPE_CHECKING:
+    from jobd.engine.job import Taken
+
+_UNREAD = object()
+
+
+class Sink(Protocol):
+    """Where a job's notes go; every method may be called from any thread and returns at once."""
+
+    stopping: bool
+
+    def progressed(self, job: Job, value: bytes) -> None:
+        """Keep a progress value (JSON)."""
+        ...
+
+    def logged(self, job: Job, line: str) -> None:
+        """Keep a log line."""
+        ...
+
+    def data_changed(self, job: Job, data: bytes) -> None:
+        """Keep new data (JSON)."""
+        ...
+
+
+class Job:
+    """One attempt of one job.
+
+    `attempt` is 1 for the first; `attempts` the most there will be. `timestamp` is when the job was made, ms since
+    1970. `priority` 0 means none. `parent_key` names the parent of a flow's child. `deadline` is when `timeout` is over
+    (time.monotonic() seconds), None without one.
+    """
+
+    __slots__ = ("_data", "_opts", "_sink", "attempt", "attempts", "deadline", "id", "name", "queue", "taken")
+
+    def __init__(self, taken: Taken, queue: str, attempts: int, sink: Sink) -> None:
+        self.taken = taken
+        self._sink = sink
+        self._data: Any = _UNREAD
+        self._opts: dict[str, Any] | None = None
+        self.id = taken.id
+        self.name = taken.name or ""
+        self.queue = queue
+        self.attempt = taken.attempts_made + 1
+        self.attempts = attempts
+        self.deadline: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Job(id={self.id!r}, name={self.name!r}, queue={self.queue!r}, attempt={self.attempt})"
+
+    @property
+    def data(self) -> Any:
+        """What the producer sent: any JSON value.
+
+        Raises:
+            Unrecoverable: the text in Redis is not JSON (a worker fails such a job before its handler runs).
+        """
+        if self._data is _UNREAD:
+            self._data = data_of(self.taken.data)
+        return self._data
+
+    @property
+    def opts(self) -> dict[str, Any]:
+        """The options as BullMQ stores them (`attempts`, `backoff`, `de`, `kl`, …)."""
+        if self._opts is None:
+            self._opts = options_of(self.taken.opts)
+        return self._opts
+
+    @property
+    def timestamp(self) -> int:
+        """When the job was made, ms since 1970."""
+        return self.taken.timestamp
+
+    @property
+    def priority(self) -> int:
+        """Its priority: 1 runs first, larger later; 0 none."""
+        return self.taken.priority
+
+    @property
+    def parent_key(self) -> str | None:
+        """The parent's key, for a child of a flow."""
+        return self.taken.parent_key
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this worker drains: a long handler may wish to end early."""
+        return self._sink.stopping
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the deadline, 0 when it is over; None without a timeout."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def progress(self, value: Any) -> None:
+        """Report progress: any JSON value. It reaches Redis in order, before the job finishes.
+
+        Raises:
+            NotJson: it is no JSON value; uncaught, this fails the attempt.
+        """
+        self._sink.progressed(self, to_json(value, "progress"))
+
+    def log(self, line: object) -> None:
+        """Add a line to the job's log. It reaches Redis in order, before the job finishes."""
+        self._sink.logged(self, str(line))
+
+    def update_data(self, data: Any) -> None:
+        """Replace the job's data, in Redis and here. It reaches Redis in order, before the job finishes.
+
+        Raises:
+            NotJson: it is no JSON value; uncaught, this fails the attempt.
+        """
+        encoded = to_json(data, "data")
+        self._data = data
+        self._sink.data_changed(self, encoded)

@@ -1,0 +1,123 @@
+"""Import everything a Load names, and tell what came of it: handlers, what forbids a fork, which files were read."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobd.errors import HandlerError
+from jobd.protocol.worker import HandlerReport, Load
+from jobd.worker.handlers import load_handler, load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What importing gave; the fields of protocol.worker.Loaded."""
+
+    reports: list[HandlerReport]
+    unsafe: str | None
+    notices: list[str]
+    files: dict[str, int]
+
+
+def load_all(load: Load) -> Outcome:
+    """Set up path and environment, then import handlers and extras in order; nothing here raises for user code."""
+    for name in load.env_remove:
+        os.environ.pop(name, None)
+    os.environ.update(load.env)
+    sys.path[:0] = [folder for folder in load.path if folder not in sys.path[: len(load.path)]]
+    watch = _Watch()
+    reports = []
+    for path in load.handlers:
+        reports.append(_report(path, load.path, _mode_of))
+        watch.look(path)
+    for path in load.extras:
+        reports.append(_report(path, load.path, _object_of))
+        watch.look(path)
+    return Outcome(reports, watch.unsafe, watch.notices(), _files(load.path))
+
+
+def _mode_of(path: str, searched: list[str]) -> HandlerReport:
+    return HandlerReport(path, ok=True, mode=load_handler(path, searched=searched).mode)
+
+
+def _object_of(path: str, searched: list[str]) -> HandlerReport:
+    if not callable(load_object(path, searched=searched)):
+        raise HandlerError(path, "signature", f'cannot use "{path}": it cannot be called')
+    return HandlerReport(path, ok=True)
+
+
+def _report(path: str, searched: list[str], read: Callable[[str, list[str]], HandlerReport]) -> HandlerReport:
+    try:
+        return read(path, searched)
+    except HandlerError as error:
+        detail = error.detail
+        return HandlerReport(
+            path, ok=False, kind=error.kind, message=str(error), suggestion=detail.get("suggestion"),
+            searched=searched, traceback=detail.get("traceback"),
+        )  # fmt: skip
+
+
+class _Watch:
+    """Sees which import started a thread or opened a socket: neither survives a fork."""
+
+    def __init__(self) -> None:
+        self._sockets = _open_sockets()
+        self.unsafe: str | None = None
+
+    def look(self, path: str) -> None:
+        """Look after importing `path`; the first finding stays."""
+        if self.unsafe is not None:
+            return
+        module = path.partition(":")[0]
+        threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if threads:
+            self.unsafe = f"importing {module} started the thread {_thread_name(threads[0])}"
+        elif _open_sockets() - self._sockets:
+            self.unsafe = f"importing {module} opened a connection"
+
+    def notices(self) -> list[str]:
+        """Return what does not forbid a fork but is worth knowing."""
+        native = len(list(Path("/proc/self/task").iterdir())) - threading.active_count()
+        if native <= 0:
+            return []
+        return [f"{native} native threads run after the imports (a BLAS library starts such); workers do not have them"]
+
+
+def _thread_name(thread: threading.Thread) -> str:
+    target = getattr(thread, "_target", None)
+    home = getattr(target, "__module__", None) or type(thread).__module__
+    return f"{thread.name} of {home}"
+
+
+def _open_sockets() -> set[str]:
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except OSError:
+            continue  # The descriptor of this listing itself.
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+def _files(folders: list[str]) -> dict[str, int]:
+    """Return the files of imported modules under `folders` and when each was last changed (ns since 1970)."""
+    roots = tuple(f"{Path(folder).resolve()}{os.sep}" for folder in folders)
+    found = {}
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None)
+        if not isinstance(name, str):
+            continue
+        path = Path(name).resolve()
+        if str(path).startswith(roots) and path.is_file():
+            found[str(path)] = path.stat().st_mtime_ns
+    return found

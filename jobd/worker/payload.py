@@ -1,0 +1,88 @@
+"""JSON as it crosses Redis: strict both ways, since one bad event stops a Node consumer for good (wire-format.md 0)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from jobd.errors import Unrecoverable
+
+VALUE_MAX = 128 * 1024 * 1024
+"""Bytes of one result: Redis closes the connection on a text of 512 MB, and that for ever as it would be resent."""
+
+
+class NotJson(TypeError):
+    """A value that a handler gave is not JSON."""
+
+
+def _refuse(value: Any) -> NoReturn:
+    raise NotJson(f"it holds a value of type {_type_name(value)}")
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_refuse).encode
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def to_json(value: Any, what: str) -> bytes:
+    """Return the JSON of a value; `what` names it in the error ("result", "progress").
+
+    Raises:
+        NotJson: the message says why and names the type.
+    """
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotJson(f"{what} is not JSON: {_why_not(error)}") from None
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair has no UTF-8, but an escape.
+        encoded = json.dumps(value, allow_nan=False).encode()
+    if len(encoded) > VALUE_MAX:
+        raise NotJson(f"{what} is too large: {len(encoded)} bytes of JSON, at most {VALUE_MAX}")
+    return encoded
+
+
+def data_of(raw: bytes | None) -> Any:
+    """Return a job's data; an absent or empty field reads as {} (wire-format.md 2.1).
+
+    Raises:
+        Unrecoverable: the text is not JSON; no attempt can ever read it.
+    """
+    if not raw or raw == b"{}":
+        return {}
+    try:
+        return _decode(raw.decode())
+    except RecursionError:
+        raise Unrecoverable("data is not JSON that can be read: nested too deeply") from None
+    except ValueError as error:
+        raise Unrecoverable(f"data is not JSON: {error}") from None
+
+
+def options_of(raw: bytes | None) -> dict[str, Any]:
+    """Return a job's options as stored; what is not a JSON object reads as {}, as no option is worth losing the job."""
+    try:
+        found = _decode((raw or b"{}").decode())
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _why_not(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = str(error)
+    if text.startswith("Out of range float"):
+        return "it holds NaN or an infinite number (float)"
+    if text.startswith("Circular"):
+        return "it contains itself"
+    return text
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

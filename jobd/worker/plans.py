@@ -1,0 +1,95 @@
+"""Which handler runs a job, and what bounds an attempt: the queue's numbers with their functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobd.engine.backoff import Backoff
+from jobd.engine.job import Keep
+from jobd.engine.settling import Policy
+from jobd.errors import HandlerError
+from jobd.worker.handlers import Handler, load_handler
+from jobd.worker.wraps import Wrap, split_for_thread, wrap_async, wrap_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobd.protocol.worker import BackoffSpec, HandlerSpec, KeepSpec, Mode, Numbers
+    from jobd.worker.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the jobs of one name are run. Times are seconds; None none."""
+
+    mode: Mode
+    call: Callable[[Job], Any]
+    policy: Policy
+    timeout_s: float | None
+    kill_after_s: float | None
+    expire_ms: int | None
+
+
+class Plans:
+    """The plans of one queue. `by_name` holds the names with a handler of their own, `default` everybody else's."""
+
+    def __init__(self, numbers: Numbers, wraps: list[Wrap]) -> None:
+        """Load every handler. Raises HandlerError for the first that cannot be."""
+        self.nobody = Plan("thread", _nobody, _policy(numbers, None), None, None, None)
+        self.by_name = {name: _plan(numbers, spec, wraps) for name, spec in numbers.jobs.items()}
+        self.default = _plan(numbers, numbers.default, wraps) if numbers.default else None
+        plans = [*self.by_name.values(), *([self.default] if self.default else [])]
+        self.modes = frozenset(plan.mode for plan in plans)
+        if "process" in self.modes and numbers.concurrency > 1:
+            raise HandlerError("", "signature", 'mode "process" runs one job at a time: concurrency must be 1')
+
+    def of(self, name: str) -> Plan | None:
+        """Return the plan of a job's name, None when nobody handles it."""
+        return self.by_name.get(name) or self.default
+
+
+def _plan(numbers: Numbers, spec: HandlerSpec, wraps: list[Wrap]) -> Plan:
+    handler = load_handler(spec.path, spec.mode)
+    return Plan(
+        handler.mode,
+        _wrapped(handler, wraps),
+        _policy(numbers, spec),
+        spec.timeout_ms / 1000 if spec.timeout_ms else None,
+        None if spec.kill_after_ms is None else spec.kill_after_ms / 1000,
+        spec.expire_ms,
+    )
+
+
+def _wrapped(handler: Handler, wraps: list[Wrap]) -> Callable[[Job], Any]:
+    if handler.mode == "async":
+        return wrap_async(handler.call, wraps)
+    on_loop, in_thread = split_for_thread(wraps)
+    if on_loop:
+        text = (
+            f'cannot run "{handler.path}" in a thread inside an async context manager of `wrap`; write it as async def'
+        )
+        raise HandlerError(handler.path, "signature", text)
+    return wrap_sync(handler.call, in_thread)
+
+
+def _policy(numbers: Numbers, spec: HandlerSpec | None) -> Policy:
+    return Policy(
+        attempts=spec.attempts if spec else 1,
+        attempts_max=spec.attempts_max if spec else None,
+        backoff=_backoff(spec.backoff) if spec and spec.backoff else None,
+        keep_completed=_keep(numbers.keep_completed),
+        keep_failed=_keep(numbers.keep_failed),
+    )
+
+
+def _backoff(spec: BackoffSpec) -> Backoff:
+    return Backoff(spec.kind, spec.delay_ms, spec.jitter, spec.max_ms)
+
+
+def _keep(spec: KeepSpec) -> Keep:
+    return Keep(spec.count, spec.age_s, spec.limit)
+
+
+def _nobody(job: Job) -> Any:
+    raise LookupError(job.name)

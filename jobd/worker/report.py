@@ -1,0 +1,62 @@
+"""How an attempt that raised is put into words: the reason and the traceback, whatever the exception does."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+TRACE_MAX = 16_000
+"""Characters of one traceback, head and tail kept: it lies in Redis once an attempt."""
+
+REASON_MAX = 8_000
+"""Characters of a failedReason: it is repeated in an event of the stream."""
+
+_OURS = str(Path(__file__).parent)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the failedReason: str(error), or the class name when that is empty or cannot be made."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    # __str__ is the user's code, and may raise anything.
+    except BaseException as second:
+        return clean(f"{name} (its text cannot be made: {type(second).__name__})")
+    if isinstance(error, SystemExit):
+        return clean(f"{name}: {text}" if text else name)
+    return clean(_cut(text, REASON_MAX) if text.strip() else name)
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback without jobd's own frames, at most TRACE_MAX characters."""
+    try:
+        shown = traceback.TracebackException(type(error), error, _users_part(error.__traceback__), compact=True)
+        text = "".join(shown.format())
+    # Formatting calls the user's __str__, __repr__ and __notes__.
+    except BaseException as second:
+        text = f"{type(error).__name__} (its traceback cannot be made: {type(second).__name__})"
+    return clean(_cut(text.rstrip("\n"), TRACE_MAX))
+
+
+def clean(text: str) -> str:
+    """Return text that has a UTF-8 form: lone surrogates become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the first frame that is not ours; all of it when every frame is."""
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(_OURS):
+        first = first.tb_next
+    return first
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2 - 30
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"

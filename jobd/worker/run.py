@@ -1,0 +1,147 @@
+"""One attempt of one job in one slot: what it runs, how far it is, how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from jobd.duration import format_duration, to_ms
+from jobd.engine.job import Finish
+from jobd.engine.settling import after_failure, after_success
+from jobd.engine.states import Outcome
+from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable
+from jobd.worker.payload import NotJson, to_json
+from jobd.worker.report import clean, reason_of, trace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobd.engine.settling import JobOptions
+    from jobd.protocol.board import BoardWriter
+    from jobd.worker.job import Job
+    from jobd.worker.plans import Plan
+
+
+class Fate(Enum):
+    """Why a run was interrupted."""
+
+    NONE = "none"
+    TIMED_OUT = "timed-out"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """Its lock is another's: whatever it gives is refused, so nothing is sent."""
+    STOPPED = "stopped"
+    """The worker stops: what does not end with a result is handed back by the daemon."""
+
+
+_INTERRUPTS = (asyncio.CancelledError, JobTimeout, Cancelled)
+
+
+class Run:
+    """One attempt. `finish` is what a turn carries to Redis, None when nothing is to be sent."""
+
+    __slots__ = (
+        "_board", "_call", "deadline_at", "ended_at", "fate", "finish", "guard", "job", "limited_ms", "options", "plan",
+        "settled", "slot", "started_at", "struck", "taken", "task", "thread_id",
+    )  # fmt: skip
+
+    def __init__(self, job: Job, plan: Plan, options: JobOptions, slot: int, board: BoardWriter) -> None:
+        self.taken = job.taken
+        self.job = job
+        self.plan = plan
+        self.options = options
+        self.slot = slot
+        self._board = board
+        self.finish: Finish | None = None
+        self.fate = Fate.NONE
+        self.settled = False
+        self.started_at = self.deadline_at = self.ended_at = 0.0
+        self.limited_ms = 0
+        self.task: asyncio.Task[None] | None = None
+        # For lanes: which thread runs it, under a guard, so that an interruption hits this run or none.
+        self.guard = threading.Lock()
+        self.thread_id = 0
+        self.struck = False
+
+    def begin(self) -> Callable[[Job], Any]:
+        """Show on the board that the handler starts, and return what to call.
+
+        Raises:
+            Unrecoverable: the job's data is not JSON.
+            Cancelled: it was interrupted before it began.
+        """
+        now = self.started_at = monotonic()
+        plan, taken = self.plan, self.taken
+        kill_at = 0.0
+        if plan.timeout_s:
+            self.deadline_at = self.job.deadline = now + plan.timeout_s
+            if plan.kill_after_s is not None:
+                kill_at = self.deadline_at + plan.kill_after_s
+        self._board.run(self.slot, taken.id, self.job.name, taken.attempts_started, (now, self.deadline_at, kill_at))
+        if self.fate is not Fate.NONE:
+            raise Cancelled(self.fate.value)
+        self.job.data  # noqa: B018 - read here, where the handler runs: broken data fails before it, large data costs no other job
+        return plan.call
+
+    def kill_after_cancel(self, now: float) -> None:
+        """Show on the board by when a cancelled run must be gone."""
+        if self.plan.kill_after_s is not None and self.started_at and not self.settled:
+            moments = (self.started_at, self.deadline_at, now + self.plan.kill_after_s)
+            self._board.run(self.slot, self.taken.id, self.job.name, self.taken.attempts_started, moments)
+
+    def succeeded(self, value: Any) -> None:
+        """Take what the handler returned."""
+        try:
+            encoded = b"null" if value is None else _encoded(value)
+        # A str or dict subclass of the user's can raise anything while it is read.
+        except Exception as error:
+            self.failed(error)
+            return
+        self._end(after_success(self.taken, self.options, self.plan.policy, encoded))
+
+    def failed(self, error: BaseException) -> None:
+        """Take what the handler raised."""
+        self._end(self._finish_of(error))
+
+    def _end(self, finish: Finish | None) -> None:
+        self.finish = None if self.fate is Fate.LOST else finish
+        self.ended_at = monotonic()
+        self._board.returned(self.slot)
+        self.settled = True
+
+    def _finish_of(self, error: BaseException) -> Finish | None:
+        if self.fate in (Fate.LOST, Fate.STOPPED) and isinstance(error, _INTERRUPTS):
+            return None
+        if isinstance(error, RetryLater):
+            try:
+                return self._later(error)
+            except DurationError as wrong:
+                error = wrong
+        if self.fate is Fate.CANCELLED and isinstance(error, _INTERRUPTS):
+            return self._failure("cancelled", trace_of(error), final=True)
+        final = isinstance(error, Unrecoverable)
+        if self.fate is Fate.TIMED_OUT and not final:
+            after = format_duration((self.plan.timeout_s or 0) * 1000)
+            return self._failure(f"timed out after {after}", trace_of(error), final=False)
+        return self._failure(reason_of(error), trace_of(error), final=final)
+
+    def _later(self, error: RetryLater) -> Finish:
+        delay_ms = to_ms(error.delay)
+        if isinstance(error, RateLimited):
+            self.limited_ms = delay_ms
+        taken = self.taken
+        return Finish(taken.id, taken.token, Outcome.LATER, delay_ms=delay_ms, suspect=taken.suspect)
+
+    def _failure(self, reason: str, trace: str, *, final: bool) -> Finish:
+        return after_failure(self.taken, self.options, self.plan.policy, clean(reason), trace, final=final)
+
+
+def _encoded(value: Any) -> bytes:
+    if inspect.iscoroutine(value):
+        value.close()
+        raise NotJson("the handler returned a coroutine, which nobody awaits; write it as async def")
+    return to_json(value, "result")

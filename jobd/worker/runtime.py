@@ -1,0 +1,268 @@
+"""A worker's life: Start, Ready, turns and commands, and an end that leaves every result in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import os
+import sys
+import threading
+import traceback
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from jobd.engine.keys import Keys
+from jobd.errors import HandlerError, ProtocolError
+from jobd.locate import RedisSource
+from jobd.protocol import framing
+from jobd.protocol import worker as messages
+from jobd.protocol.board import BoardWriter
+from jobd.worker.channel import Channel
+from jobd.worker.desk import Desk
+from jobd.worker.handlers import load_object
+from jobd.worker.plans import Plans
+from jobd.worker.report import reason_of, trace_of
+from jobd.worker.stacks import all_stacks
+from jobd.worker.turn import TurnLoop
+from jobd.worker.wraps import Wrap, load_wraps
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+log = logging.getLogger("jobd.worker")
+
+
+class Exit(IntEnum):
+    """Exit codes of a worker."""
+
+    DONE = 0
+    SETUP_FAILED = 1
+    CRASHED = os.EX_SOFTWARE
+    """A fault in jobd itself."""
+    IMPORT_FAILED = os.EX_CONFIG
+    """A handler cannot be loaded: starting again would not help."""
+
+
+def work(sock: socket.socket, board_fd: int) -> NoReturn:
+    """Be a worker until it is told to end, or the daemon is gone; the process ends here."""
+    code = Exit.CRASHED
+    try:
+        board = BoardWriter(board_fd)
+        os.close(board_fd)
+        code = _work(sock, board)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Not sys.exit: threads of handlers may never end, and the template's own exit functions are not ours to run.
+        _flush()
+        os._exit(code)
+
+
+def _work(sock: socket.socket, board: BoardWriter) -> Exit:
+    packet = framing.receive(sock)
+    if packet is None:
+        return Exit.DONE
+    start = messages.expect(packet[0], messages.Start)
+    if start.nice:
+        os.nice(start.nice)
+    try:
+        user = UserCode.load(start)
+    except HandlerError as error:
+        framing.send(sock, messages.encode(messages.StartFailed("import", str(error), error.path)))
+        return Exit.IMPORT_FAILED
+    worker = Worker(sock, board, start, user)
+    if "process" in user.plans.modes:
+        return _work_on_main_thread(worker)
+    return worker.run()
+
+
+def _work_on_main_thread(worker: Worker) -> Exit:
+    """Give the main thread to handlers (mode process); the loop has a thread of its own."""
+    codes: list[Exit] = []
+    ready = threading.Event()
+
+    def loop() -> None:
+        try:
+            codes.append(worker.run(ready.set))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            _flush()
+            os._exit(codes[0] if codes else Exit.CRASHED)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(loop,), name="jobd-loop", daemon=True).start()
+    ready.wait()
+    worker.desk.lanes.adopt_this_thread()
+    return Exit.DONE
+
+
+class UserCode:
+    """What of the application this worker calls."""
+
+    def __init__(self, plans: Plans, wraps: list[Wrap], setup: Any, teardown: Any) -> None:
+        self.plans = plans
+        self.wraps = wraps
+        self.setup = setup
+        self.teardown = teardown
+
+    @classmethod
+    def load(cls, start: messages.Start) -> UserCode:
+        """Import everything a Start names. Raises HandlerError."""
+        wraps = load_wraps(start.wrap)
+        plans = Plans(start.numbers, wraps)
+        setup = load_object(start.setup) if start.setup else None
+        teardown = load_object(start.teardown) if start.teardown else None
+        return cls(plans, wraps, setup, teardown)
+
+
+class Worker:
+    """One worker: the loop, the desk, the turns, and the daemon's commands."""
+
+    desk: Desk
+
+    def __init__(self, sock: socket.socket, board: BoardWriter, start: messages.Start, user: UserCode) -> None:
+        self._sock = sock
+        self._board = board
+        self._start = start
+        self._user = user
+        self._turns: TurnLoop
+        self._channel: Channel
+        self._loop: asyncio.AbstractEventLoop
+
+    def run(self, ready: Callable[[], None] = lambda: None) -> Exit:
+        """Work until told to end; `ready` is called when the desk is there."""
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+        life = self._loop.create_task(self._live(ready))
+        while True:
+            try:
+                return self._loop.run_until_complete(life)
+            # A task of a handler's own may raise these through the loop; they end that task, not the worker.
+            except (SystemExit, KeyboardInterrupt) as error:
+                if life.done():
+                    raise
+                log.warning("a task raised %s outside of a job", reason_of(error))
+
+    async def _live(self, ready: Callable[[], None]) -> Exit:
+        failure = await self._set_up()
+        if failure is not None:
+            framing.send(self._sock, messages.encode(messages.StartFailed("setup", failure, self._start.setup)))
+            return Exit.SETUP_FAILED
+        start = self._start
+        keys = Keys(start.redis.prefix, start.queue)
+        self._turns = TurnLoop(
+            _source(start.redis), keys, self._board, worker_name=_shown_name(start.name),
+            token_prefix=start.token_prefix, report=self._redis_changed,
+        )  # fmt: skip
+        self.desk = Desk(
+            self._loop, self._board, queue=start.queue, numbers=start.numbers, plans=self._user.plans,
+            wake=self._turns.wake,
+        )  # fmt: skip
+        self._turns.attach(self.desk)
+        ready()
+        up = await self._turns.connect()
+        self._channel = Channel(self._loop, self._sock, self._received)
+        self._channel.send(messages.Ready(up))
+        if not start.hold:
+            self._turns.resume()
+        await self._turns.run()
+        self._flushed()
+        await self._tear_down()
+        return Exit.DONE
+
+    async def _set_up(self) -> str | None:
+        """Run the application's setup; return what went wrong, if anything."""
+        try:
+            await _call(self._user.setup)
+        # The user's code, SystemExit included.
+        except BaseException as error:
+            return f"{type(error).__name__}: {reason_of(error)}\n{trace_of(error)}"
+        return None
+
+    async def _tear_down(self) -> None:
+        try:
+            await _call(self._user.teardown)
+        except BaseException as error:
+            log.warning("teardown failed: %s\n%s", reason_of(error), trace_of(error))
+
+    def _flushed(self) -> None:
+        self._board.busy(0)
+
+    def _redis_changed(self, up: bool, error: str | None) -> None:
+        self._channel.send(messages.RedisState(up, error))
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def _received(self, message: messages.Message) -> None:
+        match message:
+            case messages.Quiet():
+                self._turns.quiet(lambda: self._channel.send(messages.Quieted()))
+            case messages.Resume():
+                self.desk.stopping = False
+                self._turns.resume()
+            case messages.Settings():
+                self._change(message.numbers)
+            case messages.Drain():
+                self.desk.stopping = True
+                self._turns.end()
+            case messages.Stop():
+                self._stop(message.patience_ms)
+            case messages.Cancel():
+                self.desk.cancel(message)
+            case messages.DumpStacks():
+                self._channel.send(messages.Stacks(all_stacks(self.desk.running.values())))
+            case _:
+                raise ProtocolError(f"a worker cannot use {type(message).__name__}")
+
+    def _change(self, numbers: messages.Numbers) -> None:
+        try:
+            self.desk.plans = Plans(numbers, self._user.wraps)
+        except HandlerError as error:
+            # The daemon plans a new worker for a new handler, so this is its mistake; the old handlers go on.
+            log.warning("settings refused: %s", error)
+            return
+        self.desk.numbers = numbers
+        self._turns.numbers_changed()
+
+    def _stop(self, patience_ms: int) -> None:
+        self.desk.stopping = True
+        self._turns.end()
+        self.desk.interrupt_all()
+        self._loop.call_later(patience_ms / 1000, _give_up)
+
+
+def _give_up() -> None:
+    # What still runs is handed back by the daemon once this process is gone.
+    _flush()
+    os._exit(Exit.DONE)
+
+
+async def _call(function: Any) -> None:
+    if function is None:
+        return
+    result = function()
+    if inspect.isawaitable(result):
+        await result
+
+
+def _source(target: messages.RedisTarget) -> RedisSource:
+    return RedisSource(target.url, target.username, target.password, target.prefix)
+
+
+def _shown_name(name: str) -> str:
+    # Redis takes printable ASCII without spaces as a client's name.
+    safe = "".join(sign if "!" <= sign <= "~" else "_" for sign in name)
+    return f"{safe}:{os.getpid()}"
+
+
+def _flush() -> None:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue  # The daemon is gone, or a handler closed it.

@@ -1,0 +1,138 @@
+"""The process that imports the handlers once and forks workers from that: `python -m jobd.worker.template FD`.
+
+It has no thread, no event loop and no connection, so that a fork of it is sound. It reaps its workers; when it dies,
+they die with it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import NoReturn
+
+import jobd
+from jobd.errors import ProtocolError
+from jobd.protocol import framing
+from jobd.protocol import worker as messages
+from jobd.protocol.board import LAYOUT
+from jobd.worker import child
+from jobd.worker.loading import load_all
+from jobd.worker.runtime import work
+
+
+class Template:
+    """The loop of a template: forks on request, reports who exited."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._children: dict[int, str] = {}
+        self._unsafe: str | None = None
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Load, then serve until the daemon is gone."""
+        packet = framing.receive(self._sock)
+        if packet is None:
+            return
+        load = messages.expect(packet[0], messages.Load)
+        loaded = load_all(load)
+        self._unsafe = loaded.unsafe
+        self._send(messages.Loaded(
+            jobd.__version__, LAYOUT, os.getpid(), loaded.reports, loaded.unsafe, loaded.notices, loaded.files,
+        ))  # fmt: skip
+        # What is there now is never freed: out of the collector's sight, its pages stay shared with every worker.
+        gc.collect()
+        gc.disable()
+        gc.freeze()
+        self._serve()
+
+    def _serve(self) -> None:
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._wake_read in ready:
+                os.read(self._wake_read, 4096)
+                self._reap()
+            if self._sock.fileno() in ready and not self._obey():
+                return
+
+    def _obey(self) -> bool:
+        """Carry out one request; False when the daemon is gone."""
+        packet = framing.receive(self._sock)
+        if packet is None:
+            return False
+        body, fds = packet
+        request = messages.expect(body, messages.Fork)
+        try:
+            self._fork(request.worker, fds)
+        finally:
+            framing.close_all(fds)
+        return True
+
+    def _fork(self, worker: str, fds: list[int]) -> None:
+        if len(fds) != 3:
+            raise ProtocolError(f"Fork needs 3 descriptors, got {len(fds)}")
+        if self._unsafe is not None:
+            self._send(messages.ForkFailed(worker, f"not safe to fork: {self._unsafe}"))
+            return
+        parent = os.getpid()
+        try:
+            pid = child.fork()
+        except OSError as error:
+            self._send(messages.ForkFailed(worker, str(error)))
+            return
+        if pid == 0:
+            self._become(parent, fds)
+        # At once, while the child cannot have been reaped: its pid cannot mean another process yet.
+        pidfd = os.pidfd_open(pid)
+        try:
+            self._children[pid] = worker
+            self._send(messages.Forked(worker, pid), pidfd)
+        finally:
+            os.close(pidfd)
+
+    def _become(self, parent: int, fds: list[int]) -> NoReturn:
+        try:
+            sock_fd, board_fd, output = fds
+            self._sock.close()
+            os.close(self._wake_read)
+            child.settle_in(parent, output)
+            os.close(self._wake_write)
+            work(socket.socket(fileno=sock_fd), board_fd)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(os.EX_OSERR)
+
+    def _reap(self) -> None:
+        for pid in list(self._children):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                self._send(messages.Exited(self._children.pop(pid), pid, status))
+
+    def _send(self, message: messages.Message, *fds: int) -> None:
+        framing.send(self._sock, messages.encode(message), fds)
+
+
+def main(arguments: list[str]) -> None:
+    """Be a template; ends when the daemon does."""
+    child.die_with(os.getppid())
+    child.catch_signals()
+    sock = socket.socket(fileno=int(arguments[0]))
+    try:
+        Template(sock).run()
+    except (BrokenPipeError, ConnectionResetError):
+        return  # The daemon is gone, as at end of file.
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,154 @@
+"""One connection to Redis on which commands are sent once and every wait has an end.
+
+redis-py opens it (its authentication, TLS, parser); nothing is retried here: what a lost answer means is the caller's
+to decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import NoScriptError, RedisError
+
+from jobd.engine.connect import raw_connection
+from jobd.engine.runner import translate
+from jobd.errors import RedisUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobd.engine.runner import Command
+    from jobd.locate import RedisSource
+
+_pack: Callable[[Sequence[Any]], bytes]
+try:
+    from hiredis import pack_command
+
+    _pack = pack_command  # type: ignore[assignment]  # it takes any sequence
+except ImportError:  # The base install has no hiredis; redis-py's own packer says the same, at five times the cost.
+    from redis._parsers import Encoder
+    from redis.connection import PythonRespSerializer
+
+    _serializer = PythonRespSerializer(6000, Encoder("utf-8", "strict", False).encode)  # type: ignore[no-untyped-call]
+
+    def _pack_in_python(words: Sequence[Any]) -> bytes:
+        return b"".join(_serializer.pack(*words))  # type: ignore[no-untyped-call]
+
+    _pack = _pack_in_python
+
+
+OPEN_LIMIT_S = 2.0
+"""Opening a connection takes less, or Redis is as good as away: consumption must resume 2 s after its return."""
+
+
+class Wire:
+    """A connection that is open or closed; `client_id` is Redis' number of it while it is open."""
+
+    def __init__(self, source: RedisSource, client_name: str) -> None:
+        self._source = source
+        self._name = client_name
+        self._connection: Any = None
+        self.client_id = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and has not failed since."""
+        return self._connection is not None
+
+    async def open(self) -> None:
+        """Open it anew; an old connection is dropped first.
+
+        Raises:
+            RedisUnavailable: nobody answers in time.
+            RedisRefused: the credentials or the name were refused.
+        """
+        self.drop()
+        connection = raw_connection(self._source, client_name=self._name)
+        try:
+            async with asyncio.timeout(OPEN_LIMIT_S):
+                await connection.connect()  # type: ignore[no-untyped-call]
+                self._connection = connection
+                self.client_id = int((await self.words(("CLIENT", "ID")))[0])
+        except TimeoutError as error:
+            self._drop(connection)
+            raise RedisUnavailable(f"redis did not answer within {OPEN_LIMIT_S:g}s") from error
+        except (RedisError, OSError) as error:
+            self._drop(connection)
+            raise translate(error) from error
+        except BaseException:
+            self._drop(connection)
+            raise
+
+    async def words(self, *commands: Sequence[Any]) -> list[Any]:
+        """Send commands in one write and return their raw replies; an error reply is returned, not raised.
+
+        Raises:
+            RedisUnavailable: the connection broke; whether anything ran is unknown. It is closed now.
+        """
+        connection = self._connection
+        if connection is None:
+            raise RedisUnavailable("redis is away: not connected")
+        try:
+            await connection.send_packed_command(b"".join(map(_pack, commands)), False)
+            return [await self._reply(connection) for _ in commands]
+        except (RedisError, OSError) as error:
+            self.drop()
+            raise translate(error) from error
+        except asyncio.CancelledError:
+            # Replies are still to come: whoever asked next would read them for its own.
+            self.drop()
+            raise
+
+    async def run(self, *commands: Command[Any]) -> list[Any]:
+        """Send commands in one write and return their results; a script Redis does not know is loaded and sent again.
+
+        Raises:
+            RedisUnavailable: as `words`.
+            RedisRefused: one of them got an error; the others may have run.
+        """
+        replies = await self.words(*(command.parts() for command in commands))
+        results = []
+        for command, reply in zip(commands, replies, strict=True):
+            found = reply
+            if isinstance(found, NoScriptError) and command.script is not None:
+                # It did not run, so sending it again is sending it once.
+                found = (await self.words(("SCRIPT", "LOAD", command.script.source), command.parts()))[1]
+            if isinstance(found, RedisError):
+                raise translate(found) from found
+            results.append(command.read(found))
+        return results
+
+    async def end_namesake(self, client_id: int) -> None:
+        """End the connection of this number if it still is an earlier one of ours: a restarted Redis counts anew.
+
+        Raises:
+            RedisUnavailable: as `words`.
+        """
+        if not client_id or client_id == self.client_id:
+            return
+        (listed,) = await self.words(("CLIENT", "LIST", "ID", client_id))
+        if isinstance(listed, bytes) and f" name={self._name} ".encode() in listed:
+            await self.words(("CLIENT", "KILL", "ID", client_id))
+
+    def drop(self) -> None:
+        """Close it at once; whoever waits on it gets RedisUnavailable."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._drop(connection)
+
+    async def _reply(self, connection: Any) -> Any:
+        try:
+            return await connection.read_response()
+        except RedisError as error:
+            if isinstance(translate(error), RedisUnavailable):
+                raise
+            return error
+
+    @staticmethod
+    def _drop(connection: Any) -> None:
+        # Not `disconnect`: that waits for the other side, which may be stopped.
+        writer = connection._writer
+        connection._writer = connection._reader = None
+        if writer is not None:
+            writer.transport.abort()

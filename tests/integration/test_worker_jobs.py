@@ -1,0 +1,275 @@
+"""What a worker makes of its jobs: results, failures, notes, timeouts; real template, fork and Redis."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from jobd.client import Queue
+from jobd.protocol import worker as messages
+from jobd.protocol.worker import BackoffSpec, HandlerSpec
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+from tests.support.worker_parent import WorkerParent, numbers
+
+
+class Bench:
+    """A queue with a worker parent, and what lies in Redis."""
+
+    def __init__(self, server: RedisServer, prefix: str, r: redis.Redis) -> None:
+        self.queue = Queue("mail", url=server.url, prefix=prefix)
+        self.parent = WorkerParent(server.url, prefix)
+        self.base = f"{prefix}:mail:"
+        self.r = r
+
+    def run(self, handler: str, data: Any = None, *, job: dict[str, Any] | None = None, **more: Any) -> dict[str, str]:
+        """Run one job to its end (failed, completed or delayed) and return its hash with its state."""
+        added = self.queue.add("welcome", {} if data is None else data, **(job or {}))
+        self.parent.start("mail", numbers(handler, **more))
+        return self.ended(added.id)
+
+    def ended(self, job_id: str, deadline: float = 10.0) -> dict[str, str]:
+        """Wait until a job has left active and return its hash with its state."""
+        state = wait_until(lambda: self.state(job_id), deadline, what=f"job {job_id} ends")
+        return {**self.r.hgetall(self.base + job_id), "state": state}
+
+    def state(self, job_id: str) -> str | None:
+        """Its state when it is at rest after a run."""
+        for state in ("completed", "failed", "delayed"):
+            if self.r.zscore(self.base + state, job_id) is not None:
+                return state
+        return None
+
+
+@pytest.fixture
+def bench(redis_server: RedisServer, prefix: str, r: redis.Redis) -> Iterator[Bench]:
+    made = Bench(redis_server, prefix, r)
+    with made.parent:
+        yield made
+    made.queue.close()
+
+
+@pytest.mark.parametrize("handler", ["basic:echo", "basic:echo_in_thread"])
+def test_result_is_stored_as_json(bench: Bench, handler: str) -> None:
+    found = bench.run(handler, {"a": [1, "ü"]})
+    assert (found["state"], json.loads(found["returnvalue"])) == ("completed", {"a": [1, "ü"]})
+    assert bench.r.exists(bench.base + "1:lock") == 0
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        ("basic:fail", "no luck"),
+        ("basic:fail_async", "no luck"),
+        ("basic:leave", "SystemExit: 3"),
+        ("basic:interrupt", "KeyboardInterrupt"),
+        ("basic:give_up", "no such user"),
+        ("basic:not_json", "result is not JSON: it holds a value of type set"),
+        ("basic:nan", "result is not JSON: it holds NaN or an infinite number (float)"),
+        ("basic:mute", "_Mute (its text cannot be made: RuntimeError)"),
+        ("basic:surrogate", "half \\ud800 pair"),
+        ("basic:forgot_async", "the handler returned a coroutine, which nobody awaits; write it as async def"),
+    ],
+)
+def test_failure_says_why(bench: Bench, handler: str, reason: str) -> None:
+    found = bench.run(handler)
+    assert (found["state"], found["failedReason"]) == ("failed", reason)
+    (trace,) = json.loads(found["stacktrace"])
+    assert "jobd/worker/" not in trace.replace("NotJson", "") or "NotJson" in trace
+
+
+def test_traceback_is_bounded_and_begins_in_the_handler(bench: Bench) -> None:
+    found = bench.run("basic:deep")
+    (trace,) = json.loads(found["stacktrace"])
+    assert len(trace) <= 16_000
+    assert "basic.py" in trace.splitlines()[1]
+
+
+def test_failed_attempt_is_retried_with_backoff_until_attempts_are_used_up(bench: Bench) -> None:
+    found = bench.run("basic:fail", job={"attempts": 3})
+    assert (found["state"], found["atm"], len(json.loads(found["stacktrace"]))) == ("failed", "3", 3)
+    bench.parent.workers[0].kill()
+    spec = {"attempts": 2, "backoff": BackoffSpec("fixed", 3_600_000)}
+    assert bench.run("basic:fail", **spec)["delay"] == "3600000"
+
+
+def test_unrecoverable_uses_up_no_attempts(bench: Bench) -> None:
+    assert bench.run("basic:give_up", job={"attempts": 5})["atm"] == "1"
+
+
+def test_retry_later_delays_without_counting_the_attempt(bench: Bench) -> None:
+    found = bench.run("basic:later")
+    assert (found["state"], found.get("atm"), found["delay"]) == ("delayed", None, "3600000")
+
+
+def test_rate_limited_pauses_taking_for_that_long(bench: Bench) -> None:
+    first = bench.queue.add("a", {"limit": "400ms"})
+    second = bench.queue.add("b", {})
+    bench.parent.start("mail", numbers("basic:slow_down"))
+    wait_until(lambda: bench.state(first.id) == "delayed")
+    limited = float(bench.r.hget(bench.base + first.id, "processedOn") or 0)
+    done = bench.ended(second.id)
+    assert float(done["processedOn"]) - limited >= 390
+
+
+@pytest.mark.parametrize("handler", ["basic:talk", "basic:talk_async"])
+def test_notes_are_in_redis_in_order_before_the_job_finishes(bench: Bench, handler: str) -> None:
+    found = bench.run(handler)
+    assert bench.r.lrange(bench.base + "1:logs", 0, -1) == ["one", "two"]
+    assert (json.loads(found["progress"]), json.loads(found["data"])) == ({"half": True}, {"changed": 1})
+    events = [fields for _, fields in bench.r.xrange(bench.base + "events")]
+    names = [event["event"] for event in events]
+    assert names.index("progress") < names.index("completed")
+    assert [event["data"] for event in events if event["event"] == "progress"] == ["10", '{"half":true}']
+
+
+@pytest.mark.parametrize("handler", ["basic:wait", "basic:wait_in_thread"])
+def test_attempt_over_its_timeout_is_interrupted_and_fails(bench: Bench, handler: str) -> None:
+    began = time.monotonic()
+    found = bench.run(handler, {"seconds": 30}, timeout_ms=200)
+    assert (found["state"], found["failedReason"]) == ("failed", "timed out after 200ms")
+    assert time.monotonic() - began < 5
+
+
+def test_thread_that_timed_out_runs_the_next_job_unharmed(bench: Bench) -> None:
+    bench.queue.add("slow", {"seconds": 30})
+    others = [bench.queue.add("quick", {"seconds": 0.02}) for _ in range(20)]
+    bench.parent.start("mail", numbers("basic:wait_in_thread", timeout_ms=150))
+    assert {bench.ended(job.id)["state"] for job in others} == {"completed"}
+    assert bench.ended("1")["failedReason"] == "timed out after 150ms"
+
+
+def test_deadline_of_the_daemon_stands_on_the_board(bench: Bench) -> None:
+    bench.queue.add("slow", {"seconds": 3})
+    worker = bench.parent.start("mail", numbers("rough:stubborn", timeout_ms=300, kill_after_ms=500))
+    view = wait_until(lambda: worker.board.slot(1023) or next(iter(worker.board.slots()), None))
+    assert round(view.deadline_at - view.started_at, 3) == 0.3
+    assert round(view.kill_at - view.deadline_at, 3) == 0.5
+    assert (view.job_id, view.name, view.ats) == ("1", "slow", 1)
+
+
+def test_unknown_name_fails_at_once_with_the_known_names(bench: Bench) -> None:
+    bench.queue.add("other", {}, attempts=5)
+    known = {"welcome": HandlerSpec("basic:echo"), "bye": HandlerSpec("basic:echo")}
+    bench.parent.start("mail", numbers(None, jobs=known))
+    found = bench.ended("1")
+    assert (found["state"], found["atm"]) == ("failed", "1")
+    assert found["failedReason"] == 'no handler for job name "other"; known names: bye, welcome'
+
+
+def test_unknown_name_is_a_counted_attempt_when_the_file_says_retry(bench: Bench) -> None:
+    bench.queue.add("other", {}, attempts=3)
+    bench.parent.start("mail", numbers(None, jobs={"welcome": HandlerSpec("basic:echo")}, unknown="retry"))
+    assert bench.ended("1")["atm"] == "3"
+
+
+def test_name_with_a_handler_of_its_own_gets_it(bench: Bench) -> None:
+    bench.queue.add("special", {"x": 1})
+    bench.queue.add("other", {})
+    bench.parent.start("mail", numbers("basic:nothing", jobs={"special": HandlerSpec("basic:echo")}))
+    assert bench.ended("1")["returnvalue"] == '{"x":1}'
+    assert bench.ended("2")["returnvalue"] == "null"
+
+
+@pytest.mark.parametrize("broken", ['{"a":', "\x00", "NaN", "[" * 100_000])
+def test_data_that_is_not_json_fails_for_good_and_says_so(bench: Bench, broken: str) -> None:
+    bench.queue.add("a", {}, attempts=5)
+    bench.r.hset(bench.base + "1", "data", broken)
+    bench.parent.start("mail", numbers("basic:nothing"))
+    found = bench.ended("1")
+    assert (found["state"], found["atm"]) == ("failed", "1")
+    assert found["failedReason"].startswith("data is not JSON")
+
+
+def test_job_without_a_hash_fails_and_the_next_one_runs(bench: Bench) -> None:
+    bench.queue.add("a", {"x": 1})
+    bench.r.rpush(bench.base + "wait", "ghost")
+    bench.parent.start("mail", numbers("basic:echo"))
+    assert bench.ended("1")["state"] == "completed"
+    wait_until(lambda: bench.r.llen(bench.base + "active") == 0)
+
+
+@pytest.mark.parametrize("field", ["parentKey", "rjk"])
+def test_job_of_a_sort_for_a_later_version_is_failed_and_kept(bench: Bench, field: str) -> None:
+    bench.queue.add("a", {}, keep_failed=False)
+    bench.r.hset(bench.base + "1", field, "bull:other:7")
+    bench.parent.start("mail", numbers("basic:echo"))
+    assert bench.ended("1")["failedReason"] == "jobd: flow and scheduler jobs need a later version"
+
+
+def test_deferred_failure_is_carried_out_without_running(bench: Bench) -> None:
+    bench.queue.add("a", {}, attempts=5)
+    bench.r.hset(bench.base + "1", "defa", "child failed")
+    bench.parent.start("mail", numbers("basic:echo"))
+    assert bench.ended("1")["failedReason"] == "child failed"
+
+
+def test_job_first_due_too_long_ago_expires_but_a_retry_does_not(bench: Bench) -> None:
+    bench.queue.add("a", {}, timestamp=int(time.time() * 1000) - 10_000)
+    bench.queue.add("b", {}, timestamp=int(time.time() * 1000) - 10_000)
+    bench.r.hset(bench.base + "2", "atm", "1")
+    bench.queue.add("c", {})
+    bench.parent.start("mail", numbers("basic:nothing", expire_ms=5_000))
+    assert bench.ended("1")["failedReason"] == "expired"
+    assert bench.ended("2")["state"] == bench.ended("3")["state"] == "completed"
+
+
+def test_task_of_a_handler_that_exits_does_not_end_the_worker(bench: Bench) -> None:
+    assert bench.run("rough:loud_task")["returnvalue"] == '"still here"'
+
+
+def test_setup_wraps_and_teardown_run_around_the_jobs_in_order(bench: Bench) -> None:
+    added = bench.queue.add("a", {})
+    worker = bench.parent.start(
+        "mail", numbers("shop:where"), setup="shop:setup", teardown="shop:teardown", wrap=["shop:outer", "shop:inner"]
+    )
+    bench.ended(added.id)
+    worker.send(messages.Drain())
+    worker.wait_gone()
+    assert worker.printed().split("\n")[:-1] == [
+        "setup", "outer in 1", "inner in", "ran", "inner out", "outer out 1", "teardown",
+    ]  # fmt: skip
+
+
+def test_async_wraps_surround_an_async_handler(bench: Bench) -> None:
+    added = bench.queue.add("a", {})
+    worker = bench.parent.start("mail", numbers("shop:where_async"), wrap=["shop:outer", "shop:async_inner"])
+    bench.ended(added.id)
+    assert worker.printed().split("\n")[:-1] == ["outer in 1", "async in", "ran", "async out", "outer out 1"]
+
+
+@pytest.mark.parametrize("handler", ["shop:swap_session", "shop:swap_session_async"])
+def test_context_variables_of_setup_are_seen_and_those_of_a_job_are_not(bench: Bench, handler: str) -> None:
+    for _ in range(3):
+        bench.queue.add("a", {})
+    bench.parent.start("mail", numbers(handler), setup="shop:setup")
+    assert {bench.ended(str(number))["returnvalue"] for number in (1, 2, 3)} == {'"from setup"'}
+
+
+def test_mode_process_runs_handlers_on_the_main_thread(bench: Bench) -> None:
+    found = bench.run("shop:where", mode="process")
+    assert json.loads(found["returnvalue"]) == [True]
+    worker = bench.parent.workers[0]
+    worker.send(messages.Drain())
+    worker.wait_gone()
+    assert bench.parent.exited().status == 0
+
+
+def test_timeout_reaches_a_handler_on_the_main_thread(bench: Bench) -> None:
+    found = bench.run("basic:wait_in_thread", {"seconds": 30}, mode="process", timeout_ms=200)
+    assert found["failedReason"] == "timed out after 200ms"
+
+
+@pytest.mark.parametrize("handler", ["basic:nothing", "basic:nothing_in_thread"])
+def test_thousand_jobs_are_each_run_once(bench: Bench, handler: str) -> None:
+    bench.queue.add_many([("a", {"n": n}) for n in range(1000)])
+    worker = bench.parent.start("mail", numbers(handler, concurrency=20))
+    wait_until(lambda: bench.r.zcard(bench.base + "completed") == 1000)
+    wait_until(lambda: worker.board.slots() == [])
+    assert (worker.board.jobs_done, worker.board.jobs_failed, worker.board.busy) == (1000, 0, 0)
+    assert bench.r.hget(bench.base + "500", "ats") == "1"

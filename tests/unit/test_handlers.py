@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobd.errors import HandlerError
+from jobd.worker.handlers import load_handler
+
+SOURCE = """
+import functools
+from jobd import Job
+
+def plain(job): return "plain"
+async def coro(job): return "coro"
+
+def decorated_by(function):
+    @functools.wraps(function)
+    def wrapper(*args): return function(*args)
+    return wrapper
+
+@decorated_by
+async def decorated(job): return "decorated"
+
+class Mailer:
+    def __call__(self, job): return "mailer"
+    def method(self, job): return "method"
+    async def amethod(self, job): return "amethod"
+
+class AsyncMailer:
+    async def __call__(self, job): return "async mailer"
+
+class Needy:
+    def __init__(self, dsn): pass
+    def __call__(self, job): pass
+
+class NoCall: pass
+
+mailer = Mailer()
+part = functools.partial(lambda prefix, job: prefix, "part")
+apart = functools.partial(coro)
+number = 7
+def nothing(): pass
+def three(a, b, c): pass
+def gen(job): yield 1
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "apphandlers.py").write_text(SOURCE)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.startswith(("apphandlers", "broken", "leaving", "wants", "oops")):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "mode"),
+    [
+        ("plain", "thread"), ("coro", "async"), ("decorated", "async"), ("Mailer", "thread"),
+        ("AsyncMailer", "async"), ("mailer", "thread"), ("mailer.method", "thread"), ("mailer.amethod", "async"),
+        ("part", "thread"), ("apart", "async"),
+    ],
+)  # fmt: skip
+def test_mode_follows_the_kind_of_function(app: Path, attribute: str, mode: str) -> None:
+    assert load_handler(f"apphandlers:{attribute}").mode == mode
+
+
+def refused(path: str, **more: object) -> HandlerError:
+    with pytest.raises(HandlerError) as caught:
+        load_handler(path, **more)  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_missing_module_names_the_folders_searched(app: Path) -> None:
+    error = refused("nowhere.tasks:send", searched=["/srv/shop"])
+    assert error.kind == "import"
+    assert 'no module named "nowhere"' in str(error)
+    assert error.detail["searched"] == ["/srv/shop"]
+
+
+def test_missing_module_suggests_the_nearest(app: Path) -> None:
+    assert refused("apphandler:plain", searched=[str(app)]).detail["suggestion"] == "apphandlers"
+
+
+def test_module_missing_inside_the_imported_one_is_told_apart_with_its_line(app: Path) -> None:
+    (app / "broken.py").write_text("x = 1\nimport nosuchlibrary\n")
+    error = refused("broken:send")
+    assert error.kind == "import"
+    assert "No module named 'nosuchlibrary'" in str(error)
+    assert "broken.py:2" in str(error)
+
+
+def test_error_in_the_module_names_its_line(app: Path) -> None:
+    (app / "oops.py").write_text("\n\n1 / 0\n")
+    assert "ZeroDivisionError" in str(refused("oops:send"))
+    assert "oops.py:3" in str(refused("oops:send"))
+
+
+def test_syntax_error_names_its_line(app: Path) -> None:
+    (app / "oops.py").write_text("x = 1\ndef (\n")
+    assert "oops.py:2" in str(refused("oops:send"))
+
+
+def test_module_that_exits_is_an_error_not_an_exit(app: Path) -> None:
+    (app / "leaving.py").write_text("import sys\nsys.exit(3)\n")
+    assert "SystemExit: 3" in str(refused("leaving:send"))
+
+
+def test_missing_attribute_suggests_the_nearest(app: Path) -> None:
+    error = refused("apphandlers:plaim")
+    assert (error.kind, error.detail["suggestion"]) == ("attribute", "plain")
+    assert "did you mean `plain`?" in str(error)
+
+
+@pytest.mark.parametrize("attribute", ["number", "NoCall", "Needy", "nothing", "three", "gen"])
+def test_what_cannot_be_called_as_a_handler_is_a_signature_error(app: Path, attribute: str) -> None:
+    assert refused(f"apphandlers:{attribute}").kind == "signature"
+
+
+@pytest.mark.parametrize(("attribute", "mode"), [("plain", "async"), ("coro", "thread"), ("coro", "process")])
+def test_mode_that_the_function_cannot_run_in_is_refused(app: Path, attribute: str, mode: str) -> None:
+    assert refused(f"apphandlers:{attribute}", mode=mode).kind == "signature"
+
+
+def test_mode_process_takes_a_plain_function(app: Path) -> None:
+    assert load_handler("apphandlers:plain", "process").mode == "process"
+
+
+@pytest.mark.parametrize("path", ["noattribute", "a:b:c", ":x", "a b:c", "a:", ""])
+def test_text_that_is_no_path_is_refused(path: str) -> None:
+    assert "write it as package.module:function" in str(refused(path))
