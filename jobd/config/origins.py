@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from jobd.config.problems import SECRET_NAME, Problem, without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobd.config.positions import Entry, Path_
 
 
@@ -70,13 +72,10 @@ class Origins:
         """Let `origin` be where the value at `path` comes from."""
         self.known[path] = origin
 
-    def forget(self, path: Path_, *, deep: bool = True) -> None:
-        """Forget where the value at `path`, and with `deep` anything below it, came from: it was replaced whole."""
-        if not deep:
+    def forget(self, paths: Iterable[Path_]) -> None:
+        """Forget where these values came from: they were replaced."""
+        for path in paths:
             self.known.pop(path, None)
-            return
-        for other in [known for known in self.known if known[: len(path)] == path]:
-            del self.known[other]
 
     def find(self, path: Path_) -> tuple[Origin, bool]:
         """Return the origin of `path`, or of the nearest thing that holds it (then the second is False)."""

@@ -146,8 +146,7 @@ def forget(tree: Tree, path: Path_) -> bool:
         node = node.get(part) if isinstance(node, dict) else None
     if not isinstance(node, dict) or path[-1] not in node:
         return False
-    del node[path[-1]]
-    tree.origins.forget(path)
+    tree.origins.forget([path, *_paths_below(node.pop(path[-1]), path)])
     return True
 
 
@@ -156,8 +155,7 @@ def _merge(tree: Tree, old: dict[str, Any], new: dict[str, Any], base: Path_, so
         path = (*base, key)
         table = isinstance(value, dict) and merges(path)
         if key in old and not (table and isinstance(old[key], dict)):
-            tree.origins.forget(path, deep=isinstance(old[key], dict | list))
-            del old[key]
+            tree.origins.forget([path, *_paths_below(old.pop(key), path)])
         if not tree.origins.written(path):
             tree.origins.set(path, source.of(path))
         if table:
