@@ -13,6 +13,8 @@ from jobd.engine.adding import BATCH, add_job, add_jobs
 from jobd.engine.connect import sync_client
 from jobd.engine.options import new_job
 from jobd.engine.runner import SyncRunner
+from jobd.engine.scripts import script
+from jobd.engine.stream import run_stream
 from jobd.errors import RedisUnavailable
 
 if TYPE_CHECKING:
@@ -110,11 +112,10 @@ class Queue(Producer):
             As add.
         """
         built = self.build_many(jobs)
-        runner = self._live().runner
+        batches = (add_jobs(self.keys, built[start : start + BATCH]) for start in range(0, len(built), BATCH))
         handles: list[JobHandle] = []
         try:
-            for start in range(0, len(built), BATCH):
-                added = runner.run(add_jobs(self.keys, built[start : start + BATCH]))
+            for added in run_stream(self._live().client, script("add_job"), batches):
                 handles += [JobHandle(self, one) for one in added]
         except RedisUnavailable as error:
             raise RedisUnavailable(f"{unknown_add(error)} ({len(handles)} of {len(built)} are in)") from error

@@ -114,12 +114,16 @@ class Watcher:
                 return
             except (AttributeError, ValueError):
                 # Closing takes the connection away in mid-read; redis-py trips over whatever it touches next.
-                if self._closed:
+                if self._is_closed():
                     return
                 raise
             after = page.last_id
             for job_id, ending in page.endings.items():
                 self._tell(job_id, ending)
+
+    def _is_closed(self) -> bool:
+        with self._lock:
+            return self._closed
 
     def _tell(self, job_id: str, ending: Ending) -> None:
         with self._lock:

@@ -254,6 +254,18 @@ def test_a_full_redis_refuses(own_redis: RedisServer) -> None:
         assert queue.counts()["waiting"] == 1
 
 
+def test_a_refusal_in_the_middle_of_many_leaves_the_queue_object_usable(
+    queue: Queue, r: redis.Redis, prefix: str
+) -> None:
+    r.set(queue.keys.wait, "not a list")
+    with pytest.raises(RedisRefused, match="wrong kind of value"):
+        queue.add_many([("n", {})] * (3 * BATCH))
+    r.delete(queue.keys.wait)
+    assert queue.counts()["waiting"] == 0
+    assert len(queue.add_many([("n", {})] * (3 * BATCH))) == 3 * BATCH
+    assert queue.counts()["waiting"] == 3 * BATCH
+
+
 @pytest.mark.parametrize("name", ["", "a:b"])
 def test_a_bad_queue_name_is_refused(name: str) -> None:
     with pytest.raises(InputError):

@@ -41,12 +41,17 @@ local function last_event()
   return newest[1] and newest[1][1] or '0-0'
 end
 
-local function add_plain(id, name, data, opts)
-  redis.call('HSET', base .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', now, 'delay', 0, 'priority', 0)
+-- Trimming once at the end of a batch trims as much as after each of its events.
+local function add_plain(id, name, data, opts, trim)
+  redis.call('HSET', base .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', now, 'delay', '0', 'priority',
+    '0')
   redis.call('XADD', events, '*', 'event', 'added', 'jobId', id, 'name', name)
   plain[#plain + 1] = id
   ready = true
-  return redis.call('XADD', events, 'MAXLEN', '~', max_len, '*', 'event', 'waiting', 'jobId', id)
+  if trim then
+    return redis.call('XADD', events, 'MAXLEN', '~', max_len, '*', 'event', 'waiting', 'jobId', id)
+  end
+  return redis.call('XADD', events, '*', 'event', 'waiting', 'jobId', id)
 end
 
 local function place(job)
@@ -96,7 +101,7 @@ for number = 1, jobs do
   local id = string.format('%.0f', counter + number)
   local event_id, outcome
   if extra == '' then
-    event_id, outcome = add_plain(id, name, data, opts), 0
+    event_id, outcome = add_plain(id, name, data, opts, number == jobs), 0
   else
     push_plain()
     local job = cjson.decode(extra)
