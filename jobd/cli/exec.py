@@ -95,7 +95,7 @@ def _tell_failure(settings: Settings, error: BaseException, *, pdb: bool) -> int
     elif outcome == "delayed":
         warn(f"error: not done: {reason_of(error)}")
     else:
-        warn(trace)
+        warn(trace if error.__traceback__ else f"error: {reason_of(error)}")
     if pdb and error.__traceback__ is not None:
         from pdb import post_mortem
 
@@ -104,7 +104,7 @@ def _tell_failure(settings: Settings, error: BaseException, *, pdb: bool) -> int
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
-    """Return the traceback from the first frame that is neither jobd's nor asyncio's; all of it when every frame is."""
+    """Return the traceback from the first frame that is neither jobd's nor asyncio's, None when every frame is."""
     import asyncio
 
     import jobd
@@ -113,4 +113,4 @@ def _users_part(trace: TracebackType | None) -> TracebackType | None:
     first = trace
     while first is not None and first.tb_frame.f_code.co_filename.startswith(ours):
         first = first.tb_next
-    return first or trace
+    return first

@@ -1,0 +1,182 @@
+"""`jobd exec` and `jobd check`: user code in a process of its own, no daemon, no Redis."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_JOBS = """
+import contextlib, os, sys
+from jobd import Job, RetryLater, Unrecoverable
+
+def welcome(job: Job) -> dict:
+    print("printed")
+    os.system("echo from a child")
+    job.progress({"percent": 50})
+    job.log("half way")
+    return {"name": job.name, "data": job.data, "attempt": job.attempt, "key": os.environ.get("API_KEY")}
+
+async def wait(job):
+    import asyncio
+    await asyncio.sleep(0)
+    return os.environ["ORDER"]
+
+def members(*, user_id: int):
+    return user_id
+
+def fail(job):
+    raise ValueError("no such user")
+
+def later(job):
+    raise RetryLater("30s")
+
+def leave(job):
+    sys.exit(3)
+
+def bad(job):
+    return {1, 2}
+
+def setup():
+    os.environ["ORDER"] = "setup"
+
+async def teardown():
+    print("teardown")
+
+@contextlib.contextmanager
+def wrapped():
+    os.environ["ORDER"] += " wrap"
+    yield
+"""
+
+_CONFIG = """
+[app]
+path = ["."]
+env = { API_KEY = { env = "SECRET_KEY" } }
+[redis]
+url = "redis://user:hunter2@127.0.0.1:1/0"
+[queues.email.jobs]
+welcome = "jobs:welcome"
+members = "jobs:members"
+fail = "jobs:fail"
+later = "jobs:later"
+leave = "jobs:leave"
+bad = "jobs:bad"
+[queues.any]
+handler = "jobs:wait"
+setup = "jobs:setup"
+teardown = "jobs:teardown"
+wrap = ["jobs:wrapped"]
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "jobs.py").write_text(_JOBS)
+    (tmp_path / "jobd.toml").write_text(_CONFIG)
+    return tmp_path
+
+
+def _jobd(home: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    env = {"PATH": "/usr/bin:/bin", "SECRET_KEY": "s3cret", "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, "-m", "jobd", *words], cwd=home, env=env, input=stdin, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_exec_prints_the_result_alone_on_stdout(home: Path) -> None:
+    done = _jobd(home, "exec", "email", "welcome", "-", stdin='{"userId": 7}')
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"name": "welcome", "data": {"userId": 7}, "attempt": 1, "key": "s3cret"}
+    for line in ("printed", "from a child", 'progress {"percent":50}', "log half way"):
+        assert line in done.stderr.splitlines()
+
+
+def test_exec_honours_setup_wrap_and_async(home: Path) -> None:
+    done = _jobd(home, "exec", "any", "whatever", "--json")
+    assert json.loads(done.stdout) == {"schema": 1, "outcome": "completed", "result": "setup wrap"}
+    assert "teardown" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [("fail", "{}", "ValueError: no such user"), ("later", "{}", "run again after 30s"), ("leave", "{}", "SystemExit"),
+     ("bad", "{}", "set"), ("members", '{"user_id": "x"}', "user_id")],
+)  # fmt: skip
+def test_a_job_that_does_not_complete_is_exit_1(name: str, data: str, told: str, home: Path) -> None:
+    done = _jobd(home, "exec", "email", name, data)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told in done.stderr
+    assert "jobd/cli" not in done.stderr
+    document = json.loads(_jobd(home, "exec", "email", name, data, "--json").stdout)
+    assert document["error"]["code"] == "job-failed"
+
+
+def test_the_traceback_begins_in_the_handler(home: Path) -> None:
+    done = _jobd(home, "exec", "email", "fail")
+    assert done.stderr.splitlines()[:2] == ["Traceback (most recent call last):",
+                                            f'  File "{home}/jobs.py", line 21, in fail']  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "known"), [(("nope", "x"), "any, email"), (("email", "nope"), "welcome")])
+def test_an_unknown_queue_or_name_is_told_with_the_known_ones(words: tuple[str, str], known: str, home: Path) -> None:
+    done = _jobd(home, "exec", *words)
+    assert done.returncode == 1
+    assert known in done.stderr
+
+
+def test_the_debugger_opens_where_the_handler_raised(home: Path) -> None:
+    done = _jobd(home, "exec", "email", "fail", "--pdb", stdin="p job.name\nq\n")
+    assert done.returncode == 1
+    assert "'fail'" in done.stdout
+
+
+def test_check_lists_what_would_run_and_shows_no_secret(home: Path) -> None:
+    done = _jobd(home, "check")
+    assert done.returncode == 0, done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "redis://user:***@127.0.0.1:1/0" in done.stdout
+    document = json.loads(_jobd(home, "check", "--json").stdout)
+    handlers = {queue["name"]: queue["handlers"] for queue in document["queues"]}
+    assert handlers["any"] == [{"job": None, "handler": "jobs:wait", "mode": "async"}]
+    assert {"job": "fail", "handler": "jobs:fail", "mode": "thread"} in handlers["email"]
+    assert any("keep_" in warning for warning in document["warnings"])
+
+
+def test_check_places_every_problem_also_those_of_imports(home: Path) -> None:
+    (home / "bad.toml").write_text(
+        '[redis]\nurl = "redis://127.0.0.1"\n[queues.email]\nhandler = "jobs:welcom"\nconcurency = 8\n'
+        '[queues.video]\nhandler = "shop.video:cut"\n[queues.ok]\nhandler = "jobs:fail"\n'
+    )
+    done = _jobd(home, "check", "bad.toml")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith("error: 3 problems in bad.toml\n")
+    for place in ("bad.toml:4:12  cannot import `jobs:welcom`", "bad.toml:5:1   unknown key `concurency`",
+                  "bad.toml:7:12  cannot import `shop.video:cut`"):  # fmt: skip
+        assert place in done.stderr
+    document = json.loads(_jobd(home, "check", "bad.toml", "--json").stdout)
+    assert document["error"]["code"] == "config-invalid"
+    assert len(document["error"]["detail"]["problems"]) == 3
+    ran = _jobd(home, "run", "--config", "bad.toml")
+    assert (ran.returncode, ran.stderr) == (78, done.stderr)
+
+
+def test_check_reads_secrets_only_when_asked(home: Path) -> None:
+    config = (home / "jobd.toml").read_text().replace('env = "SECRET_KEY"', 'file = "not/there"')
+    (home / "jobd.toml").write_text(config)
+    assert _jobd(home, "check").returncode == 0
+    done = _jobd(home, "check", "--resolve")
+    assert done.returncode == 78
+    assert "not/there" in done.stderr
+
+
+def test_config_show_tells_where_a_value_comes_from(home: Path) -> None:
+    done = _jobd(home, "config", "show", "--origin")
+    assert "hunter2" not in done.stdout
+    line = next(line for line in done.stdout.splitlines() if line.startswith("redis.url"))
+    assert line.endswith("# jobd.toml:6:8")
+    assert "hunter2" not in _jobd(home, "config", "show").stdout
