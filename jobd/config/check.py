@@ -33,7 +33,6 @@ MAX_SOCKET_PATH = 107
 
 NOT_YET: dict[str, Callable[[Any], bool]] = {
     "dead_letter": lambda _: True,
-    "recycle": lambda _: True,
     "job_log_output": lambda value: value is not None,
     "on_failed": lambda _: True,
     "workers": lambda value: isinstance(value, dict),
@@ -171,6 +170,10 @@ def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> N
         if job.attempts and queue.attempts_max is not None and job.attempts > queue.attempts_max:
             place = (*path, "jobs", name, "attempts")
             tree.refuse(place, f"`attempts` {job.attempts} is above the queue's `attempts_max` {queue.attempts_max}")
+    if queue.recycle is not None and not queue.recycle.model_fields_set:
+        place = _first_written(tree, queue, ("recycle",))
+        if not tree.is_broken(place):
+            tree.refuse(place, "`recycle` says when with one of `jobs`, `age` and `memory`")
     _check_own_concurrency(tree, settings, queue, path)
     _check_files(tree, queue)
     endless = [key for key in ("keep_completed", "keep_failed") if key not in queue.written]

@@ -25,6 +25,7 @@ _SHAPES = {
     "keep_failed": 'true, false, a count or { count = 1000, age = "1d" }',
     "breaker": 'false or { crashes = 5, within = "1m", retry = "1m" }',
     "rate_limit": '{ max = 100, duration = "1s" }',
+    "recycle": '{ jobs = 1000, age = "6h", memory = "500MB" }',
     "log": '{ format = "auto", level = "info" }',
     "path": 'a list such as ["."]',
     "wrap": 'a list such as ["shop.jobs:db_session"]',

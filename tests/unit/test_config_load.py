@@ -145,6 +145,12 @@ class TestForms:
         assert loaded(text + "false").queues["q"].breaker is None
         assert loaded(text + "true").queues["q"].breaker is not None
 
+    def test_recycle(self, loaded: Loader) -> None:
+        text = '[queues.q]\nhandler = "a:b"\nrecycle = { jobs = 1000, age = "6h", memory = "500MB" }'
+        rule = loaded(text).queues["q"].recycle
+        assert rule is not None
+        assert (rule.jobs, rule.age_ms, rule.memory_bytes) == (1000, 6 * 3_600_000, 500 * 10**6)
+
     def test_rate_limit_memory_and_expire(self, loaded: Loader) -> None:
         text = 'rate_limit = { max = 100, duration = "1s" }\nmemory_max = "512MiB"\nexpire = "1m30s"'
         queue = loaded(f'[queues.q]\nhandler = "a:b"\n{text}').queues["q"]

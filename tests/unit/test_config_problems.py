@@ -78,6 +78,8 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
         (REDIS + QUEUE + 'backoff = { type = "fixed" }', "5:11", "missing key `delay`"),
         (REDIS + QUEUE + "backoff = 5", "5:11", '"5s"'),
         (REDIS + QUEUE + "rate_limit = { max = 1 }", "5:14", "missing key `duration`"),
+        (REDIS + QUEUE + "recycle = {}", "5:11", "one of `jobs`"),
+        (REDIS + QUEUE + 'recycle = "1000"', "5:11", "{ jobs = 1000"),
         (REDIS + QUEUE + 'unknown = "ignore"', "5:11", '"fail" or "retry"'),
         (REDIS + '[queues]\n"a:b" = "a:b"', "4:1", "no `:`"),
         (REDIS + '[queues]\n"" = "a:b"', "4:1", "not empty"),
@@ -133,7 +135,7 @@ def test_lock_shorter_than_twice_the_watchdog_is_refused_under_systemd(tmp_path:
 
 @pytest.mark.parametrize("key", sorted(NOT_YET))
 def test_key_of_a_later_version_is_refused_by_name(tmp_path: Path, key: str) -> None:
-    values = {"workers": "{ min = 1 }", "recycle": "{ jobs = 5 }", "job_log_output": '"64kB"'}
+    values = {"workers": "{ min = 1 }", "job_log_output": '"64kB"'}
     (problem,) = problems_of(tmp_path, REDIS + QUEUE + f"{key} = {values.get(key, repr('a:b'))}")
     assert "comes with a later version of jobd" in problem.message
     assert (problem.line, problem.column) == (5, 1)
@@ -223,3 +225,11 @@ def test_no_secret_is_printed(tmp_path: Path, text: str) -> None:
         load(tmp_path / "jobd.toml", env={})
     error = caught.value
     assert "hunter2" not in "".join([str(error), repr(error), repr(error.details), *error.problems])
+
+
+def test_what_is_left_is_handed_on_to_find_more_problems(tmp_path: Path) -> None:
+    (tmp_path / "jobd.toml").write_text(REDIS + QUEUE + "workers = 0\nconcurrency = 3")
+    with pytest.raises(ConfigProblems) as caught:
+        load(tmp_path / "jobd.toml", env={})
+    assert caught.value.partial is not None
+    assert caught.value.partial.queues["q"].concurrency == 3
