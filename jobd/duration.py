@@ -94,9 +94,10 @@ def parse_size(text: str) -> int:
         InputError: not a size.
     """
     found = _SIZE.fullmatch(text.strip())
-    if found is None:
+    size = float(found[1]) * _UNIT_BYTES[found[2]] if found else -1
+    if not 0 <= size < 2**63:
         raise InputError(f'expected a size such as "500MB" or "512MiB", got "{text}"')
-    return round(float(found[1]) * _UNIT_BYTES[found[2]])
+    return round(size)
 
 
 def format_size(size: float) -> str:

@@ -167,8 +167,8 @@ def explain_not_json(value: Any, name: str = "data") -> str | None:
 
 
 def _find_bad(value: Any, place: str, depth: int) -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{place} is {value}"
+    if _no_number(value):
+        return f"{place} is {_no_number(value)}"
     if value is None or isinstance(value, str | int | float):
         return None
     if not isinstance(value, dict | list | tuple):
@@ -179,11 +179,20 @@ def _find_bad(value: Any, place: str, depth: int) -> str | None:
         for key, item in value.items():
             if not (key is None or isinstance(key, str | int | float)):
                 return f"{place} has a key that is a {type(key).__name__}"
-            found = _find_bad(item, f"{place}.{key}", depth - 1)
+            if _no_number(key):
+                return f"{place} has a key that is {_no_number(key)}"
+            found = _find_bad(item, f"{place}.{str(key)[:40]}", depth - 1)
             if found:
                 return found
         return None
     return next(filter(None, (_find_bad(item, f"{place}[{i}]", depth - 1) for i, item in enumerate(value))), None)
+
+
+def _no_number(value: Any) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    # Python itself refuses to write more than 4,300 digits.
+    return "too large a number" if isinstance(value, int) and value.bit_length() > 14_000 else None
 
 
 def _with_options(name: str, data: bytes, options: Mapping[str, Any], now_ms: int) -> NewJob:

@@ -89,6 +89,7 @@ def test_options_are_stored_under_bullmq_s_names(options: dict[str, Any], stored
         ({"keep_completed": {}}, "keep_completed"),
         ({"keep_failed": {"cuont": 1}}, "keep_failed"),
         ({"size_limit": 1}, "size_limit"),
+        ({"size_limit": "9" * 400 + "MB"}, "expected a size"),
         ({"parent": {"id": "1", "queue": "bull:q"}}, "later version"),
         ({"atempts": 3}, 'did you mean "attempts"'),
     ],
@@ -143,6 +144,9 @@ def test_bad_queue_names_are_refused(name: Any) -> None:
         ([math.inf], r"data\[0\] is inf"),
         ({(1, 2): 3}, "data has a key that is a tuple"),
         (b"bytes", "data is a bytes"),
+        ({math.nan: 1}, "data has a key that is nan"),
+        ({"n": 10**5000}, r"data\.n is too large a number"),
+        ({10**5000: 1}, "data has a key that is too large a number"),
     ],
 )
 def test_data_that_is_not_json_is_refused_with_its_place(data: Any, said: str) -> None:
