@@ -40,7 +40,7 @@ CHANGING = frozenset({
 })  # fmt: skip
 """Logged with who asked for it."""
 
-_LOGGED = ("queue", "id", "to", "reason", "code", "now", "grace_ms", "dry_run")
+_LOGGED = ("queue", "id", "to", "reason", "code", "now", "grace_ms", "all", "state", "name", "error")
 """Parameters that say what was asked for and hold no job data."""
 
 
@@ -90,9 +90,11 @@ class Methods:
         except ValueError:
             raise BadRequest(RpcCode.METHOD, "method-unknown", f'no such method: "{method[:80]}"') from None
         perform = self._methods[named]
-        if named not in CHANGING:
+        if named not in CHANGING or params.get("dry_run") is True:
             return await perform(Params(params), caller)
         asked = {name: params[name] for name in _LOGGED if params.get(name)}
+        if isinstance(params.get("ids"), list):
+            asked["ids"] = len(params["ids"])
         _log.info("change asked for", method=method, by=caller.who, uid=caller.uid, peer_pid=caller.pid, params=asked)
         try:
             return await perform(Params(params), caller)

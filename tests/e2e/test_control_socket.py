@@ -1,0 +1,274 @@
+"""The control socket of the real daemon, over a raw socket: every method, garbage, Redis away, clients that go."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobd.client import Queue
+from jobd.protocol.control import Method
+from tests.support.daemon_process import ROOT, DaemonProcess, Failed, alive
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+OK = '[queues.a]\nhandler = "daemon_handlers:ok"\n'
+
+
+@pytest.fixture(scope="module")
+def daemon(redis_server: RedisServer) -> Iterator[DaemonProcess]:
+    """One daemon for all tests that leave it as it was."""
+    with (
+        tempfile.TemporaryDirectory(prefix="jobd-") as folder,
+        DaemonProcess(Path(folder) / "d", redis_server.url, OK, prefix=f"ctl{os.getpid()}") as made,
+    ):
+        made.start_ready()
+        made.call("job.add", queue="a", name="seed", data={})
+        yield made
+        assert made.status()["state"] == "ready", "nothing that was sent harmed it"
+
+
+def ask(daemon: DaemonProcess, *lines: bytes) -> list[dict[str, Any]]:
+    """Send lines on one connection, close that side, return every answer."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20)
+        sock.connect(str(daemon.socket))
+        sock.sendall(b"".join(line + b"\n" for line in lines))
+        sock.shutdown(socket.SHUT_WR)
+        with sock.makefile("rb") as answers:
+            return [json.loads(line) for line in answers]
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "hello": {},
+    "status": {"queues": ["a"]},
+    "health": {"kind": "live"},
+    "plan": {},
+    "quiet": {},
+    "unquiet": {},
+    "queue.list": {},
+    "queue.show": {"queue": "a"},
+    "queue.pause": {"queue": "a", "reason": "test"},
+    "queue.resume": {"queue": "a"},
+    "queue.quiet": {"queue": "a"},
+    "queue.unquiet": {"queue": "a"},
+    "queue.scale": {"queue": "a", "to": None},
+    "job.add": {"queue": "a", "name": "x", "data": {"n": 1}, "options": {"delay": "1h", "job_id": "later"}},
+    "job.list": {"queue": "a", "state": "delayed", "name": "x*", "limit": 5},
+    "job.show": {"queue": "a", "id": "later"},
+    "job.logs": {"queue": "a", "id": "later"},
+    "job.retry": {"queue": "a", "all": True, "dry_run": True},
+    "job.remove": {"queue": "a", "ids": ["later"]},
+    "worker.list": {},
+    "config.show": {"origin": True},
+    "reload": {"code": False},
+}
+FIELD = {
+    "hello": "protocol", "status": "queues", "health": "ready", "plan": "steps", "quiet": "queues",
+    "unquiet": "queues", "queue.list": "queues", "job.add": "job", "job.list": "jobs", "job.show": "job",
+    "job.logs": "lines", "job.retry": "done", "job.remove": "done", "worker.list": "workers",
+    "config.show": "entries", "reload": "generation", "queue.scale": "workers",
+}  # fmt: skip
+
+
+def test_every_method_answers_with_its_document(daemon: DaemonProcess) -> None:
+    assert set(GOOD) | {"stop"} == {method.value for method in Method}
+    for method, params in GOOD.items():
+        result = daemon.call(method, **params)
+        assert result["schema"] == 1, method
+        assert FIELD.get(method, "queue") in result, method
+
+
+@pytest.mark.parametrize("method", sorted(GOOD | {"stop": {}}))
+def test_no_parameter_of_a_wrong_kind_is_taken(daemon: DaemonProcess, method: str) -> None:
+    good = GOOD.get(method, {})
+    names = [*good, "grace_ms", "now", "queue", "ids", "zzz", ""]
+    junk: list[Any] = [[], {}, 1.5, -1, True, "\ud800", "x" * 100, {"a": [1]}, [None], 10**400]
+    lines, expected = [], []
+    for number, (name, value) in enumerate(itertools.product(names, junk)):
+        if method == "stop" and name in ("now", "grace_ms") and (value is True or name == "now"):
+            continue  # that would be a good request, and the last one
+        if name in ("data", "options", "reason", "code", "origin", "all", "dry_run", "to", "queues", "kind", "config"):
+            continue  # several of the values are good ones there
+        lines.append(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": good | {name: value}}))
+        expected.append((name, value))
+    answers = ask(daemon, *(line.encode() for line in lines))
+    assert len(answers) == len(lines)
+    for (name, value), answer in zip(expected, answers, strict=True):
+        if "error" in answer:
+            assert answer["error"]["code"] in (-32602, -32000), (name, value, answer)
+            assert answer["error"]["data"]["exit"] in (1, 2), (name, value, answer)
+        else:
+            assert name in good or isinstance(value, str | list), (name, value, answer)
+
+
+def test_an_unknown_method_an_unknown_queue_and_a_bad_parameter_have_their_codes(daemon: DaemonProcess) -> None:
+    for method, params, code, data_code, exit_with in (
+        ("queue.drain", {}, -32601, "method-unknown", 2),
+        ("__class__", {}, -32601, "method-unknown", 2),
+        ("queue.show", {"queue": "nope"}, -32000, "queue-unknown", 1),
+        ("queue.quiet", {"queue": "nope"}, -32000, "queue-unknown", 1),
+        ("status", {"queues": ["nope"]}, -32000, "queue-unknown", 1),
+        ("job.show", {"queue": "a", "id": "nope"}, -32000, "job-unknown", 1),
+        ("queue.show", {"queue": "a:b"}, -32000, "input-invalid", 2),
+        ("queue.show", {}, -32602, "params-invalid", 2),
+        ("queue.show", {"quue": "a"}, -32602, "params-invalid", 2),
+        ("plan", {"config": "/no/such/file.toml"}, -32000, None, 78),
+    ):
+        with pytest.raises(Failed) as caught:
+            daemon.call(method, **params)
+        error = caught.value.error
+        assert (error["code"], error["data"]["exit"]) == (code, exit_with), (method, error)
+        assert data_code is None or error["data"]["code"] == data_code
+
+
+def test_mutated_requests_never_harm_the_daemon(daemon: DaemonProcess) -> None:
+    rng = random.Random(11)
+    before = daemon.pid
+    for method, params in GOOD.items():
+        line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        mutants = []
+        for _ in range(20):
+            body = bytearray(line)
+            for _ in range(rng.randint(1, 4)):
+                at = rng.randrange(len(body))
+                body[at : at + rng.randint(0, 4)] = rng.randbytes(rng.randint(0, 4))
+            mutants.append(bytes(body).replace(b"stop", b"s.op"))
+        for answer in ask(daemon, *mutants):
+            assert answer["jsonrpc"] == "2.0"
+            assert answer.get("error", {}).get("code") != -32603, answer
+    assert alive(before)
+    daemon.call("queue.resume", queue="a")
+    daemon.call("unquiet")
+
+
+def test_changes_are_logged_with_the_peer_and_without_job_data(daemon: DaemonProcess) -> None:
+    daemon.call("job.add", queue="a", name="x", data={"card": "4111-secret"}, options={"job_id": "logged"})
+    line = daemon.logged("change asked for")[-1]
+    assert (line["method"], line["uid"], line["peer_pid"]) == ("job.add", os.getuid(), os.getpid())
+    assert "4111-secret" not in daemon.log.read_text()
+
+
+def test_a_daemon_with_two_hundred_idle_connections_still_answers(daemon: DaemonProcess) -> None:
+    idle = [socket.socket(socket.AF_UNIX) for _ in range(200)]
+    try:
+        for number, sock in enumerate(idle):
+            sock.connect(str(daemon.socket))
+            sock.sendall(b'{"half": ' if number % 2 else b"")
+        assert daemon.call("hello")["pid"] == daemon.pid
+    finally:
+        for sock in idle:
+            sock.close()
+
+
+def test_a_reload_whose_client_went_away_is_done_and_told_in_status(
+    short_tmp: Path, redis_server: RedisServer, prefix: str
+) -> None:
+    with DaemonProcess(short_tmp / "d", redis_server.url, OK, prefix=prefix) as daemon:
+        daemon.start_ready()
+        daemon.write(OK + '[queues.b]\nhandler = "daemon_handlers:ok"\n')
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(daemon.socket))
+            sock.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "reload"}\n')
+        wait_until(lambda: daemon.status()["last_reload"], what="the reload is through")
+        status = daemon.status()
+        assert status["generation"] == 2
+        assert status["last_reload"]["applied"] is True
+        daemon.write("[queues.a\n")
+        with pytest.raises(Failed) as caught:
+            daemon.call("reload")
+        assert caught.value.exit == 78
+        status = daemon.status()
+        assert (status["last_reload"]["applied"], status["generation"]) == (False, 2)
+        assert status["config"]["changed_on_disk"] is True
+
+
+def test_a_reload_by_signal_is_told_in_status_too(short_tmp: Path, redis_server: RedisServer, prefix: str) -> None:
+    with DaemonProcess(short_tmp / "d", redis_server.url, OK, prefix=prefix) as daemon:
+        daemon.start_ready()
+        daemon.write(OK + "concurrency = 3\n")
+        daemon.signal(signal.SIGHUP)
+        wait_until(lambda: daemon.status()["generation"] == 2, what="the reload is through")
+        assert daemon.status()["last_reload"]["by"] == "signal"
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_with_redis_away_status_comes_at_once_and_counts_are_null(
+    short_tmp: Path, own_redis: RedisServer, prefix: str, how: int
+) -> None:
+    with DaemonProcess(short_tmp / "d", own_redis.url, OK, prefix=prefix) as daemon:
+        daemon.start_ready()
+        assert daemon.queue("a")["waiting"] == 0
+        own_redis.signal(how)
+        before = time.monotonic()
+        status = daemon.status()
+        took = time.monotonic() - before
+        assert took < 1.0, f"took {took:.2f}s"
+        assert (status["redis"]["up"], status["redis"]["latency_ms"]) == (False, None)
+        assert status["queues"][0]["waiting"] is None
+        assert status["queues"][0]["why"] == "redis_down"
+        assert daemon.call("health", kind="live")["live"] is True
+        daemon.call("queue.quiet", queue="a")
+        daemon.call("queue.scale", queue="a", to="+1")
+        with pytest.raises(Failed) as caught:
+            daemon.call("job.add", queue="a", name="x", data={})
+        assert (caught.value.error["data"]["code"], caught.value.exit) == ("redis-unavailable", 69)
+        assert daemon.call("plan")["changes"] is False
+        daemon.call("stop", now=True)
+        assert daemon.wait() == 0
+
+
+def test_a_second_daemon_on_one_state_folder_ends_with_1_and_the_pid(daemon: DaemonProcess, short_tmp: Path) -> None:
+    command = [sys.executable, "-m", "jobd", "run", "--config", str(daemon.config), "--socket", str(short_tmp / "c")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 1
+    assert f"pid {daemon.pid}" in second.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_gets_77(daemon: DaemonProcess) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom pathlib import Path\nimport os\n"
+        "from jobd.protocol.control_client import ControlClient\nfrom jobd.errors import Refused\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "try: ControlClient.connect([Path(sys.argv[2])])\nexcept Refused as e: print(e.exit_code, e.code)\n"
+    )
+    command = [sys.executable, "-c", code, str(ROOT), str(daemon.socket)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.split() == ["77", "not-permitted"]
+
+
+def test_an_embedded_server_that_is_killed_comes_back_with_its_jobs(short_tmp: Path) -> None:
+    with DaemonProcess(short_tmp / "d", "embedded", OK) as daemon:
+        daemon.start_ready()
+        status = daemon.status()
+        assert status["redis"]["embedded"] is True
+        queue = Queue("a", config=daemon.config)
+        assert queue.add("x", {}).wait(timeout=10) == {"id": "1"}
+        daemon.call("queue.pause", queue="a")
+        waiting = queue.add("y", {})
+        url = json.loads((daemon.folder / "redis.url").read_text())
+        server = next(line["pid"] for line in daemon.logged("embedded redis ready"))
+        time.sleep(1.2)  # everysec: until then the add may be in no file, which is documented
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: len(daemon.logged("embedded redis ready")) == 2, what="it is started again")
+        wait_until(lambda: daemon.status()["redis"]["up"], what="the daemon is connected again")
+        daemon.call("queue.resume", queue="a")
+        assert waiting.wait(timeout=10) == {"id": "2"}
+        assert json.loads((daemon.folder / "redis.url").read_text()) == url
+        queue.close()
+        assert daemon.stop() == 0
+        assert not (daemon.folder / "redis.url").exists()
