@@ -1,0 +1,173 @@
+"""Reload: atomic, touches only what changed, interrupts nothing."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon_process import Failed, alive
+from tests.support.waiting import wait_until
+
+OK = '[queues.{}]\nhandler = "daemon_handlers:ok"\nlock_duration = "1s"\n'
+
+
+def test_an_added_queue_runs_its_first_job_and_the_others_keep_their_workers(make, jobs):
+    daemon = make(OK.format("a"))
+    before = daemon.worker_pids("a")
+    report = daemon.reload(OK.format("a") + OK.format("b"))
+    assert report["generation"] == 2
+    assert (q := jobs("b")).result(q.add()) == {"id": "1"}
+    assert daemon.worker_pids("a") == before
+
+
+def test_a_removed_queue_drains_and_its_waiting_jobs_stay(make, jobs, tmp_path):
+    slow = '[queues.old]\nhandler = "daemon_handlers:slow"\nlock_duration = "1s"\n'
+    daemon = make(OK.format("a") + slow)
+    mark, until = tmp_path / "mark", tmp_path / "until"
+    old = jobs("old")
+    running, waiting = old.add({"until": str(until), "mark": str(mark)}), old.add({"s": 0})
+    wait_until(mark.exists)
+    daemon.reload(OK.format("a"))
+    assert daemon.queue("old")["state"] == "draining"
+    until.touch()
+    assert old.result(running) == "slow"
+    wait_until(lambda: [q["name"] for q in daemon.status()["queues"]] == ["a"])
+    assert old.state(waiting) == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        ("[queues.a\n", 78),
+        ('[queues.a]\nhandler = "daemon_handlers:ok"\nconcurency = 8\n', 78),
+        ('[queues.a]\nhandler = "daemon_handlers:okk"\n', 78),
+        ('[queues.a]\nhandler = "no_such_module:ok"\n', 78),
+        ('[queues.a]\nhandler = "daemon_handlers:ok"\nsetup = "daemon_handlers:bad_setup"\n', 1),
+        ('[queues.a]\nhandler = "daemon_handlers:ok"\npython = "/no/such/python"\n', 78),
+        ('[queues.a]\nhandler = "daemon_handlers:ok"\npython = "/bin/true"\n', 1),
+    ],
+)
+def test_a_mistake_changes_nothing(make, jobs, bad, code):
+    daemon = make(OK.format("a"))
+    before = daemon.worker_pids("a")
+    with pytest.raises(Failed) as refused:
+        daemon.reload(bad + OK.format("new") if code == 1 else bad)
+    assert refused.value.exit == code
+    status = daemon.status()
+    assert (status["generation"], status["state"]) == (1, "ready")
+    assert [q["name"] for q in status["queues"]] == ["a"]
+    assert daemon.worker_pids("a") == before
+    assert (q := jobs("a")).result(q.add()) == {"id": "1"}
+    # Nothing of the trial is left: one template, one worker.
+    wait_until(lambda: len(daemon.children()) == 2)
+
+
+def test_what_needs_a_restart_is_refused_and_nothing_is_applied(make):
+    daemon = make(OK.format("a"))
+    text = daemon.config.read_text().replace("control.sock", "other.sock") + OK.format("new")
+    daemon.config.write_text(text)
+    with pytest.raises(Failed, match="socket") as refused:
+        daemon.reload()
+    assert refused.value.exit == 1
+    assert [q["name"] for q in daemon.status()["queues"]] == ["a"]
+
+
+def test_concurrency_is_raised_in_place(make, jobs, tmp_path):
+    slow = '[queues.a]\nhandler = "daemon_handlers:slow"\nlock_duration = "1s"\nconcurrency = {}\n'
+    daemon = make(slow.format(1))
+    before = daemon.worker_pids("a")
+    mark, until = tmp_path / "mark", tmp_path / "until"
+    queue = jobs("a")
+    added = [queue.add({"until": str(until), "mark": str(mark)}) for _ in range(3)]
+    wait_until(mark.exists)
+    daemon.reload(slow.format(3))
+    wait_until(lambda: mark.read_text().count("start") == 3)
+    assert daemon.worker_pids("a") == before
+    until.touch()
+    assert [queue.result(job) for job in added] == ["slow"] * 3
+
+
+def test_a_replaced_worker_finishes_its_job_first(make, jobs, tmp_path):
+    slow = '[queues.a]\nhandler = "daemon_handlers:slow"\nlock_duration = "1s"\nenv = {{ A = "{}" }}\n'
+    daemon = make(slow.format(1))
+    (before,) = daemon.worker_pids("a")
+    mark, until = tmp_path / "mark", tmp_path / "until"
+    queue = jobs("a")
+    job = queue.add({"until": str(until), "mark": str(mark)})
+    wait_until(mark.exists)
+    report = daemon.reload(slow.format(2))
+    assert report["interrupted"] == 0
+    assert daemon.worker_pids("a", "draining") == [before]
+    assert len(daemon.worker_pids("a")) == 1
+    until.touch()
+    assert queue.result(job) == "slow"
+    wait_until(lambda: not alive(before))
+    assert mark.read_text().count("start") == 1
+
+
+def test_new_code_is_loaded_only_when_asked_for(make, jobs, tmp_path):
+    (tmp_path / "fresh.py").write_text("def run(job):\n    return 1\n")
+    text = f'[queues.a]\nhandler = "fresh:run"\npath = ["{tmp_path}"]\nworkers = 2\n'
+    daemon = make(text)
+    assert (q := jobs("a")).result(q.add()) == 1
+    (tmp_path / "fresh.py").write_text("def run(job):\n    return 22\n")
+    report = daemon.reload()
+    assert any("code changed" in note for note in report["notes"])
+    assert daemon.status()["code"]["changed_on_disk"] is True
+    assert (q := jobs("a")).result(q.add()) == 1
+    before = daemon.worker_pids("a")
+    assert daemon.reload(code=True)["generation"] == 2
+    assert not set(before) & set(daemon.worker_pids("a"))
+    assert (q := jobs("a")).result(q.add()) == 22
+    assert daemon.status()["code"]["changed_on_disk"] is False
+    wait_until(lambda: len(daemon.children()) == 3)
+
+
+def test_two_reloads_at_once_both_succeed_one_after_the_other(make):
+    daemon = make(OK.format("a"))
+    daemon.write(OK.format("a") + OK.format("b"))
+    reports: list[Any] = []
+    threads = [threading.Thread(target=lambda: reports.append(daemon.call("reload", code=True))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(report["generation"] for report in reports) == [2, 3, 4]
+
+
+def test_a_hangup_reloads(make):
+    daemon = make(OK.format("a"))
+    daemon.write(OK.format("a") + OK.format("b"))
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: daemon.status()["generation"] == 2)
+    assert [q["name"] for q in daemon.status()["queues"]] == ["a", "b"]
+
+
+def test_a_number_of_workers_set_at_run_time_survives_until_the_file_changes_it(make):
+    text = OK.format("a") + "workers = {}\n"
+    daemon = make(text.format(1))
+    assert daemon.call("queue.scale", queue="a", to="+1")["workers"] == 2
+    wait_until(lambda: len(daemon.worker_pids("a")) == 2)
+    assert daemon.status()["drift"]
+    daemon.reload(text.format(1) + OK.format("b"))
+    assert len(daemon.worker_pids("a")) == 2
+    daemon.reload(text.format(3) + OK.format("b"))
+    wait_until(lambda: len(daemon.worker_pids("a")) == 3)
+    assert daemon.status()["drift"] == []
+
+
+def test_many_reloads_leak_no_process_and_no_descriptor(make):
+    daemon = make(OK.format("a"))
+    files = Path(f"/proc/{daemon.pid}/fd")
+    for number in range(4):
+        daemon.reload(OK.format("a") + f'env = {{ A = "{number}" }}\n')
+    wait_until(lambda: len(daemon.children()) == 2)
+    count = len(list(files.iterdir()))
+    for number in range(6):
+        daemon.reload(OK.format("a") + f'env = {{ B = "{number}" }}\n')
+    wait_until(lambda: len(daemon.children()) == 2)
+    wait_until(lambda: len(list(files.iterdir())) <= count + 1)

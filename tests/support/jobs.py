@@ -1,0 +1,54 @@
+"""Add jobs and look at what became of them, by their keys; nothing waits in a thread."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import redis
+
+from jobd.client import Queue
+from tests.support.waiting import wait_until
+
+
+class Jobs:
+    """The jobs of one queue, seen from Redis."""
+
+    def __init__(self, client: redis.Redis, url: str, prefix: str, queue: str) -> None:
+        self._r = client
+        self._base = f"{prefix}:{queue}:"
+        self._queue = Queue(queue, url=url, prefix=prefix)
+
+    def close(self) -> None:
+        """Close the producer's connection."""
+        self._queue.close()
+
+    def add(self, data: Any = None, name: str = "x", **options: Any) -> str:
+        """Add one job; return its id."""
+        return str(self._queue.add(name, data if data is not None else {}, **options).id)
+
+    def hash(self, job_id: str) -> dict[str, str]:
+        """Return the job's fields."""
+        return dict(self._r.hgetall(self._base + job_id))
+
+    def ids(self, state: str) -> list[str]:
+        """Return the ids of one state, in Redis' order."""
+        key = self._base + {"waiting": "wait"}.get(state, state)
+        kind = self._r.type(key)
+        return list(self._r.lrange(key, 0, -1) if kind == "list" else self._r.zrange(key, 0, -1))
+
+    def state(self, job_id: str) -> str | None:
+        """Return the one state a job is in; fails when it is in several."""
+        states = ("waiting", "active", "prioritized", "delayed", "completed", "failed")
+        found = [state for state in states if job_id in self.ids(state)]
+        assert len(found) <= 1, f"job {job_id} is in {found}"
+        return found[0] if found else None
+
+    def wait_state(self, job_id: str, state: str, deadline: float = 10.0) -> dict[str, str]:
+        """Return the job's fields once it is in this state."""
+        wait_until(lambda: job_id in self.ids(state), deadline, what=f"{job_id} {state}")
+        return self.hash(job_id)
+
+    def result(self, job_id: str, deadline: float = 10.0) -> Any:
+        """Return the result of a job once it has completed."""
+        return json.loads(self.wait_state(job_id, "completed", deadline)["returnvalue"])
