@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.support.queue_of import QueueOf
 from tests.support.redis_server import RedisServer
 
 _numbers = itertools.count(1)
@@ -52,3 +53,12 @@ def short_tmp() -> Iterator[Path]:
     """A temporary folder with a short path: a Unix socket's path is at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="jobd-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def q(r: redis.Redis, prefix: str) -> Iterator[QueueOf]:
+    """A queue of this test's own; at the end every job must be in exactly one state."""
+    queue = QueueOf(r, prefix)
+    yield queue
+    queue.assert_sound()
+    queue.close()

@@ -1,0 +1,186 @@
+"""lua/turn.lua, its second half: which jobs are taken, and what that leaves in Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobd.engine.job import Limiter
+from tests.support.queue_of import LOCK_MS, NOW, PREFIX, QueueOf
+
+MANUAL = 2**53 - 1
+
+
+def test_taking_a_job_moves_locks_counts_and_tells(q: QueueOf) -> None:
+    q.put("1", data='{"a":1}')
+    before = q.tables()
+    reply = q.turn(take=1, name="web.1")
+    assert q.changed_since(before) == {
+        "1": {**before[q.keys.job("1")], "processedOn": str(NOW), "pb": "web.1", "ats": "1"},
+        "1:lock": f"{PREFIX}1",
+        "active": ["1"],
+        "wait": None,
+        "events": [{"event": "active", "jobId": "1", "prev": "waiting"}],
+    }
+    assert LOCK_MS - 5_000 < q.r.pttl(q.keys.lock("1")) <= LOCK_MS
+    (job,) = reply.jobs
+    assert (job.id, job.token, job.name, job.data, job.attempts_started) == ("1", f"{PREFIX}1", "n", b'{"a":1}', 1)
+    assert (job.attempts_made, job.crashes, job.priority, job.timestamp, job.suspect) == (0, 0, 0, NOW, False)
+
+
+def test_waiting_jobs_come_before_prioritized_ones_and_those_by_priority(q: QueueOf) -> None:
+    for job_id, priority in (("a", 2), ("b", 0), ("c", 1), ("d", 2), ("e", 0), ("f", 1)):
+        q.put(job_id, priority=priority)
+    assert q.ids(4) == ["b", "e", "c", "f"]
+    assert q.ids(4) == ["a", "d"]
+    assert q.r.lrange(q.keys.active, 0, -1) == ["d", "a", "f", "c", "e", "b"]
+    assert q.ids(1) == []
+    assert not q.r.exists(q.keys.priority_counter)
+
+
+def test_an_unnamed_worker_leaves_no_pb_and_a_second_take_counts_on(q: QueueOf) -> None:
+    q.put("1", ats=4, atm=2, stc=1, stacktrace='["x"]', deid="d", rjk="s", defa="no")
+    (job,) = q.take()
+    assert job.token == f"{PREFIX}5"
+    assert (job.attempts_made, job.attempts_started, job.crashes) == (2, 5, 1)
+    assert (job.stacktrace, job.deduplication_id, job.scheduler_id, job.deferred_failure) == (b'["x"]', "d", "s", "no")
+    assert "pb" not in q.hash("1")
+
+
+def test_every_take_wakes_the_next_worker_and_an_empty_one_does_not(q: QueueOf) -> None:
+    q.put("1")
+    q.r.delete(q.keys.marker)
+    q.take()
+    assert q.r.zrange(q.keys.marker, 0, -1, withscores=True) == [("0", 0.0)]
+    q.r.delete(q.keys.marker)
+    assert q.ids() == []
+    assert not q.r.exists(q.keys.marker)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_due_jobs_are_promoted_in_order_even_while_paused(q: QueueOf, paused: bool) -> None:
+    q.put_delayed("late", NOW + 1)
+    q.put_delayed("b", NOW, step=4095)
+    q.put_delayed("a", NOW)
+    q.put_delayed("p", NOW - 1, priority=3)
+    if paused:
+        q.r.hset(q.keys.meta, "paused", "1")
+    reply = q.turn(take=9)
+    assert [job.id for job in reply.jobs] == ([] if paused else ["a", "b", "p"])
+    assert reply.blocked is paused
+    assert reply.next_due_ms == (None if paused else NOW + 1)
+    assert q.events()[:3] == [f"waiting {job_id} prev=delayed" for job_id in ("p", "a", "b")]
+    assert q.hash("a")["delay"] == "0"
+    assert q.r.zrange(q.keys.delayed, 0, -1) == ["late"]
+    assert q.r.exists(q.keys.marker) == (not paused)
+
+
+def test_global_concurrency_bounds_what_a_turn_takes(q: QueueOf) -> None:
+    q.r.hset(q.keys.meta, "concurrency", "3")
+    for number in range(5):
+        q.put(f"j{number}")
+    first = q.turn(take=2)
+    second = q.turn(take=5)
+    assert (len(first.jobs), first.blocked) == (2, False)
+    assert (len(second.jobs), second.blocked) == (1, True)
+    assert q.turn(take=5).blocked
+
+
+def test_the_limiter_counts_each_job_but_not_those_that_only_fail(q: QueueOf) -> None:
+    for number in range(6):
+        q.put(f"j{number}", **({"defa": "x"} if number in (0, 1) else {}))
+    reply = q.turn(take=6, limiter=Limiter(2, 60_000))
+    assert [job.id for job in reply.jobs] == ["j0", "j1", "j2", "j3"]
+    assert 0 < (reply.limited_ms or 0) <= 60_000
+    assert q.r.get(q.keys.limiter) == "2"
+    assert 0 < q.r.pttl(q.keys.limiter) <= 60_000
+    assert q.turn(take=1, limiter=Limiter(2, 60_000)).jobs == []
+    assert q.r.get(q.keys.limiter) == "2"
+
+
+def test_the_max_in_meta_wins_and_the_workers_duration_wins(q: QueueOf) -> None:
+    q.r.hset(q.keys.meta, mapping={"max": "1", "duration": "50000"})
+    q.put("1")
+    q.put("2")
+    assert q.ids(2, limiter=Limiter(10, 3_000)) == ["1"]
+    assert 0 < q.r.pttl(q.keys.limiter) <= 3_000
+
+
+def test_a_limit_set_by_hand_is_honoured_without_any_limiter(q: QueueOf) -> None:
+    q.put("1")
+    q.r.set(q.keys.limiter, str(MANUAL), px=40_000)
+    reply = q.turn(take=1)
+    assert reply.jobs == []
+    assert 0 < (reply.limited_ms or 0) <= 40_000
+
+
+def test_a_window_without_an_end_limits_nobody(q: QueueOf) -> None:
+    q.put("1")
+    q.r.set(q.keys.limiter, "7")
+    assert q.ids(limiter=Limiter(2, 1_000)) == ["1"]
+
+
+def test_markers_of_old_versions_in_wait_are_no_jobs(q: QueueOf) -> None:
+    q.put("1")
+    q.r.rpush(q.keys.wait, "0:1795486443")
+    assert q.ids(2) == ["1"]
+    assert q.wait() == []
+
+
+def test_an_id_without_a_hash_is_taken_without_a_name(q: QueueOf) -> None:
+    q.r.lpush(q.keys.wait, "ghost")
+    (job,) = q.take()
+    assert (job.name, job.data, job.timestamp, job.attempts_started) == (None, None, 0, 1)
+
+
+def test_broken_numbers_and_text_in_a_hash_do_not_hurt_the_batch(q: QueueOf) -> None:
+    q.put("1", timestamp="soon", delay="x", atm="")
+    q.r.hset(q.keys.job("1"), mapping={"name": b"\xff\xfe", "priority": "1.5"})
+    q.put("2")
+    first, second = q.take(2)
+    assert (first.timestamp, first.delay_ms, first.priority, first.attempts_made) == (0, 0, 1, 0)
+    assert first.name == "\ufffd\ufffd"
+    assert second.name == "n"
+
+
+def test_a_busy_worker_passes_over_suspects_without_a_trace(q: QueueOf) -> None:
+    q.put("s1", sus="1")
+    q.put("s2", sus="1")
+    q.put("a")
+    q.put("p", priority=5, sus="1")
+    before = q.tables()
+    reply = q.turn(take=2, busy=1)
+    assert ([job.id for job in reply.jobs], reply.suspects_skipped) == (["a"], True)
+    assert q.wait() == ["s1", "s2"]
+    assert set(q.changed_since(before)) == {"wait", "active", "a", "a:lock", "events"}
+
+
+def test_an_idle_worker_takes_the_first_suspect_alone(q: QueueOf) -> None:
+    for job_id, suspect in (("s1", True), ("a", False), ("s2", True)):
+        q.put(job_id, **({"sus": "1"} if suspect else {}))
+    (job,) = q.take(3)
+    assert (job.id, job.suspect) == ("s1", True)
+    assert q.wait() == ["a", "s2"]
+
+
+def test_suspects_behind_others_are_passed_over(q: QueueOf) -> None:
+    for job_id, suspect in (("a", False), ("s", True), ("b", False)):
+        q.put(job_id, **({"sus": "1"} if suspect else {}))
+    reply = q.turn(take=3)
+    assert ([job.id for job in reply.jobs], reply.suspects_skipped) == (["a", "b"], True)
+    assert q.wait() == ["s"]
+
+
+def test_at_most_a_hundred_suspects_are_looked_past(q: QueueOf) -> None:
+    for number in range(150):
+        q.put(f"s{number}", sus="1")
+    q.put("a")
+    order = q.wait()
+    assert q.ids(1, busy=1) == []
+    assert q.wait() == order
+
+
+def test_a_turn_that_takes_nothing_promotes_nothing(q: QueueOf) -> None:
+    q.put_delayed("1", NOW - 1)
+    before = q.tables()
+    assert q.turn().jobs == []
+    assert q.changed_since(before) == {}
