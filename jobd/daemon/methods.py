@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from jobd.config.model import Config
     from jobd.daemon.control_server import Caller
+    from jobd.daemon.status import RedisAnswer
     from jobd.daemon.supervisor import Supervisor
     from jobd.daemon.views import QueueView, ReloadReport, Step
     from jobd.engine.runner import AsyncRunner
@@ -110,7 +111,7 @@ class Methods:
         wanted = params.texts("queues")
         params.done()
         views = self._views(wanted)
-        answer = await ask_redis(self._runner, self._source, [view.name for view in views])
+        answer = await self._ask_redis(views)
         return status.status_document(self._facts(), answer, views)
 
     async def _health(self, params: Params, _caller: Caller) -> dict[str, Any]:
@@ -226,9 +227,14 @@ class Methods:
     async def _queue_documents(self, wanted: Sequence[str] | None) -> dict[str, dict[str, Any]]:
         """Return {queue: its part of the status} for those of these queues, all for None, that this host runs."""
         views = [view for view in self._supervisor.views() if wanted is None or view.name in wanted]
-        answer = await ask_redis(self._runner, self._source, [view.name for view in views])
+        answer = await self._ask_redis(views)
         now_ms = _now_ms()
         return {view.name: status.queue_document(view, answer, now_ms) for view in views}
+
+    async def _ask_redis(self, views: Sequence[QueueView]) -> RedisAnswer:
+        configured = self._supervisor.config.queues
+        limits = {name: queue.rate_limit.max for name, queue in configured.items() if queue.rate_limit is not None}
+        return await ask_redis(self._runner, self._source, {view.name: limits.get(view.name, 0) for view in views})
 
     def _states(self) -> dict[str, Any]:
         return {"queues": [{"name": view.name, "state": view.state.value} for view in self._supervisor.views()]}

@@ -13,7 +13,7 @@ from jobd.engine.runner import Command
 from jobd.errors import JobdError, RedisRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from jobd.engine.runner import AsyncRunner
     from jobd.locate import RedisSource
@@ -21,27 +21,24 @@ if TYPE_CHECKING:
 LIMIT_S = 0.3
 
 
-async def ask_redis(runner: AsyncRunner | None, source: RedisSource, queues: Sequence[str]) -> RedisAnswer:
+async def ask_redis(runner: AsyncRunner, source: RedisSource, queues: Mapping[str, int]) -> RedisAnswer:
     """Return the facts of these queues, or why there are none; never raises, never lasts longer than 300 ms.
 
     Args:
-        runner: None when there is no connection to ask on (the embedded server does not run).
+        queues: {name: `max` of its rate limit in the file, 0 for none}.
     """
     version, latency_ms, error = None, None, None
     facts: dict[str, QueueFacts] = {}
-    if runner is None:
-        error = "not connected"
-    else:
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                sent = time.perf_counter()
-                version = await runner.run(_VERSION)
-                latency_ms = (time.perf_counter() - sent) * 1000
-                facts = await _facts(runner, source.prefix, queues)
-        except TimeoutError:
-            error = f"no answer within {LIMIT_S * 1000:.0f} ms"
-        except JobdError as failure:
-            error = str(failure)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            sent = time.perf_counter()
+            version = await runner.run(_VERSION)
+            latency_ms = (time.perf_counter() - sent) * 1000
+            facts = await _facts(runner, source.prefix, queues)
+    except TimeoutError:
+        error = f"no answer within {LIMIT_S * 1000:.0f} ms"
+    except JobdError as failure:
+        error = str(failure)
     up = error is None
     return RedisAnswer(
         url=source.shown,
@@ -55,8 +52,8 @@ async def ask_redis(runner: AsyncRunner | None, source: RedisSource, queues: Seq
     )
 
 
-async def _facts(runner: AsyncRunner, prefix: str, queues: Sequence[str]) -> dict[str, QueueFacts]:
-    commands = [queue_facts(Keys(prefix, queue)) for queue in queues]
+async def _facts(runner: AsyncRunner, prefix: str, queues: Mapping[str, int]) -> dict[str, QueueFacts]:
+    commands = [queue_facts(Keys(prefix, queue), most) for queue, most in queues.items()]
     try:
         return dict(zip(queues, await runner.run_many(commands), strict=True))
     except RedisRefused:

@@ -64,7 +64,9 @@ def find_server(configured: Path | None, data: Path, *, path_variable: str | Non
 
 
 def write_stamp(data: Path, server: ServerBinary) -> None:
-    """Write into the data folder which server works on it, for the next start."""
+    """Write into the data folder which server works on it, for the next start; nothing when that stands there."""
+    if read_stamp(data) == server:
+        return  # on a full disk the server itself may still be able to start
     stamp = {"family": server.family, "version": list(server.version), "path": str(server.path)}
     fresh = data / f".{STAMP_NAME}.{os.getpid()}"
     fresh.write_text(json.dumps(stamp))

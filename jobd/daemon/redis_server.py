@@ -136,7 +136,8 @@ class EmbeddedRedis:
             raise
         _log.info(
             "embedded redis ready",
-            pid=process.pid, server=self.binary and self.binary.shown, data=str(self.data),
+            redis=self.source.url, because="embedded = true", pid=process.pid,
+            server=self.binary and self.binary.shown, data=str(self.data),
             took_ms=round((time.monotonic() - started) * 1000),
         )  # fmt: skip
 

@@ -112,9 +112,12 @@ def _range_command(state: State, asc: bool) -> str:
     return "ZRANGE" if asc else "ZREVRANGE"
 
 
-def queue_facts(keys: Keys) -> Command[QueueFacts]:
-    """Read counts, pause and limits of a queue in one round trip."""
-    words = (1, keys.meta, keys.base)
+def queue_facts(keys: Keys, limiter_max: int = 0) -> Command[QueueFacts]:
+    """Read counts, pause and limits of a queue in one round trip.
+
+    `limiter_max` is the most jobs in a window by the caller's own configuration; 0 leaves it to what Redis holds.
+    """
+    words = (1, keys.meta, keys.base, limiter_max)
     return Command(words, _read_facts, script("queue_facts"), safe_twice=True)
 
 

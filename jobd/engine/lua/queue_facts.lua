@@ -1,14 +1,14 @@
 -- queue_facts: what a status line says of a queue.
 -- Promise:    nothing changes; everything is of one moment.
 -- KEYS:       1 meta (hash)   made here from the base: the lists and sets of the states, limiter, id, one job
--- ARGV:       1 base (key prefix of the queue, ends in a colon)
+-- ARGV:       1 base (key prefix of the queue, ends in a colon)   2 max (integer; limit of the caller, 0: of meta)
 -- Returns:    {{waiting, prioritized, delayed, active, completed, failed, waiting-children},
 --             {paused, concurrency, max, duration, jobd:paused_by, jobd:paused_at, jobd:paused_why}, timestamp of the
 --             next waiting job or false, milliseconds the limiter still holds or a negative number, 1 the queue exists}
 -- Events:     none
 -- Complexity: O(1)
 
-local meta, base = KEYS[1], ARGV[1]
+local meta, base, max = KEYS[1], ARGV[1], tonumber(ARGV[2])
 
 local wait, paused, prioritized = base .. 'wait', base .. 'paused', base .. 'prioritized'
 local counts = {redis.call('LLEN', wait) + redis.call('LLEN', paused)}
@@ -26,7 +26,10 @@ local oldest = next_id and redis.call('HGET', base .. next_id, 'timestamp') or f
 
 local limited = -2
 local started = tonumber(redis.call('GET', base .. 'limiter') or '')
-if started and started >= (tonumber(settings[3] or '') or 9007199254740991) then
+if max == 0 then
+  max = tonumber(settings[3] or '') or 9007199254740991
+end
+if started and started >= max then
   limited = redis.call('PTTL', base .. 'limiter')
 end
 return {counts, settings, oldest, limited, redis.call('EXISTS', meta) + redis.call('EXISTS', base .. 'id') > 0 and 1 or 0}
