@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.commands import Command, Group, command
-from jobd.cli.output import answer, printable
+from jobd.cli.output import answer, plural, printable
 from jobd.cli.params import dash_number_last
 from jobd.cli.reach import ask, ask_daemon
 from jobd.cli.table import Column, draw, terminal_width
@@ -121,7 +121,7 @@ def scale(settings: Settings, queue: str, to: str | None, reset: bool) -> None:
     if to is not None and not re.fullmatch(r"[+-]?\d{1,6}", to, re.ASCII):
         raise click.UsageError(f'expected a number of workers such as 5, +2 or -1, got "{to}"')
     found = ask_daemon(settings, "queue.scale", {"queue": queue, "to": to})
-    answer(settings, found, lambda doc: [f"{queue} has {doc['workers']} workers (was {doc['was']})"])
+    answer(settings, found, lambda doc: [f"{queue} has {plural(doc['workers'], 'worker')} (was {doc['was']})"])
 
 
 @command("drain", examples=["jobd queue quiet email"])

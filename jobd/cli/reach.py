@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobd.errors import DaemonAway
+from jobd.errors import DaemonAway, JobdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +42,27 @@ def ask(settings: Settings, method: str, params: Mapping[str, Any]) -> dict[str,
             pass
         else:
             with daemon:
-                return daemon.call(method, dict(params))
+                return _ask_either(settings, daemon, method, params)
     from jobd.cli.direct import ask_redis
 
     return ask_redis(settings, method, params)
+
+
+def _ask_either(settings: Settings, daemon: ControlClient, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the daemon's answer; what is too large for its socket goes to the same Redis by itself."""
+    from jobd.protocol.control import LineTooLong
+
+    try:
+        return daemon.call(method, dict(params))
+    except LineTooLong as error:
+        from jobd.cli.direct import ask_redis
+        from jobd.locate import redis_source
+
+        used = daemon.call("status", {"queues": []})["redis"]["url"]
+        try:
+            here = redis_source(config=settings.config).shown
+        except JobdError:
+            here = None
+        if here != used:
+            raise LineTooLong(f"{error}; name the daemon's Redis with --redis to add it there") from None
+        return ask_redis(settings, method, params)

@@ -66,7 +66,8 @@ def _tell_refused(settings: Settings, error: Refused) -> int:
         print_document(error_document(error))
         return error.exit_code
     generation = error.detail.get("generation") or _generation(settings)
-    warn(problem_text(error))
+    problems = error.detail.get("problems") or []
+    warn(f"error: {problems[0]}" if len(problems) == 1 else problem_text(error))
     warn(f"not applied. generation {generation} keeps running." if generation else "not applied.")
     return error.exit_code
 
@@ -83,7 +84,7 @@ def plan_lines(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the steps in columns, then what to do about them."""
     steps = document.get("steps") or []
     queues = max([10, *(cell_width(step["queue"]) for step in steps)])
-    whats = max([22, *(cell_width(step["what"]) for step in steps)])
+    whats = max([27, *(cell_width(step["what"]) for step in steps)])
     for step in steps:
         mark = step["mark"] if step["mark"] in "+-" else " "
         yield f"{mark} {padded(step['queue'], queues)} {padded(step['what'], whats)} {step['how']}".rstrip()

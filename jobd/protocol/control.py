@@ -115,15 +115,22 @@ class BadParams(InputError):
         self.param = param
 
 
+class LineTooLong(InputError):
+    """A request is longer than the daemon reads; it was not sent."""
+
+    code = "line-too-long"
+
+
 def encode_request(request_id: int, method: str, params: dict[str, Any]) -> bytes:
     """Return the line of a request.
 
     Raises:
-        InputError: it is longer than the daemon reads, or holds what JSON cannot carry.
+        LineTooLong: it is longer than the daemon reads.
+        InputError: it holds what JSON cannot carry.
     """
     line = _line({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
     if len(line) - 1 > LINE_MAX:
-        raise InputError(f"cannot send {method}: the request has {len(line)} bytes, at most {LINE_MAX} are read")
+        raise LineTooLong(f"cannot send {method}: the request has {len(line)} bytes, at most {LINE_MAX} are read")
     return line
 
 

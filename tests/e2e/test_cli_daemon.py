@@ -105,15 +105,20 @@ def test_reload_shows_what_it_does_and_what_came_of_it(run: Run, short_tmp: Path
 
 def test_a_refused_reload_says_what_keeps_running(run: Run, short_tmp: Path) -> None:
     def refuse(_: dict[str, Any]) -> dict[str, Any]:
-        raise Refusal("config-invalid", "error: 1 problem in jobd.toml", 78, {"problems": ["jobd.toml:1:1 bad"]})
+        raise Refusal(
+            "config-invalid",
+            "error: 2 problems in jobd.toml",
+            78,
+            {"problems": ["jobd.toml:1:1 bad", "jobd.toml:2:1 bad"]},
+        )
 
     with _fake(short_tmp, {"reload": refuse, "status": {**_STATUS, "generation": 7}}):
         code, out, err = run("reload")
         in_json = run("reload", "--json")
     assert (code, out) == (78, "")
-    assert err.splitlines() == ["error: 1 problem in jobd.toml", "not applied. generation 7 keeps running."]
+    assert err.splitlines() == ["error: 2 problems in jobd.toml", "not applied. generation 7 keeps running."]
     assert in_json[0] == 78
-    assert json.loads(in_json[1])["error"]["detail"] == {"problems": ["jobd.toml:1:1 bad"]}
+    assert json.loads(in_json[1])["error"]["detail"] == {"problems": ["jobd.toml:1:1 bad", "jobd.toml:2:1 bad"]}
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,8 @@ def test_plan_looks_as_in_the_sample() -> None:
     ]
     document = {"generation": 6, "next_generation": 7, "changes": True, "steps": steps}
     assert list(plan_lines(document)) == [
-        "  email      concurrency 4 -> 8     in place, no restart",
-        "+ thumbs     new queue              2 workers",
+        "  email      concurrency 4 -> 8          in place, no restart",
+        "+ thumbs     new queue                   2 workers",
         "  reports    unchanged",
         "generation 6 -> 7.  Apply with: jobd reload",
     ]
