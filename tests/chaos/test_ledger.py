@@ -1,0 +1,92 @@
+"""A ledger under fire: jobs, faults, and afterwards the sum must be right.
+
+CHAOS_SECONDS (20) is how long faults fall, CHAOS_SEED which ones; a failure names the seed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from jobd.engine.keys import Keys
+from tests.chaos.faults import Faults, queue_table
+from tests.chaos.ledger import Ledger
+from tests.chaos.producer import Producer
+from tests.support.daemon_process import DaemonProcess, alive
+from tests.support.redis_server import RedisServer
+from tests.support.tables import assert_one_state_each, states_of
+from tests.support.waiting import wait_until
+
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
+SEED = int(os.environ.get("CHAOS_SEED", str(time.time_ns() % 1_000_000)))
+
+
+@pytest.fixture
+def noted(short_tmp: Path) -> Path:
+    """The file in which handlers note their starts and ends."""
+    path = short_tmp / "ledger"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def daemon(short_tmp: Path, own_redis: RedisServer, noted: Path, prefix: str) -> Iterator[DaemonProcess]:
+    """A daemon on the Redis of this test."""
+    folder = short_tmp / "d"
+    env = {"CHAOS_LEDGER": str(noted)}
+    with DaemonProcess(folder, own_redis.url, queue_table(), prefix=prefix, env=env) as process:
+        yield process.start_ready()
+
+
+@pytest.mark.timeout(SECONDS * 4 + 240)
+def test_every_accepted_job_finishes_once_whatever_is_killed(
+    daemon: DaemonProcess, own_redis: RedisServer, noted: Path, prefix: str
+) -> None:
+    ledger = Ledger()
+    producer = Producer(own_redis.url, prefix, ledger, SEED)
+    faults = Faults(daemon, own_redis, ledger, SEED)
+    fallen = []
+    producer.start()
+    try:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            fallen.append(faults.fall())
+            time.sleep(0.5)
+    finally:
+        producer.stop()
+    print(f"seed {SEED}: {len(ledger.accepted)} jobs accepted, {len(ledger.unknown)} unanswered; faults: {fallen}")
+
+    keys = Keys(prefix, "chaos")
+    with own_redis.client() as r:
+        wait_until(lambda: _all_finished(r, keys), 60, what=f"every job is finished (seed {SEED})", every=0.2)
+        _assert_sum_is_right(r, keys, ledger, producer, noted)
+        below = daemon.children()
+        assert daemon.stop() == 0
+        assert [pid for pid in below if alive(pid)] == []
+        assert_one_state_each(r, prefix, "chaos")
+
+
+def _all_finished(r: redis.Redis, keys: Keys) -> bool:
+    return not (r.llen(keys.wait) or r.llen(keys.active) or r.zcard(keys.prioritized) or r.zcard(keys.delayed))
+
+
+def _assert_sum_is_right(r: redis.Redis, keys: Keys, ledger: Ledger, producer: Producer, noted: Path) -> None:
+    where = states_of(r, keys)
+    lost = ledger.accepted - where.keys()
+    assert lost == set(), f"seed {SEED}: accepted and lost"
+    assert where.keys() - ledger.accepted - ledger.unknown == set(), f"seed {SEED}: from nowhere"
+    not_done = {job_id: (names, r.hget(keys.job(job_id), "failedReason")) for job_id, names in where.items()
+                if names != ["completed"]}  # fmt: skip
+    assert not_done == {}, f"seed {SEED}: not completed"
+    finishes: dict[str, int] = {}
+    for _, event in r.xrange(keys.events):
+        if event["event"] in ("completed", "failed"):
+            finishes[event["jobId"]] = finishes.get(event["jobId"], 0) + 1
+    assert {job_id: count for job_id, count in finishes.items() if count != 1} == {}, f"seed {SEED}: finished twice"
+    assert ledger.unexcused(noted, producer.expected_runs()) == [], f"seed {SEED}: runs that no fault explains"
+    assert list(r.scan_iter(f"{keys.base}*:lock")) == []
