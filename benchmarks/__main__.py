@@ -1,7 +1,7 @@
 """python -m benchmarks [NAME...] [--scale N] [--json]: measure both sides in one run and hold them to the bars.
 
-It needs redis-server, node and the packages of tests/interop (`make bench` installs them). The exit code does not
-depend on the bars: a busy machine misses some.
+It needs redis-server, node and the packages of tests/interop (`make bench` installs them). The exit code is 1
+when a measurement could not be made; it does not depend on the bars, because a busy machine misses some.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 
 from benchmarks import footprint, reaction, throughput
@@ -34,21 +35,29 @@ MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
 }
 
 
-def main() -> None:
-    """Run what was asked for and print it."""
+def main() -> int:
+    """Run what was asked for and print it; 1 when a measurement could not be made."""
     arguments = _arguments()
     figures: list[Figure] = []
+    failed: list[str] = []
     with Bench(arguments.scale) as bench:
         machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, Redis {_version(bench)}"
         for name in arguments.names or MEASUREMENTS:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
-            figures.extend(MEASUREMENTS[name](bench))
+            try:
+                figures.extend(MEASUREMENTS[name](bench))
+            except Exception:  # the others are worth their minutes all the same
+                failed.append(name)
+                traceback.print_exc()
     if arguments.json:
         figures_json = [figure.as_json() for figure in figures]
         print(json.dumps({"machine": machine, "scale": arguments.scale, "figures": figures_json}, indent=2))
     else:
         print(f"{machine}, scale {arguments.scale:g}\n")
         print(table(figures))
+    if failed:
+        print(f"could not measure: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -65,4 +74,4 @@ def _version(bench: Bench) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

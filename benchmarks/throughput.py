@@ -14,7 +14,6 @@ from jobd.client import Queue
 from tests.support.waiting import wait_until
 
 _QUEUE = "drain"
-_ROUNDS = 3
 _COUNTS = {1: 20_000, 10: 50_000, 100: 100_000}
 """Jobs to drain, by concurrency: a second or two each on a small machine."""
 
@@ -35,7 +34,7 @@ def drain(bench: Bench) -> Iterator[Figure]:
     node: dict[int, Drained] = {}
     jobd: dict[int, Drained] = {}
     for concurrency, count in _COUNTS.items():
-        rounds = [(_jobd(bench, concurrency, count), _node(bench, concurrency, count)) for _ in range(_ROUNDS)]
+        rounds = [(_jobd(bench, concurrency, count), _node(bench, concurrency, count)) for _ in range(bench.rounds)]
         jobd[concurrency] = _median([ours for ours, _ in rounds])
         node[concurrency] = _median([theirs for _, theirs in rounds])
     best = max(one.rate for one in node.values())
@@ -49,14 +48,14 @@ def drain(bench: Bench) -> Iterator[Figure]:
 
 def drain_in_threads(bench: Bench) -> Iterator[Figure]:
     """`def` handlers in ten threads."""
-    ours = _median([_jobd(bench, 10, _COUNTS[10], handler="thread") for _ in range(_ROUNDS)])
+    ours = _median([_jobd(bench, 10, _COUNTS[10], handler="thread") for _ in range(bench.rounds)])
     yield Figure("drain, def handlers, concurrency 10", "jobs/s", ours.rate, None, at_least(3 * _DRAMATIQ))
 
 
 def drain_with_two_workers(bench: Bench) -> Iterator[Figure]:
     """Two worker processes on each side."""
     count = 2 * _COUNTS[100]
-    rounds = [(_jobd(bench, 100, count, workers=2), _node(bench, 100, count, workers=2)) for _ in range(_ROUNDS)]
+    rounds = [(_jobd(bench, 100, count, workers=2), _node(bench, 100, count, workers=2)) for _ in range(bench.rounds)]
     ours, theirs = _median([a for a, _ in rounds]), _median([b for _, b in rounds])
     yield Figure("drain, two worker processes", "jobs/s", ours.rate, theirs.rate, ratio_at_least(2))
 
