@@ -80,7 +80,8 @@ end
 -- Carries out one finish whatever its outcome; returns its code.
 local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, attempts, lifo)
   local job = base .. id
-  local code = holds(base, id, token, call('GET', job .. ':lock'))
+  local lock = call('GET', job .. ':lock')
+  local code = holds(base, id, token, lock)
   if code == 0 and outcome == 'c' then
     code = children_refuse(id) or 0
   end
@@ -88,7 +89,7 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
     return code
   end
   if not leave_active(id) then
-    return -3
+    return lock and -3 or -2
   end
   if outcome == 'c' or outcome == 'f' then
     ended = true
