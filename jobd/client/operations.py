@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jobd.client.producer import unknown_add
 from jobd.client.selection import PAGE, Selection, pages
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
@@ -18,7 +19,7 @@ from jobd.engine.options import check_queue_name, is_own_key, new_job
 from jobd.engine.reading import COUNTED, find_queues, get_job, get_state, queue_facts
 from jobd.engine.reading import job_logs as read_logs
 from jobd.engine.states import State
-from jobd.errors import InputError, NotThere
+from jobd.errors import InputError, NotThere, RedisUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,9 +99,14 @@ async def job_add(
 
     Raises:
         InputError: something is wrong with it; nothing was written.
+        RedisUnavailable: no answer; whether it was added is unknown.
     """
     keys = Keys(prefix, check_queue_name(queue))
-    added = await runner.run(add_job(keys, new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms())))
+    job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms())
+    try:
+        added = await runner.run(add_job(keys, job))
+    except RedisUnavailable as error:
+        raise unknown_add(error) from error
     return {
         "id": added.job_id,
         "queue": queue,

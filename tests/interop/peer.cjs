@@ -12,6 +12,24 @@ const verbs = {
     await queue.add("later", [1, null], { delay: 60000, deduplication: { id: "d", ttl: 5000 } });
     return queue.getJobCounts();
   },
+  // Each line of stdin is {prefix, queue, steps}; a step is {add: [name, data, opts]}, "pause", "resume", {retry: id} or
+  // {remove: id}. Answers each line with the ids of its adds. One process for many tests.
+  async follow() {
+    for await (const line of require("readline").createInterface({ input: process.stdin })) {
+      const { prefix, queue, steps } = JSON.parse(line);
+      const other = new Queue(queue, { ...at, prefix });
+      const told = [];
+      for (const step of steps) {
+        if (step === "pause") await other.pause();
+        else if (step === "resume") await other.resume();
+        else if (step.retry) await (await other.getJob(step.retry)).retry("failed");
+        else if (step.remove) await other.remove(step.remove);
+        else told.push((await other.add(...step.add)).id);
+      }
+      await other.close();
+      console.log(JSON.stringify(told));
+    }
+  },
   async look() {
     const jobs = await queue.getJobs();
     const shown = jobs.map((job) => ({ ...job.toJSON(), queueQualifiedName: undefined }));
@@ -45,5 +63,5 @@ const verbs = {
 
 verbs[verb]().then(async (result) => {
   await queue.close();
-  console.log(JSON.stringify(result));
+  if (result !== undefined) console.log(JSON.stringify(result));
 });
