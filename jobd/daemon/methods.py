@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from jobd.config.model import Config
     from jobd.daemon.control_server import Caller
+    from jobd.daemon.notify import Notifier
     from jobd.daemon.status import RedisAnswer
     from jobd.daemon.supervisor import Supervisor
     from jobd.daemon.views import QueueView, ReloadReport, Step
@@ -54,12 +55,14 @@ class Methods:
         runner: AsyncRunner,
         source: RedisSource,
         load: Callable[[Path | None], Config],
+        notifier: Notifier,
     ) -> None:
         """Prepare. `load` reads a configuration as this daemon would: its own file for None."""
         self._supervisor = supervisor
         self._runner = runner
         self._source = source
         self._load = load
+        self._notifier = notifier
         self._last_reload: dict[str, Any] | None = None
         queues = QueueMethods(runner, source.prefix, self._queue_documents)
         self._methods: dict[Method, Callable[[Params, Caller], Awaitable[dict[str, Any]]]] = {
@@ -152,17 +155,25 @@ class Methods:
             JobdError: it was not applied.
         """
         outcome: dict[str, Any] = {"by": who, "at_ms": _now_ms(), "applied": False, "error": None}
+        # READY=1 ends a reload for systemd; before the first one it would end the start.
+        announce = self._supervisor.ready_once
+        if announce:
+            self._notifier.reloading()
         try:
             report = await self._supervisor.reload(code, progress, who)
         except JobdError as error:
             self._last_reload = {**outcome, "generation": self._supervisor.generation, "error": str(error)}
             raise
+        finally:
+            if announce and not self._supervisor.stopping:
+                self._notifier.ready()
         self._last_reload = {**outcome, "generation": report.generation, "applied": True}
         return report
 
     async def _stop(self, params: Params, caller: Caller) -> dict[str, Any]:
         grace_ms, now = params.milliseconds("grace_ms"), params.flag("now")
         params.done()
+        self._notifier.stopping("draining")
         report = await self._supervisor.stop(grace_ms, now, caller.progress)
         return {"finished": report.finished, "handed_back": [asdict(job) for job in report.handed_back]}
 

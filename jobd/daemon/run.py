@@ -144,7 +144,7 @@ class Daemon:
         recover = Recover(supervisor.fleet, runner)
         supervisor.on_loss = recover.lost
         supervisor.stopper = Stopper(supervisor, recover)
-        self.methods = Methods(supervisor, runner, source, self._load)
+        self.methods = Methods(supervisor, runner, source, self._load, self.notifier)
         control = ControlServer(self._socket, self._call)
         signals = Signals(self._wished)
         duties = self._duties(supervisor, runner, record)
@@ -248,12 +248,10 @@ class Daemon:
         self._stopped.set()
 
     async def _reload(self) -> None:
-        self.notifier.reloading()
         try:
             await self.methods.reload(False, lambda text: log.info("reload", step=text), "signal")
         except JobdError as error:
             log.warning("not reloaded", error=str(error))
-        self.notifier.ready()
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -22,6 +22,7 @@ import redis
 from jobd.client import Queue
 from jobd.protocol.control import Method
 from tests.support.daemon_process import ROOT, DaemonProcess, Failed, alive
+from tests.support.notify_socket import NotifySocket
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -275,3 +276,22 @@ def test_an_embedded_server_that_is_killed_comes_back_with_its_jobs(short_tmp: P
         queue.close()
         assert daemon.stop() == 0
         assert not (daemon.folder / "redis.url").exists()
+
+
+def test_systemd_is_told_of_start_reload_and_stop(short_tmp: Path, redis_server: RedisServer, prefix: str) -> None:
+    with (
+        NotifySocket(short_tmp / "n") as manager,
+        DaemonProcess(short_tmp / "d", redis_server.url, OK, prefix=prefix, env=manager.env) as daemon,
+    ):
+        daemon.start()
+        manager.wait_for("READY")
+        manager.wait_for("WATCHDOG")
+        worker = daemon.worker_pids("a")[0]
+        assert b"NOTIFY_SOCKET" not in Path(f"/proc/{worker}/environ").read_bytes()
+        before = len(manager.read())
+        daemon.reload(OK + "concurrency = 2\n")
+        told = [next(iter(message)) for message in manager.read()[before:]]
+        assert [word for word in told if word in ("RELOADING", "READY")] == ["RELOADING", "READY"]
+        daemon.call("stop")
+        assert daemon.wait() == 0
+        assert any("STOPPING" in message for message in manager.read())
