@@ -31,8 +31,9 @@ def test_no_delay_and_no_attempt_is_too_large_to_compute(delay: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", [None, "5s", True, [], {}, {"type": "mine", "delay": 1}, {"type": "fixed"},
-               {"type": "fixed", "delay": "1"}, {"type": ["fixed"], "delay": 1}, {"type": "fixed", "delay": float("nan")}, float("inf"), -5],
+    "stored",
+    [None, "5s", True, [], {}, {"type": "mine", "delay": 1}, {"type": "fixed"}, {"type": "fixed", "delay": "1"},
+     {"type": ["fixed"], "delay": 1}, {"type": "fixed", "delay": float("nan")}, float("inf"), -5],
 )  # fmt: skip
 def test_what_is_no_backoff_of_bullmq_reads_as_none(stored: object) -> None:
     assert Backoff.from_opts(stored) is None
