@@ -112,7 +112,7 @@ class Watcher:
                     self._reader = None
                 self._fail(error)
                 return
-            except (AttributeError, ValueError):
+            except (AttributeError, TypeError, ValueError):
                 # Closing takes the connection away in mid-read; redis-py trips over whatever it touches next.
                 if self._is_closed():
                     return
