@@ -299,6 +299,12 @@ def expect(body: dict[str, Any], kind: type[T]) -> T:
     return message
 
 
+def warm_up() -> None:
+    """Work out the shapes of all messages now rather than at their first use; forks of this process have them."""
+    for kind in (*_TYPES.values(), RedisTarget, BackoffSpec, KeepSpec, HandlerSpec, Numbers, HandlerReport):
+        _hints(kind)
+
+
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)

@@ -51,6 +51,7 @@ class MarkerWait:
         self._found = found
         self._asked = asyncio.Event()
         self._next_due_ms: float | None = None
+        self._resting = False
         self.give_up_at = 0.0
         """When a wait in flight has been unanswered for too long (monotonic); 0: none."""
 
@@ -62,33 +63,39 @@ class MarkerWait:
     def ask(self, next_due_ms: int | None) -> None:
         """Want the next marker, or the moment (wall clock, ms) the first delayed job is due."""
         self._next_due_ms = next_due_ms
+        self._resting = False
         self._asked.set()
 
     def drop(self) -> None:
         """Break off: the connection is closed, whatever it waits for."""
         self._wire.drop()
 
+    def rest(self) -> None:
+        """Close the connection once nothing waits on it, until asked again: this worker is quiet."""
+        self._resting = True
+        self._asked.set()
+
     async def run(self) -> None:
         """Wait whenever asked to, until cancelled."""
         while True:
             await self._asked.wait()
             self._asked.clear()
-            if not self._wanted():
-                # Quiet, or busy: no marker may be taken from workers that can use it.
+            if self._resting:
                 self._wire.drop()
                 continue
             try:
-                await self._wait_once()
+                # Open even when there is no need to wait yet: BullMQ lists workers by this connection.
+                if not self._wire.is_open:
+                    await self._wire.open()
+                if self._wanted():
+                    await self._wait_once()
+                    self._found()
             except JobdError:
                 self._wire.drop()
                 await asyncio.sleep(RETRY_S)
-            self._found()
+                self._found()
 
     async def _wait_once(self) -> None:
-        if not self._wire.is_open:
-            await self._wire.open()
-        if not self._wanted():
-            return
         timeout = self._timeout_s()
         self.give_up_at = time.monotonic() + timeout + POLL_S
         try:

@@ -23,6 +23,7 @@ from jobd.protocol.board import LAYOUT
 from jobd.worker import child
 from jobd.worker.loading import load_all
 from jobd.worker.runtime import work
+from jobd.worker.warmup import warm_up
 
 
 class Template:
@@ -40,6 +41,7 @@ class Template:
         if packet is None:
             return
         load = messages.expect(packet[0], messages.Load)
+        warm_up()
         loaded = load_all(load)
         self._unsafe = loaded.unsafe
         self._send(messages.Loaded(

@@ -15,6 +15,7 @@ from jobd.engine.codes import SETTLED, Code
 from jobd.engine.custody import adopt_jobs, renew_locks
 from jobd.engine.job import Finish, Limiter, TurnReply, TurnRequest
 from jobd.engine.keys import Keys
+from jobd.engine.scripts import script
 from jobd.engine.states import Outcome
 from jobd.engine.turn import MAX_TAKE, turn
 from jobd.errors import JobdError
@@ -65,7 +66,7 @@ class TurnLoop:
         self._token_prefix = token_prefix
         self._board = board
         self._report = report
-        self._wire = Wire(source, f"jobd-turn:{token_prefix.rstrip(':')}")
+        self._wire = Wire(source, f"jobd-turn:{token_prefix.rstrip(':')}", (script("turn"), script("annotate")))
         self._marker = MarkerWait(source, keys, worker_name, self._wants_marker, self._hungry)
         self._notes: Notes
         self._desk: Desk
@@ -112,6 +113,7 @@ class TurnLoop:
         """Take again."""
         self._quiet = False
         self._quieted = None
+        self._marker.ask(None)
         self._hungry()
 
     def numbers_changed(self) -> None:
@@ -177,6 +179,7 @@ class TurnLoop:
     async def _idle(self) -> None:
         if self._quiet:
             await self._unblock()
+            self._marker.rest()
             self._tell_quieted()
         if self._signal:
             self._signal = False
@@ -328,7 +331,8 @@ class TurnLoop:
                 time.time_ns() // 1_000_000, self._desk.numbers.lock_ms, self._token_prefix, self._name, finishes
             )
             self._sent()
-            (reply,) = await self._wire.run(turn(self._keys, request))
+            *_, reply = await self._wire.run(*self._notes.next(), turn(self._keys, request))
+            self._notes.written()
             self._in_flight = []
             self._settled(runs, [0 if code in SETTLED else code for code in reply.codes])
         self._sent()

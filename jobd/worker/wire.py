@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jobd.engine.runner import Command
+    from jobd.engine.scripts import Script
     from jobd.locate import RedisSource
 
 _pack: Callable[[Sequence[Any]], bytes]
@@ -45,9 +46,11 @@ OPEN_LIMIT_S = 2.0
 class Wire:
     """A connection that is open or closed; `client_id` is Redis' number of it while it is open."""
 
-    def __init__(self, source: RedisSource, client_name: str) -> None:
+    def __init__(self, source: RedisSource, client_name: str, scripts: Sequence[Script] = ()) -> None:
+        """`scripts` are made known to Redis at each opening: one that is missing would run after its followers."""
         self._source = source
         self._name = client_name
+        self._scripts = scripts
         self._connection: Any = None
         self.client_id = 0
 
@@ -69,7 +72,8 @@ class Wire:
             async with asyncio.timeout(OPEN_LIMIT_S):
                 await connection.connect()  # type: ignore[no-untyped-call]
                 self._connection = connection
-                self.client_id = int((await self.words(("CLIENT", "ID")))[0])
+                loads = [("SCRIPT", "LOAD", script.source) for script in self._scripts]
+                self.client_id = int((await self.words(*loads, ("CLIENT", "ID")))[-1])
         except TimeoutError as error:
             self._drop(connection)
             raise RedisUnavailable(f"redis did not answer within {OPEN_LIMIT_S:g}s") from error
