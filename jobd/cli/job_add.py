@@ -13,7 +13,7 @@ from jobd.cli.commands import Command, command
 from jobd.cli.exits import Exit
 from jobd.cli.output import answer, warn
 from jobd.cli.params import DURATION, read_payload
-from jobd.cli.reach import ask
+from jobd.cli.reach import ask, redis_is_in_reach
 from jobd.duration import spell_duration
 from jobd.errors import DurationError, JobFailed, NotThere, Refused
 
@@ -100,7 +100,7 @@ def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: st
     if wait is None:
         answer(settings, document, lambda found: [str(found["job"]["id"])])
         return Exit.OK
-    result = _wait(settings, queue, str(job["id"]), limit)
+    result = _wait(settings, queue, job, limit)
     answer(settings, {"job": job, "result": result}, lambda found: [json.dumps(found["result"], ensure_ascii=False)])
     return Exit.OK
 
@@ -120,13 +120,26 @@ def _limit(wait: str | None) -> float | None:
         raise click.UsageError(f"--wait: {error}") from None
 
 
-def _wait(settings: Settings, queue: str, job_id: str, limit_s: float | None) -> Any:
+def _wait(settings: Settings, queue: str, job: Mapping[str, Any], limit_s: float | None) -> Any:
     """Return the result of a job once it is finished.
 
     Raises:
         JobFailed: it failed for good.
         TimeoutError: it has not finished within the limit; it goes on.
     """
+    if not redis_is_in_reach(settings):
+        return _poll(settings, queue, str(job["id"]), limit_s)
+    from jobd.client import Queue
+    from jobd.client.queue import JobHandle
+    from jobd.engine.new_job import Added
+
+    added = Added(str(job["id"]), job["event_id"], bool(job["duplicate"]), bool(job["deduplicated"]))
+    with Queue(queue, url=settings.redis, config=settings.config) as found:
+        return JobHandle(found, added).wait(limit_s)
+
+
+def _poll(settings: Settings, queue: str, job_id: str, limit_s: float | None) -> Any:
+    """As _wait, by asking the daemon now and then: only it can reach its Redis."""
     end = None if limit_s is None else time.monotonic() + limit_s
     pause, longest = _POLL_S
     while True:
@@ -136,7 +149,7 @@ def _wait(settings: Settings, queue: str, job_id: str, limit_s: float | None) ->
         if job["state"] == "failed":
             raise JobFailed(job_id, job.get("failed_reason") or "without a reason")
         if end is not None and time.monotonic() >= end:
-            raise TimeoutError(f"job {job_id} is {job['state']} after {limit_s:g}s; it goes on")
+            raise TimeoutError(f"job {job_id} did not finish within {limit_s:g}s")
         time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))
         pause = min(2 * pause, longest)
 

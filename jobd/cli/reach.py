@@ -48,6 +48,18 @@ def ask(settings: Settings, method: str, params: Mapping[str, Any]) -> dict[str,
     return ask_redis(settings, method, params)
 
 
+def redis_is_in_reach(settings: Settings) -> bool:
+    """Whether this command may ask the Redis it finds by itself: no daemon answers, or the daemon uses the same."""
+    if settings.redis:
+        return True
+    try:
+        daemon = connect(settings)
+    except DaemonAway:
+        return True
+    with daemon:
+        return _shares_redis(settings, daemon)
+
+
 def _ask_either(settings: Settings, daemon: ControlClient, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the daemon's answer; what is too large for its socket goes to the same Redis by itself."""
     from jobd.protocol.control import LineTooLong
@@ -55,14 +67,23 @@ def _ask_either(settings: Settings, daemon: ControlClient, method: str, params: 
     try:
         return daemon.call(method, dict(params))
     except LineTooLong as error:
-        from jobd.cli.direct import ask_redis
-        from jobd.locate import redis_source
-
-        used = daemon.call("status", {"queues": []})["redis"]["url"]
-        try:
-            here = redis_source(config=settings.config).shown
-        except JobdError:
-            here = None
-        if here != used:
+        if not _shares_redis(settings, daemon):
             raise LineTooLong(f"{error}; name the daemon's Redis with --redis to add it there") from None
+        from jobd.cli.direct import ask_redis
+
         return ask_redis(settings, method, params)
+
+
+def _shares_redis(settings: Settings, daemon: ControlClient) -> bool:
+    from tomllib import loads
+
+    from jobd.locate import redis_source
+
+    try:
+        here = redis_source(config=settings.config)
+    except JobdError:
+        return False
+    used = daemon.call("status", {"queues": []})["redis"]["url"]
+    entries = daemon.call("config.show", {"origin": True})["entries"]
+    prefix = next((entry["value"] for entry in entries if entry["key"] == "redis.prefix"), '""')
+    return (here.shown, here.prefix) == (used, loads(f"prefix = {prefix}")["prefix"])

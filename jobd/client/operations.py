@@ -95,7 +95,7 @@ async def job_add(
 ) -> dict[str, Any]:
     """Add a job; `options` as engine.options.AddOptions. The queue need not exist yet.
 
-    Returns `{"id", "queue", "name", "duplicate", "deduplicated"}`.
+    Returns `{"id", "queue", "name", "duplicate", "deduplicated", "event_id"}`; a waiter reads events from event_id on.
 
     Raises:
         InputError: something is wrong with it; nothing was written.
@@ -113,6 +113,7 @@ async def job_add(
         "name": name,
         "duplicate": added.duplicate,
         "deduplicated": added.deduplicated,
+        "event_id": added.event_id,
     }
 
 

@@ -270,8 +270,17 @@ def test_an_answer_that_cannot_be_written_is_told(short_tmp: Path) -> None:
     assert done.stderr.startswith("error: No space left on device")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
-def test_a_socket_one_may_not_use_is_exit_77(run: Run, short_tmp: Path) -> None:
-    with _fake(short_tmp, {"status": _STATUS}):
-        (short_tmp / "c.sock").chmod(0)
-        assert run("status")[0] == 77
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.parametrize("words", [("status",), ("queue", "list"), ("stop",)])
+def test_a_socket_one_may_not_use_is_exit_77(words: tuple[str, ...], run: Run, short_tmp: Path) -> None:
+    def refuse(_: dict[str, Any]) -> dict[str, Any]:
+        raise Refusal("refused", "not now", 1)
+
+    with _fake(short_tmp, dict.fromkeys(("status", "queue.list", "stop"), refuse)):
+        assert run(*words)[0] == 1  # also loads every module: nobody may not read root's Python
+        os.seteuid(65534)
+        try:
+            code, out, _ = run(*words, "--json")
+        finally:
+            os.seteuid(0)
+    assert (code, json.loads(out)["error"]["code"]) == (77, "not-permitted")

@@ -71,6 +71,25 @@ def test_a_job_is_added_run_and_shown(live: Live) -> None:
     assert live.out("job", "remove", "email", "1") == "removed 1\n"
 
 
+def test_wait_has_the_result_of_a_job_that_is_not_kept(live: Live) -> None:
+    assert live.out("job", "add", "email", "ok", "--keep-completed", "false", "--wait=20s") == '{"id": "1"}\n'
+    assert live.run("job", "show", "email", "1").returncode == 1
+
+
+def test_wait_works_where_only_the_daemon_reaches_redis(live: Live) -> None:
+    words = ("--config", "/nowhere.toml", "--socket", str(live.daemon.socket))
+    assert live.out("job", "add", "email", "ok", "--wait=20s", *words) == '{"id": "1"}\n'
+    gone = live.run("job", "add", "email", "slow", '{"s": 0.3}', "--keep-completed", "false", "--wait=20s", *words)
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "--keep-completed" in gone.stderr
+
+
+def test_a_second_daemon_on_the_same_files_is_exit_1(live: Live) -> None:
+    done = live.run("run")
+    assert done.returncode == 1
+    assert str(live.daemon.pid) in done.stderr
+
+
 def test_exec_takes_the_data_of_a_job_and_leaves_it_alone(live: Live) -> None:
     live.out("job", "add", "email", "ok", "--delay", "1h", "--id", "later")
     before = live.json("job", "show", "email", "later")

@@ -32,7 +32,7 @@ def _paths(group: Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
             yield (*path, name)
 
 
-_ALL = sorted(_paths(jobd))  # type: ignore[arg-type]
+_ALL = sorted(_paths(jobd))
 
 
 @pytest.mark.parametrize("path", _ALL, ids=" ".join)
