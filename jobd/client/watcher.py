@@ -93,7 +93,7 @@ class Watcher:
         with self._lock:
             if self._closed:
                 raise JobdError("the queue object was closed")
-            if self._reader is None:
+            if self._reader is None or not self._reader.is_alive():
                 self._reader = threading.Thread(
                     target=self._read, args=(event_id,), name=f"jobd events {self._keys.queue}", daemon=True
                 )
@@ -112,7 +112,7 @@ class Watcher:
                     self._reader = None
                 self._fail(error)
                 return
-            except (AttributeError, TypeError, ValueError):
+            except Exception:
                 # Closing takes the connection away in mid-read; redis-py trips over whatever it touches next.
                 if self._is_closed():
                     return

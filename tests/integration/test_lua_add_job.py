@@ -195,6 +195,12 @@ class TestDeduplication:
         assert (found["dn:d"]["jid"], found["dn:d"]["data"], found["dn:d"]["name"]) == ("3", '{"v":3}', "n")
         assert q.events()[-1] == "deduplicated 1 d 3"
 
+    def test_parking_lifts_the_lifetime_another_option_had_set(self, q: Adding) -> None:
+        q.add(deduplicate={"id": "d", "ttl": "60s"})
+        q.r.lmove(q.keys.wait, q.keys.active, "RIGHT", "LEFT")
+        q.add(deduplicate={"id": "d", "keep_last_if_active": True})
+        assert q.r.pttl(f"{q.keys.base}de:d") == -1
+
     def test_reschedule_moves_the_delayed_owner(self, q: Adding) -> None:
         q.add(delay=60, deduplicate={"id": "d", "reschedule": True})
         assert q.add(delay=5, deduplicate={"id": "d", "reschedule": True}).job_id == "1"
