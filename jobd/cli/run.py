@@ -28,7 +28,9 @@ def run(settings: Settings, queues: tuple[str, ...], until_empty: bool) -> int:
     import asyncio
 
     from jobd.cli.imports import load_all
+    from jobd.daemon.logs import hold_standard_descriptors
 
+    hold_standard_descriptors()
     config = load_all(settings)
     from jobd.daemon.run import RunOptions, main
 

@@ -75,6 +75,19 @@ def event_log(name: str) -> EventLog:
     return EventLog(name)
 
 
+def hold_standard_descriptors() -> None:
+    """Make sure that 0, 1 and 2 are open, on /dev/null where they were closed; call it before anything is opened.
+
+    Else the next socket would get such a number, and log lines would be written into it.
+    """
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            return
+        os.set_inheritable(fd, True)
+
+
 def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 1) -> None:
     """Make every log line from now on go to `fd` in this format; calling it again replaces format and level."""
     root = logging.getLogger()
