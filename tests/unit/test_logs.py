@@ -183,7 +183,8 @@ def test_closed_standard_descriptors_are_held_by_dev_null() -> None:
     code = (
         "import os, sys\nfrom jobd.daemon.logs import hold_standard_descriptors\n"
         "out = os.dup(1)\n[os.close(fd) for fd in (0, 1, 2)]\nhold_standard_descriptors()\n"
-        "hold_standard_descriptors()\nos.write(out, ' '.join(os.readlink(f'/proc/self/fd/{n}') for n in range(3)).encode())"
+        "hold_standard_descriptors()\n"
+        "os.write(out, ' '.join(os.readlink(f'/proc/self/fd/{n}') for n in range(3)).encode())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["/dev/null"] * 3
