@@ -31,6 +31,7 @@ from jobd.daemon.shelf import Shelf
 from jobd.daemon.signals import Signals, Wish
 from jobd.daemon.stopping import Stopper
 from jobd.daemon.supervisor import Supervisor
+from jobd.daemon.templates import TemplateError
 from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, InputError, JobdError
@@ -151,7 +152,9 @@ class Daemon:
         try:
             await control.start()
             signals.start()
-            await self._start(supervisor)
+            if not await self._start(supervisor):
+                await self._stopped.wait()
+                return 0
             for duty in duties:
                 duty.start()
             self._in_background(self._tell_ready())
@@ -184,14 +187,22 @@ class Daemon:
             Upkeep(supervisor, self._awaited_pids),
         ]
 
-    async def _start(self, supervisor: Supervisor) -> None:
+    async def _start(self, supervisor: Supervisor) -> bool:
+        """Import the handlers and start the workers; False when a stop came in between."""
         try:
             problems = await supervisor.load()
         except InputError as error:
             raise ConfigError(str(error), [str(error)]) from error
+        except TemplateError:
+            if supervisor.stopping:
+                return False  # the stop ended the templates
+            raise
         if problems:
             raise ConfigProblems(problems, self.config.name)
+        if supervisor.stopping:
+            return False
         supervisor.start_workers()
+        return True
 
     async def _tell_ready(self) -> None:
         supervisor = self.supervisor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobd.daemon.exits import Ending
@@ -80,15 +81,18 @@ class Stopper:
         supervisor = self._supervisor
         supervisor.stopping = True
         before = self._running()
+        names = self._names()
         log.info("stopping", jobs=len(before))
         for pool in supervisor.fleet.all_pools():
             pool.stop_restarting()
         for _, worker in supervisor.fleet.workers():
             worker.drain()
         await self._wait_for_jobs()
+        names |= self._names()
+        away = supervisor.redis_down()
         await self._end_workers()
-        settled = await self._recover.settle(0.0 if supervisor.redis_down() else _SETTLE_LIMIT_S)
-        handed_back = list(self._recover.handed_back)
+        settled = await self._recover.settle(0.0 if away else _SETTLE_LIMIT_S)
+        handed_back = [replace(job, name=names.get((job.queue, job.id), "")) for job in self._recover.handed_back]
         await supervisor.shelf.stop()
         if settled:
             supervisor.record.finished()
@@ -141,6 +145,15 @@ class Stopper:
             for view in worker.slots()
             if view.state is SlotState.RUNNING
         ]
+
+    def _names(self) -> dict[tuple[str, str], str]:
+        """{(queue, job): name} of what the workers hold; a worker that stops clears its board."""
+        return {
+            (pool.name, view.job_id): view.name
+            for pool, worker in self._supervisor.fleet.workers()
+            for view in worker.slots()
+            if view.job_id is not None
+        }
 
     def _countdown(self, running: list[tuple[str, str, float]], now: float) -> str:
         named = ", ".join(f"{queue} {job} {format_duration((now - at) * 1000)}" for queue, job, at in running[:5])

@@ -93,10 +93,9 @@ class Recover:
             await fail_overdue(self._runner, keys, loss, self._fleet.clock)
         if worker.ending is Ending.ASKED:
             handed = await self._runner.run(hand_back_jobs(keys, loss.token_prefix))
-            names = {view.job_id: view.name for view in worker.slots()} if worker.board else {}
             for job_id in handed:
                 log.info("job handed back", queue=loss.pool.name, job=job_id)
-                self.handed_back.append(StoppedJob(loss.pool.name, job_id, names.get(job_id, "")))
+                self.handed_back.append(StoppedJob(loss.pool.name, job_id, ""))
             return
         recovered = await self._runner.run(
             recover_jobs(
