@@ -57,7 +57,7 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         return None
     try:
         message = _parse(packet, fds, flags)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         close_all(fds)
         raise ProtocolError(f"not a message: {error}") from error
     return message, fds
