@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -107,6 +108,17 @@ def test_the_jobs_own_rule_decides_whether_it_is_kept(q: QueueOf, opts: str, kee
     recover(q, "1", max_crashes=0, keep=keep)
     assert q.r.exists(q.keys.job("1")) == kept
     assert q.r.zcard(q.keys.failed) == kept
+
+
+@pytest.mark.parametrize(
+    "opts",
+    ['{"stackTraceLimit":-1,"attempts":[],"removeOnFail":"x"}', "[1]", "[" * 2_000, '{"removeOnFail":{"age":1e400}}'],
+)
+def test_junk_in_the_options_or_traces_does_not_hold_recovery_up(q: QueueOf, opts: str) -> None:
+    q.put("1", opts=opts, stacktrace='{"a":[1]}', stc="junk")
+    q.take()
+    assert recover(q, "1", max_crashes=0)[0].failed
+    assert json.loads(q.hash("1")["stacktrace"]) in ([], ["worker died: signal 9"])
 
 
 def test_jobs_of_other_workers_are_not_touched(q: QueueOf) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobd.engine.job import Limiter
+from jobd.engine.job import Finish, Limiter
+from jobd.engine.states import Outcome
 from tests.support.queue_of import LOCK_MS, NOW, PREFIX, QueueOf
 
 MANUAL = 2**53 - 1
@@ -184,3 +185,21 @@ def test_a_turn_that_takes_nothing_promotes_nothing(q: QueueOf) -> None:
     before = q.tables()
     assert q.turn().jobs == []
     assert q.changed_since(before) == {}
+
+
+def test_counters_that_are_no_numbers_lose_no_job(q: QueueOf) -> None:
+    q.put("1", ats="x", atm="y", stc="z")
+    q.r.set(q.keys.limiter, "junk")
+    (job,) = q.take(limiter=Limiter(5, 1_000))
+    assert job.token == f"{PREFIX}1"
+    q.turn(Finish(job.id, job.token, Outcome.COMPLETED))
+    assert q.hash("1")["atm"] == "1"
+    assert q.r.zrange(q.keys.completed, 0, -1) == ["1"]
+
+
+def test_an_id_whose_key_is_no_hash_does_not_hold_the_queue_up(q: QueueOf) -> None:
+    q.put("1")
+    q.r.set(q.keys.job("odd"), "text")
+    q.r.rpush(q.keys.wait, "odd")
+    assert q.ids(2) == ["1"]
+    q.r.delete(q.keys.job("odd"))

@@ -24,8 +24,10 @@ for i = #ids, 1, -1 do
   end
   if not known[id] then
     local row = read_job(base, id)
-    row[8] = string.match(locks[i], '[^:]*$')
-    rows[#rows + 1] = row
+    if row then
+      row[8] = string.match(locks[i], '[^:]*$')
+      rows[#rows + 1] = row
+    end
   end
 end
 return rows

@@ -1,4 +1,5 @@
 -- include: max_events
+-- include: count_up
 -- include: wake
 -- check_stalled: find active jobs that nobody holds, on whatever host their worker was.
 -- Promise:    a job that was active at the last check, has no lock and is still active waits at the front again, the one
@@ -15,7 +16,7 @@ local call = redis.call
 
 -- Counts the crash; returns whether the job is over the limit. Jobs of a living scheduler never are, as in BullMQ.
 local function blame(job)
-  local crashes = call('HINCRBY', job, 'stc', 1)
+  local crashes = count_up(job, 'stc')
   if crashes <= max_crashes then
     return false
   end

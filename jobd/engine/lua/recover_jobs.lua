@@ -1,6 +1,7 @@
 -- include: max_events
 -- include: find_held
 -- include: drop_active
+-- include: count_up
 -- include: json_of
 -- include: keep_rule
 -- include: end_job
@@ -61,7 +62,7 @@ local function stacktrace_with(stored, opts)
     entries[#entries + 1] = entry
   end
   entries[#entries + 1] = reason
-  local limit = tonumber(opts.stackTraceLimit) or #entries
+  local limit = math.max(tonumber(opts.stackTraceLimit) or #entries, 0)
   while #entries > limit do
     table.remove(entries, 1)
   end
@@ -90,7 +91,7 @@ for _, id in ipairs(ids) do
   -- An id without a hash is dropped: put back it would run as a job without a name.
   if drop_active(base, id) and call('EXISTS', job) == 1 then
     local guilty, what = counted and started[id], 0
-    if guilty and call('HINCRBY', job, 'stc', 1) > max_crashes then
+    if guilty and count_up(job, 'stc') > max_crashes then
       fail(id)
       failed, what = true, 1
     else

@@ -1,4 +1,5 @@
 -- include: max_events
+-- include: count_up
 -- include: holds
 -- include: end_job
 -- include: put_back
@@ -101,7 +102,7 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
   end
   if outcome == 'r' then
     note_failure(job, value, stacktrace)
-    call('HINCRBY', job, 'atm', 1)
+    count_up(job, 'atm')
   end
   if outcome ~= 'b' then
     call('HDEL', job, 'sus')
@@ -276,7 +277,10 @@ end
 
 -- Locks and counts one job; its place in active is the caller's.
 local function start(id, row)
-  local job, started = base .. id, row[8] and string.format('%.0f', row[8] + 1) or '1'
+  local job, started = base .. id, '1'
+  if row[8] then
+    started = string.format('%.0f', (tonumber(row[8]) or 0) + 1)
+  end
   call('SET', job .. ':lock', token_prefix .. started, 'PX', lock_ms)
   call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
   if worker_name == '' then
@@ -296,10 +300,10 @@ local function start_all(ids, scores)
     local alone = row and row[15] and busy == 0 and #rows == 0 and passed == 0
     if stop then
       pass_over(id, scores and scores[i])
-    elseif row[15] and not alone then
+    elseif row and row[15] and not alone then
       passed = passed + 1
       pass_over(id, scores and scores[i])
-    elseif string.sub(id, 1, 2) ~= '0:' then -- such ids are markers of old versions, not jobs
+    elseif row and string.sub(id, 1, 2) ~= '0:' then -- such ids are markers of old versions, not jobs
       start(id, row)
       started[#started + 1] = id
       counted = counted + (row[13] and 0 or 1)
@@ -309,7 +313,7 @@ local function start_all(ids, scores)
   if #started > 0 then
     call('LPUSH', ACTIVE, unpack(started))
   end
-  if most and window_ms and counted > 0 and call('INCRBY', LIMITER, counted) == counted then
+  if most and window_ms and counted > 0 and redis.pcall('INCRBY', LIMITER, counted) == counted then
     call('PEXPIRE', LIMITER, window_ms)
   end
 end

@@ -1,3 +1,4 @@
+-- include: count_up
 -- include: delete_job
 -- include: trim_finished
 -- include: release_deduplication
@@ -12,7 +13,7 @@ local function end_job(base, id, set, value, keep, attempts, now_ms, max_len)
   if dedup_id then
     release_deduplication(base, id, dedup_id, now_ms, max_len)
   end
-  local made = redis.call('HINCRBY', job, 'atm', 1)
+  local made = count_up(job, 'atm')
   local field = set == 'completed' and 'returnvalue' or 'failedReason'
   if keep.count == 0 then
     delete_job(base, id)

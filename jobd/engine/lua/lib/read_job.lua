@@ -2,7 +2,10 @@
 -- Index 8 is ats, 13 defa, 15 sus (set on jobs that lost a worker together with others), 16 the id.
 -- One HGETALL costs Redis less than asking for fifteen fields by name, most of which are absent.
 local function read_job(base, id)
-  local all, field = redis.call('HGETALL', base .. id), {}
+  local all, field = redis.pcall('HGETALL', base .. id), {}
+  if all.err then
+    return nil -- the key is no hash, so the id is no job
+  end
   for i = 1, #all, 2 do
     field[all[i]] = all[i + 1]
   end
