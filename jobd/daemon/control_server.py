@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import grp
 import os
 import pwd
 import socket
@@ -76,22 +77,30 @@ class Caller:
 class ControlServer:
     """Listens at `path` and passes every request to `answer(method, params, caller)`, which returns its result."""
 
-    def __init__(self, path: Path, answer: Callable[[str, dict[str, Any], Caller], Awaitable[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        answer: Callable[[str, dict[str, Any], Caller], Awaitable[dict[str, Any]]],
+        *,
+        group: str | None = None,
+    ) -> None:
+        """Prepare. Members of `group` may connect as well: then the file's mode alone decides who."""
         self.path = path
+        self._group = group
         self._answer = answer
         self._server: asyncio.Server | None = None
         self._inode = 0
         self._connections: set[_Connection] = set()
 
     async def start(self) -> None:
-        """Listen, for the owner and root only; a socket that a dead daemon left is replaced.
+        """Listen, for the owner, root and the group only; a socket that a dead daemon left is replaced.
 
         Raises:
             Refused: somebody answers there, or the place cannot be used.
         """
         if self._server is not None:
             return
-        sock = listen_privately(self.path)
+        sock = listen_privately(self.path, self._group)
         self._inode = self.path.lstat().st_ino
         self._server = await asyncio.start_unix_server(self._connected, sock=sock, limit=_PIECE, backlog=_BACKLOG)
         _log.info("control socket listens", path=str(self.path))
@@ -126,7 +135,7 @@ class ControlServer:
                     await connection.gone.wait()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(reader, writer, self._answer)
+        connection = _Connection(reader, writer, self._answer, only_owner=self._group is None)
         self._connections.add(connection)
         try:
             await connection.serve(too_many=len(self._connections) > MAX_CONNECTIONS)
@@ -143,7 +152,10 @@ class _Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         answer: Callable[[str, dict[str, Any], Caller], Awaitable[dict[str, Any]]],
+        *,
+        only_owner: bool,
     ) -> None:
+        self._only_owner = only_owner
         self._lines = Lines(reader)
         self._writer = writer
         self._answer = answer
@@ -154,7 +166,7 @@ class _Connection:
 
     async def serve(self, *, too_many: bool) -> None:
         """Answer line after line until the client ends its side."""
-        refusal = _refusal(self.uid, too_many=too_many)
+        refusal = _refusal(self.uid, only_owner=self._only_owner, too_many=too_many)
         if refusal is not None:
             _log.warning("control connection refused", uid=self.uid, pid=self.pid, reason=str(refusal))
             await self._send(encode_error(None, refusal))
@@ -274,16 +286,19 @@ class Lines:
         return line
 
 
-def listen_privately(path: Path) -> socket.socket:
-    """Return a listening socket at `path` with mode 0600; nobody else could connect at any moment.
+def listen_privately(path: Path, group: str | None = None) -> socket.socket:
+    """Return a listening socket at `path` with mode 0600, or 0660 for a group; nobody else could connect at any moment.
 
     It is bound under another name and renamed once its mode is right: the umask may be anything.
 
     Raises:
-        Refused: somebody answers at `path`, or the place cannot be used.
+        Refused: somebody answers at `path`, the place cannot be used, or there is no such group.
     """
+    gid = None if group is None else _gid(group)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if gid is not None:
+            _open_folder(path.parent)
         _check_free(path)
         fresh = path.with_name(f".{os.getpid()}.sock")
         fresh.unlink(missing_ok=True)
@@ -292,6 +307,9 @@ def listen_privately(path: Path) -> socket.socket:
             with short_path(fresh) as name:
                 sock.bind(name)
             fresh.chmod(0o600)
+            if gid is not None:
+                os.chown(fresh, -1, gid)
+                fresh.chmod(0o660)
             sock.listen(_BACKLOG)
             sock.setblocking(False)
             fresh.rename(path)
@@ -302,6 +320,21 @@ def listen_privately(path: Path) -> socket.socket:
     except OSError as error:
         raise Refused("socket-unusable", f'cannot listen at "{path}": {error.strerror or error}') from error
     return sock
+
+
+def _gid(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        message = f'no such group: "{group}" (socket_group or status_group in [daemon])'
+        raise Refused("group-unknown", message, exit_code=os.EX_CONFIG) from None
+
+
+def _open_folder(folder: Path) -> None:
+    """Let others pass through a folder that is the owner's alone; what lies in it keeps its own modes."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & 0o011:
+        folder.chmod(mode | 0o011)
 
 
 def _check_free(path: Path) -> None:
@@ -330,8 +363,8 @@ def peer(sock: Any) -> tuple[int, int]:
     return pid, uid
 
 
-def _refusal(uid: int, *, too_many: bool) -> Refused | None:
-    if uid not in (0, os.geteuid()):
+def _refusal(uid: int, *, only_owner: bool, too_many: bool) -> Refused | None:
+    if only_owner and uid not in (0, os.geteuid()):
         return Refused("not-permitted", "only the daemon's user and root may use it", exit_code=EXIT_NOT_PERMITTED)
     if too_many:
         return Refused("too-many-connections", f"more than {MAX_CONNECTIONS} connections", exit_code=EXIT_FAILED)

@@ -19,8 +19,8 @@ from jobd.daemon.params import Params
 from jobd.daemon.plan import has_changes
 from jobd.daemon.queue_methods import QueueMethods
 from jobd.daemon.redis_answer import ask_redis
-from jobd.errors import JobdError, NotThere
-from jobd.protocol.control import PROTOCOL, BadRequest, Method, RpcCode
+from jobd.errors import JobdError, NotThere, Refused
+from jobd.protocol.control import EXIT_NOT_PERMITTED, PROTOCOL, BadRequest, Method, RpcCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -41,6 +41,12 @@ CHANGING = frozenset({
     Method.QUEUE_QUIET, Method.QUEUE_UNQUIET, Method.QUEUE_SCALE, Method.JOB_ADD, Method.JOB_RETRY, Method.JOB_REMOVE,
 })  # fmt: skip
 """Logged with who asked for it."""
+
+READING = frozenset({
+    Method.HELLO, Method.STATUS, Method.HEALTH, Method.QUEUE_LIST, Method.QUEUE_SHOW, Method.JOB_LIST, Method.JOB_SHOW,
+    Method.JOB_LOGS, Method.WORKER_LIST, Method.CONFIG_SHOW,
+})  # fmt: skip
+"""What the status socket answers. Not `plan`: it would read any file that the daemon may read."""
 
 _LOGGED = ("queue", "id", "to", "reason", "code", "now", "grace_ms", "all", "state", "name", "error")
 """Parameters that say what was asked for and hold no job data."""
@@ -105,6 +111,13 @@ class Methods:
         except JobdError as error:
             _log.warning("change refused", method=method, uid=caller.uid, peer_pid=caller.pid, reason=str(error))
             raise
+
+    async def call_reading(self, method: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """As `call`, for the status socket: what changes anything is refused (exit code 77)."""
+        if method in set(Method) - READING:
+            message = f"{method} is not permitted on the status socket, which only reads"
+            raise Refused("not-permitted", message, exit_code=EXIT_NOT_PERMITTED)
+        return await self.call(method, params, caller)
 
     async def _hello(self, params: Params, _caller: Caller) -> dict[str, Any]:
         params.done()

@@ -35,7 +35,7 @@ from jobd.daemon.templates import TemplateError
 from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, InputError, JobdError
-from jobd.protocol.control import Method
+from jobd.protocol.control import STATUS_SOCKET, Method
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -146,11 +146,12 @@ class Daemon:
         supervisor.on_loss = recover.lost
         supervisor.stopper = Stopper(supervisor, recover)
         self.methods = Methods(supervisor, runner, source, self._load, self.notifier)
-        control = ControlServer(self._socket, self._call)
+        servers = self._control_servers()
         signals = Signals(self._wished)
         duties = self._duties(supervisor, runner, record)
         try:
-            await control.start()
+            for server in servers:
+                await server.start()
             signals.start()
             if not await self._start(supervisor):
                 await self._stopped.wait()
@@ -170,8 +171,17 @@ class Daemon:
             for duty in reversed(duties):
                 await duty.stop()
             await recover.stop()
-            await control.stop()
+            for server in servers:
+                await server.stop()
             await client.aclose()
+
+    def _control_servers(self) -> list[ControlServer]:
+        settings = self.config.daemon
+        servers = [ControlServer(self._socket, self._call, group=settings.socket_group)]
+        if settings.status_group is not None:
+            path = self._socket.with_name(STATUS_SOCKET)
+            servers.append(ControlServer(path, self.methods.call_reading, group=settings.status_group))
+        return servers
 
     def _duties(self, supervisor: Supervisor, runner: AsyncRunner, record: IncarnationRecord) -> list[Duty]:
         def told(trouble: str | None) -> None:

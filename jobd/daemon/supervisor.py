@@ -117,7 +117,7 @@ class Supervisor:
                 found.append(f"{pool.name}: breaker")
             elif pool.hold is Hold.SETUP:
                 found.append(f"{pool.name}: {pool.hold_reason.splitlines()[0]}")
-            elif pool.was_ready and not pool.has_ready() and pool.wanted:
+            elif pool.was_ready and not pool.has_ready() and pool.wanted and not self.stopping:
                 found.append(f"{pool.name}: no worker is ready")
         if self.redis_down():
             found.append("redis: down")

@@ -31,6 +31,9 @@ LINE_MAX = 1024 * 1024
 REPLY_MAX = 256 * 1024 * 1024
 """Bytes of one answer: a long list of jobs is larger than any request; more than this is a fault."""
 
+STATUS_SOCKET = "status.sock"
+"""Beside the control socket when [daemon] status_group is set; answers what only reads."""
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOT_PERMITTED = os.EX_NOPERM

@@ -16,6 +16,7 @@ from jobd.protocol.control import (
     EXIT_NOT_PERMITTED,
     LINE_MAX,
     REPLY_MAX,
+    STATUS_SOCKET,
     Reply,
     encode_request,
     parse_reply,
@@ -47,18 +48,24 @@ class ControlClient:
     def connect(cls, candidates: Sequence[Path]) -> ControlClient:
         """Return a connection to the first candidate that a daemon listens on.
 
+        Where this user may not use it, the status socket beside it is tried: [daemon] status_group may only read.
+
         Raises:
             DaemonAway: nobody listens on any; lists what was tried and why not.
             Refused: exit code 77: there is a socket and this user may not use it.
         """
         tried: list[tuple[str, str]] = []
         forbidden = False
-        for path in candidates:
+        left = list(candidates)
+        while left:
+            path = left.pop(0)
             try:
                 return cls(_connect(path), path)
             except OSError as error:
-                forbidden = forbidden or isinstance(error, PermissionError)
                 tried.append((str(path), _why_not(error)))
+                if isinstance(error, PermissionError) and path.name != STATUS_SOCKET:
+                    forbidden = True
+                    left.insert(0, path.with_name(STATUS_SOCKET))
         listed = "; ".join(f"{path}: {why}" for path, why in tried) or "no socket is known"
         if forbidden:
             message = f"not permitted to use the control socket ({listed}); run as the daemon's user or as root"
