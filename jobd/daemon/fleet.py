@@ -11,8 +11,9 @@ from jobd.daemon.logs import event_log
 from jobd.daemon.memory import OomKills
 from jobd.daemon.pidfile import ServedQueue
 from jobd.daemon.pools import Pool
+from jobd.daemon.shelf import START_TRIES
 from jobd.daemon.spawn import WorkerProcess
-from jobd.daemon.templates import TemplateError
+from jobd.daemon.templates import TemplateDied, TemplateError
 from jobd.daemon.worker_spec import numbers_of, redis_target, start_message, template_key
 from jobd.errors import InputError
 
@@ -117,7 +118,7 @@ class Fleet:
 
     def spawn_trial(self, queue: Queue, worker: Worker, template: Template) -> None:
         """Make the process of a worker that runs by a configuration which is not accepted yet."""
-        self._in_background(self._fork(lambda: queue, worker, template))
+        self._in_background(self._spawn_trial(queue, worker, template))
 
     def lost(self, pool: Pool, worker: Worker) -> None:
         """Hand the ended worker to recovery."""
@@ -138,13 +139,26 @@ class Fleet:
         task.add_done_callback(self._spawning.discard)
 
     async def _spawn(self, pool: Pool, worker: Worker) -> None:
-        key = template_key(pool.queue)
+        for attempt in range(START_TRIES):
+            key = template_key(pool.queue)
+            try:
+                template = await self._shelf.get(self.config, key, self.queues_of(key, self.config))
+                await self._fork(lambda: pool.queue, worker, template)
+            except TemplateDied as error:
+                # It was killed meanwhile: that is no fault of this worker, another template forks it.
+                if attempt == START_TRIES - 1:
+                    worker.fork_failed(str(error))
+            except (TemplateError, InputError, OSError) as error:
+                worker.fork_failed(str(error))
+                return
+            else:
+                return
+
+    async def _spawn_trial(self, queue: Queue, worker: Worker, template: Template) -> None:
         try:
-            template = await self._shelf.get(self.config, key, self.queues_of(key, self.config))
-        except (TemplateError, InputError, OSError) as error:
+            await self._fork(lambda: queue, worker, template)
+        except (TemplateError, OSError) as error:
             worker.fork_failed(str(error))
-            return
-        await self._fork(lambda: pool.queue, worker, template)
 
     async def _fork(self, queue: Callable[[], Queue], worker: Worker, template: Template) -> None:
         if not worker.is_wanted:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
-from jobd.daemon.templates import Template
+from jobd.daemon.templates import Template, TemplateDied
 from jobd.daemon.worker_spec import child_environment, extras_of, handlers_of, load_message
 
 if TYPE_CHECKING:
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
     from jobd.config.model import Config, Queue
     from jobd.daemon.worker_spec import TemplateKey
-    from jobd.protocol.worker import HandlerReport
+    from jobd.protocol.worker import HandlerReport, Load, Loaded
 
 log = event_log(__name__)
+
+
+START_TRIES = 3
+"""How often a template is started that ends while it loads: the first end may be somebody's kill."""
 
 
 @dataclass(slots=True)
@@ -39,6 +43,7 @@ class Shelf:
         self._current: dict[TemplateKey, Loading] = {}
         self._all: list[Template] = []
         self._locks: dict[TemplateKey, asyncio.Lock] = {}
+        self._stopped = False
 
     def pids(self) -> set[int]:
         """Return the pids of all templates that have not ended."""
@@ -63,9 +68,7 @@ class Shelf:
             InputError: a secret of its environment cannot be read.
         """
         environment = child_environment(config, self._environ)
-        template = Template(key, load_message(key, queues, self._environ, preload=True), environment)
-        self._all.append(template)
-        loaded = await template.start()
+        template, loaded = await self._start(key, load_message(key, queues, self._environ, preload=True), environment)
         for notice in loaded.notices:
             log.info("notice of the imports", notice=notice)
         loading = Loading(template, loaded.handlers, loaded.files)
@@ -74,10 +77,22 @@ class Shelf:
         if key.preload:
             log.warning("workers import by themselves: forking after the imports is not safe", why=loaded.unsafe)
         await template.stop()
-        loading.template = Template(key, load_message(key, queues, self._environ, preload=False), environment)
-        self._all.append(loading.template)
-        await loading.template.start()
+        bare = load_message(key, queues, self._environ, preload=False)
+        loading.template, _ = await self._start(key, bare, environment)
         return loading
+
+    async def _start(self, key: TemplateKey, load: Load, environment: dict[str, str]) -> tuple[Template, Loaded]:
+        """Start a template; one that is killed meanwhile is tried again, an import that always crashes is told."""
+        for attempt in range(START_TRIES):
+            template = Template(key, load, environment)
+            self._all.append(template)
+            try:
+                return template, await template.start()
+            except TemplateDied as error:
+                log.warning("template died while it loaded", error=str(error), output=error.output or None)
+                if attempt == START_TRIES - 1 or self._stopped:
+                    raise
+        raise AssertionError  # not reached: the last try returns or raises
 
     def install(self, loading: Loading) -> None:
         """Fork from this template from now on; the one before ends with its last worker."""
@@ -111,6 +126,7 @@ class Shelf:
 
     async def stop(self) -> None:
         """End all templates; what they forked dies with them."""
+        self._stopped = True
         await asyncio.gather(*(template.stop() for template in self._all))
         self._all.clear()
         self._current.clear()

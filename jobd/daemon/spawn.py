@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from jobd.daemon.channel import Channel
 from jobd.daemon.logs import event_log
 from jobd.daemon.output import Output
-from jobd.daemon.templates import TemplateError
 from jobd.protocol import board, framing
 from jobd.protocol.worker import Quieted, Ready, RedisState, Stacks, StartFailed
 
@@ -47,18 +46,17 @@ class WorkerProcess:
         self._exit_task: asyncio.Task[None] | None = None
 
     async def spawn(self) -> None:
-        """Fork it and send it its start message. A failure is told to the Worker."""
+        """Fork it and send it its start message.
+
+        Raises:
+            TemplateError, OSError: there is no process.
+        """
         ours, theirs = framing.pair()
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         board_fd = board.create()
         try:
             pid, self._pidfd = await self.template.fork(self.worker.name, (theirs.fileno(), board_fd, write_end))
             reader = board.BoardReader(board_fd)
-        except (TemplateError, OSError) as error:
-            ours.close()
-            os.close(read_end)
-            self.worker.fork_failed(str(error))
-            return
         except BaseException:
             ours.close()
             os.close(read_end)

@@ -48,6 +48,10 @@ class TemplateError(JobdError):
         self.output = output
 
 
+class TemplateDied(TemplateError):
+    """The template ended while it was needed; another one may live."""
+
+
 class Template:
     """One template process. `workers` are the pids forked from it that have not ended."""
 
@@ -108,7 +112,7 @@ class Template:
             TemplateError: the template is gone, or the fork failed.
         """
         if self._channel is None or not self.alive:
-            raise self._error("it is gone")
+            raise self._died_error("it is gone")
         future: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
         self._forks[worker] = future
         self._channel.send(Fork(worker), fds)
@@ -239,7 +243,7 @@ class Template:
             self._output.close()
         for future in [self._loading, *self._forks.values()]:
             if future is not None and not future.done():
-                future.set_exception(self._error(f"it ended while it was needed: {why}"))
+                future.set_exception(self._died_error(f"it ended while it was needed: {why}"))
                 future.exception()  # nobody may be waiting any more
 
     def _check_version(self, loaded: Loaded) -> None:
@@ -250,8 +254,13 @@ class Template:
             )
 
     def _error(self, why: str) -> TemplateError:
-        lines = self._output.last_lines(10) if self._output else []
-        return TemplateError(f"template process: {why}", lines)
+        return TemplateError(f"template process: {why}", self._last_lines())
+
+    def _died_error(self, why: str) -> TemplateDied:
+        return TemplateDied(f"template process: {why}", self._last_lines())
+
+    def _last_lines(self) -> list[str]:
+        return self._output.last_lines(10) if self._output else []
 
     def _end_if_idle(self) -> None:
         if self.retired and not self.workers and not self._forks and self._channel is not None:
