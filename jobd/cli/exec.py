@@ -67,7 +67,7 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     if settings.json:
         print_document({"outcome": "completed", "result": json.loads(result)})
     else:
-        click.echo(result.decode())
+        click.echo(json.dumps(json.loads(result), ensure_ascii=False))
     return Exit.OK
 
 

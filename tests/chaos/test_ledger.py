@@ -62,8 +62,12 @@ def test_every_accepted_job_finishes_once_whatever_is_killed(
     print(f"seed {SEED}: {len(ledger.accepted)} jobs accepted, {len(ledger.unknown)} unanswered; faults: {fallen}")
 
     keys = Keys(prefix, "chaos")
+    daemon.reload(queue_table(workers=3, concurrency=8))
     with own_redis.client() as r:
-        wait_until(lambda: _all_finished(r, keys), 60, what=f"every job is finished (seed {SEED})", every=0.2)
+        try:
+            wait_until(lambda: not any(_left(r, keys)), 60, what="nothing is left", every=0.2)
+        except AssertionError as error:
+            raise AssertionError(f"seed {SEED}: {_left(r, keys)} left\n{daemon.log_tail()}") from error
         _assert_sum_is_right(r, keys, ledger, producer, noted)
         below = daemon.children()
         assert daemon.stop() == 0
@@ -71,8 +75,9 @@ def test_every_accepted_job_finishes_once_whatever_is_killed(
         assert_one_state_each(r, prefix, "chaos")
 
 
-def _all_finished(r: redis.Redis, keys: Keys) -> bool:
-    return not (r.llen(keys.wait) or r.llen(keys.active) or r.zcard(keys.prioritized) or r.zcard(keys.delayed))
+def _left(r: redis.Redis, keys: Keys) -> tuple[int, int, int, int]:
+    """Return how many jobs wait, run, wait by priority, are delayed."""
+    return r.llen(keys.wait), r.llen(keys.active), r.zcard(keys.prioritized), r.zcard(keys.delayed)
 
 
 def _assert_sum_is_right(r: redis.Redis, keys: Keys, ledger: Ledger, producer: Producer, noted: Path) -> None:
