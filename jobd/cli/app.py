@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import click
@@ -101,6 +102,10 @@ def _run(argv: Sequence[str], settings: Settings) -> int:
                      settings)  # fmt: skip
     except (JobdError, TimeoutError, OSError) as error:
         return _tell(error, settings)
+    except Exception as error:
+        # A fault of jobd's own: the traceback for whoever mends it, the document for whoever parses it.
+        traceback.print_exc()
+        return _tell(Refused("internal", f"jobd failed: {type(error).__name__}: {error}"), settings)
     return code if isinstance(code, int) else Exit.OK
 
 
@@ -117,8 +122,10 @@ def _tell_usage(error: click.ClickException, settings: Settings) -> int:
     text = error.format_message()
     ctx = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        warn(text)
-        return Exit.USAGE
+        if not settings.json:
+            warn(text)
+            return Exit.USAGE
+        text = "missing command"
     message = (text[:1].lower() + text[1:]).rstrip(".")
     if settings.json:
         print_document({"schema": 1, "error": {"code": "usage", "message": message, "detail": {}}})

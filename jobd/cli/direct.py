@@ -11,12 +11,16 @@ from jobd.client import operations
 from jobd.client.selection import Selection
 from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
+from jobd.errors import ConfigError, InputError
 from jobd.locate import redis_source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from redis.asyncio import Redis as AsyncRedis
+
     from jobd.cli.settings import Settings
+    from jobd.locate import RedisSource
 
     Act = Callable[[AsyncRunner, str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -31,13 +35,23 @@ def ask_redis(settings: Settings, method: str, params: Mapping[str, Any]) -> dic
     source = redis_source(settings.redis, config=settings.config)
 
     async def act() -> dict[str, Any]:
-        client = async_client(source)
+        client = _client(source, given=bool(settings.redis))
         try:
             return await _ACTS[method](AsyncRunner(client), source.prefix, dict(params))
         finally:
             await client.aclose()
 
     return asyncio.run(act())
+
+
+def _client(source: RedisSource, *, given: bool) -> AsyncRedis:
+    try:
+        return async_client(source)
+    except InputError as error:
+        if given:
+            raise  # the command line is what is wrong
+        text = f"{source.origin}: {error}"
+        raise ConfigError(text, [text]) from error
 
 
 async def _queue_list(runner: AsyncRunner, prefix: str, params: dict[str, Any]) -> dict[str, Any]:

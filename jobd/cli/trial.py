@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jobd.cli.output import warn
 from jobd.daemon.worker_spec import child_environment, numbers_of
 from jobd.engine.job import Taken
-from jobd.locate import read_secret
+from jobd.errors import ConfigError, InputError
+from jobd.locate import Secret, read_secret
 from jobd.worker.handlers import load_object
 from jobd.worker.job import Job
 from jobd.worker.payload import to_json
@@ -62,7 +63,7 @@ class Trial:
 
         Raises:
             HandlerError: the handler or a wrap cannot be loaded.
-            InputError: a secret of `env` cannot be read.
+            ConfigError: a secret of `env` cannot be read.
         """
         self._enter_environment()
         with _stdout_to_stderr():
@@ -90,13 +91,20 @@ class Trial:
 
     def _enter_environment(self) -> None:
         queue, before = self._queue, dict(os.environ)
-        env = {name: read_secret(value, env=before) for name, value in queue.env.items()}
+        env = {name: self._read(name, value, before) for name, value in queue.env.items()}
         for name in before.keys() - child_environment(self._config, before).keys():
             del os.environ[name]
         os.environ.update(env)
         sys.path[:0] = [str(folder) for folder in queue.path]
         if queue.working_dir:
             os.chdir(queue.working_dir)
+
+    def _read(self, name: str, value: str | Secret, before: Mapping[str, str]) -> str:
+        try:
+            return read_secret(value, env=before)
+        except InputError as error:
+            text = str(self._config.problem_at(("queues", self._queue.name, "env", name), str(error)))
+            raise ConfigError(text, [text]) from None
 
 
 def _call(runner: asyncio.Runner, path: str | None) -> None:
