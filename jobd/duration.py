@@ -42,7 +42,7 @@ def parse_duration(text: str) -> int:
     return round(total)
 
 
-def to_ms(value: str | float) -> int:
+def to_ms(value: object) -> int:
     """Return milliseconds of a duration text, or of a plain number of seconds (handlers and clients may give one).
 
     Raises:
@@ -60,8 +60,7 @@ def format_duration(ms: float) -> str:
 
     The two largest units are shown; below a minute one decimal place where it says something.
     """
-    if ms < 0:
-        ms = 0
+    ms = max(ms, 0)
     if ms < 1_000:
         return f"{round(ms)}ms"
     if ms < 10_000:

@@ -70,7 +70,7 @@ class SyncRunner:
             try:
                 reply = self.client.execute_command(*command.parts())  # type: ignore[no-untyped-call]
             except failures.NoScriptError:
-                self._load(command)
+                self.client.script_load(_source(command))
                 reply = self.client.execute_command(*command.parts())  # type: ignore[no-untyped-call]
         except (failures.RedisError, OSError) as error:
             raise translate(error) from error
@@ -92,10 +92,6 @@ class SyncRunner:
             raise translate(error) from error
         return _read_all(commands, replies)
 
-    def _load(self, command: Command[Any]) -> None:
-        assert command.script is not None
-        self.client.script_load(command.script.source)
-
 
 class AsyncRunner:
     """Runs commands on a redis.asyncio client."""
@@ -109,8 +105,7 @@ class AsyncRunner:
             try:
                 reply = await self.client.execute_command(*command.parts())  # type: ignore[no-untyped-call]
             except failures.NoScriptError:
-                assert command.script is not None
-                await self.client.script_load(command.script.source)
+                await self.client.script_load(_source(command))
                 reply = await self.client.execute_command(*command.parts())  # type: ignore[no-untyped-call]
         except (failures.RedisError, OSError) as error:
             raise translate(error) from error
@@ -124,13 +119,19 @@ class AsyncRunner:
             loads = _sources(commands)
             pipe = self.client.pipeline(transaction=False)
             for source in loads:
-                pipe.execute_command("SCRIPT LOAD", source)  # type: ignore[no-untyped-call]
+                pipe.execute_command("SCRIPT LOAD", source)
             for command in commands:
-                pipe.execute_command(*command.parts())  # type: ignore[no-untyped-call]
+                pipe.execute_command(*command.parts())
             replies = (await pipe.execute(raise_on_error=False))[len(loads) :]
         except (failures.RedisError, OSError) as error:
             raise translate(error) from error
         return _read_all(commands, replies)
+
+
+def _source(command: Command[Any]) -> str:
+    if command.script is None:
+        raise RedisRefused("redis asked for a script where none was called")
+    return command.script.source
 
 
 def _sources(commands: Iterable[Command[Any]]) -> list[str]:
