@@ -8,6 +8,8 @@ import json
 import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,6 +188,39 @@ def test_a_daemon_that_ends_in_between_is_away(short_tmp: Path) -> None:
             listener.accept()[0].close()
             with pytest.raises(DaemonAway, match=r"went away|broke"):
                 client.call("hello", timeout=10)
+
+
+_LISTENER = """
+import sys, socket
+sock = socket.socket(socket.AF_UNIX)
+sock.bind(sys.argv[1])
+sock.listen()
+print("listens", flush=True)
+connection = sock.accept()[0]
+sys.stdin.readline()
+connection.close()
+print("closed", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_the_client_can_wait_until_the_process_itself_is_gone(short_tmp: Path) -> None:
+    command = [sys.executable, "-c", _LISTENER, str(short_tmp / "c")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdin is not None
+        assert daemon.stdout is not None
+        daemon.stdout.readline()
+        with ControlClient.connect([short_tmp / "c"]) as client:
+            assert client.peer_pid() == daemon.pid
+            daemon.stdin.write("\n")
+            daemon.stdin.flush()
+            daemon.stdout.readline()
+            assert not client.wait_gone(0.05), "the connection is closed, the process lives"
+            daemon.stdin.write("\n")
+            daemon.stdin.flush()
+            assert client.wait_gone(10)
+            daemon.wait()
+            assert client.wait_gone(0), "it was reaped"
 
 
 def test_a_large_answer_arrives_whole(daemon: Harness) -> None:

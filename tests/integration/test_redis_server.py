@@ -120,6 +120,39 @@ def test_stop_and_start_bear_any_order(short_tmp: Path) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("turns", [0, 1, 3, 10, 50])
+def test_stop_is_final_also_while_it_is_being_started_again(short_tmp: Path, turns: int) -> None:
+    async def main() -> None:
+        server = EmbeddedRedis(settings(short_tmp))
+        await server.start()
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        for _ in range(turns):
+            await asyncio.sleep(0.001)
+        await server.stop()
+        assert server.pid is None
+
+    run(main())
+    probe = subprocess.run(["pgrep", "-f", f"{short_tmp}/"], capture_output=True, text=True, check=False)
+    assert probe.stdout == ""
+
+
+def test_a_start_that_is_cancelled_leaves_no_server(short_tmp: Path) -> None:
+    async def main() -> None:
+        server = EmbeddedRedis(settings(short_tmp))
+        starting = asyncio.create_task(server.start())
+        while server.pid is None:
+            await asyncio.sleep(0)
+        pid = server.pid
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    run(main())
+
+
 def test_a_port_needs_the_kept_password_which_no_command_line_shows(short_tmp: Path) -> None:
     port = free_port()
 
