@@ -88,7 +88,9 @@ def plan_lines(document: Mapping[str, Any]) -> Iterator[str]:
     for step in steps:
         mark = step["mark"] if step["mark"] in "+-" else " "
         yield f"{mark} {padded(step['queue'], queues)} {padded(step['what'], whats)} {step['how']}".rstrip()
-    if document["changes"]:
+    if any(step.get("action") == "refuse" for step in steps):
+        yield f"generation {document['generation']} keeps running: this needs a restart of the daemon."
+    elif document["changes"]:
         yield f"generation {document['generation']} -> {document['next_generation']}.  Apply with: jobd reload"
     else:
         yield f"generation {document['generation']}, no changes."

@@ -16,7 +16,7 @@ import jobd
 from jobd.daemon import status
 from jobd.daemon.logs import event_log
 from jobd.daemon.params import Params
-from jobd.daemon.plan import has_changes
+from jobd.daemon.plan import has_changes, refusals
 from jobd.daemon.queue_methods import QueueMethods
 from jobd.daemon.redis_answer import ask_redis
 from jobd.errors import JobdError, NotThere, Refused
@@ -144,7 +144,7 @@ class Methods:
         changes = has_changes(steps)
         return {
             "generation": generation,
-            "next_generation": generation + 1 if changes else generation,
+            "next_generation": generation + 1 if changes and not refusals(steps) else generation,
             "changes": changes,
             "steps": [_step(step) for step in steps],
         }
