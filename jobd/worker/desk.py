@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from jobd.worker.plans import Plans
 
 
+TURN_BYTES = 64 * 1024 * 1024
+"""Results of one turn, unless a single one is larger: Redis ends a connection that sends a gigabyte at once."""
+
+
 class Desk:
     """Slots and the runs in them. Used on the loop's thread, except for what a Job calls.
 
@@ -34,8 +38,8 @@ class Desk:
         self, loop: asyncio.AbstractEventLoop, board: BoardWriter, *, queue: str, numbers: Numbers, plans: Plans,
         wake: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.numbers = numbers
-        self.plans = plans
+        self.numbers: Numbers
+        self.plans: Plans
         self.stopping = False
         self.ended: list[Run] = []
         self.notes: deque[Note] = deque()
@@ -44,6 +48,7 @@ class Desk:
         self.taking_from = 0.0
         self.lanes = LaneExecutor(loop, self._over)
         self._coroutines = CoroutineExecutor(loop, self._over)
+        self.use(numbers, plans)
         self._loop = loop
         self._thread_id = threading.get_ident()
         self._board = board
@@ -55,10 +60,20 @@ class Desk:
         self._timer_at = 0.0
         self._poked = False
 
+    def use(self, numbers: Numbers, plans: Plans) -> None:
+        """Run the jobs to come by these numbers and plans; what runs already keeps its own."""
+        plans.join_lanes(self.lanes)
+        self.numbers, self.plans = numbers, plans
+
     @property
     def free(self) -> int:
         """How many more jobs may run; what waits to be sent counts as through."""
         return max(0, self.numbers.concurrency - len(self.running))
+
+    @property
+    def slots_left(self) -> int:
+        """How many slots hold no run, not even one whose result is still to be sent."""
+        return len(self._slots)
 
     def held(self) -> frozenset[str]:
         """Ids of all jobs in hand: running, or through and not yet settled."""
@@ -91,6 +106,12 @@ class Desk:
     def collect(self) -> list[Run]:
         """Return the runs that are through, for a turn to carry; they stay held until `settle`."""
         ended, self.ended = self.ended, []
+        size = 0
+        for index, run in enumerate(ended):
+            size += len(run.finish.value) if run.finish is not None else 0
+            if size > TURN_BYTES and index:
+                self.ended = ended[index:]
+                return ended[:index]
         return ended
 
     def settle(self, runs: Iterable[Run]) -> None:

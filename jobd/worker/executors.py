@@ -21,6 +21,8 @@ from jobd.worker.run import Fate, Run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobd.worker.lane_call import LaneCall
+
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = [ctypes.c_ulong, ctypes.py_object]
 
@@ -60,16 +62,18 @@ class LaneExecutor:
     def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Run], None]) -> None:
         self._loop = loop
         self._over = over
-        self._feed: SimpleQueue[Run | None] = SimpleQueue()
-        self._through: deque[Run] = deque()
+        self._feed: SimpleQueue[Run | LaneCall | None] = SimpleQueue()
+        self._through: deque[Run | LaneCall] = deque()
         self._told = False
         self._lanes = 0
         self._running = 0
         # What `setup` put into context variables is there for every job; what a job puts there is gone after it.
         self._context = contextvars.copy_context()
 
-    def start(self, run: Run) -> None:
+    def start(self, run: Run | LaneCall) -> None:
         """Begin a run."""
+        if isinstance(run, Run):
+            run.guard = threading.Lock()
         self._running += 1
         if self._running > self._lanes:
             self._lanes += 1
@@ -86,7 +90,7 @@ class LaneExecutor:
         for _ in range(self._lanes):
             self._feed.put(None)
 
-    def interrupt(self, run: Run) -> None:
+    def interrupt(self, run: Run | LaneCall) -> None:
         """Raise JobTimeout or Cancelled in the run's thread: at once in Python code, else when a C call returns."""
         with run.guard:
             if run.thread_id:
@@ -106,13 +110,13 @@ class LaneExecutor:
                 self._told = True
                 self._loop.call_soon_threadsafe(self._collect)
 
-    def _attempt(self, run: Run, thread_id: int) -> None:
+    def _attempt(self, run: Run | LaneCall, thread_id: int) -> None:
         """Run the handler and settle it; a late exception of `interrupt` is caught here, whenever it comes."""
         while True:
             try:
                 if not run.settled:
                     run.thread_id = thread_id
-                    self._context.copy().run(_call, run)
+                    (run.context or self._context.copy()).run(_call, run)
                 with run.guard:
                     run.thread_id = 0
                 break
@@ -135,10 +139,13 @@ class LaneExecutor:
         while through:
             run = through.popleft()
             self._running -= 1
-            self._over(run)
+            if isinstance(run, Run):
+                self._over(run)
+            else:
+                run.tell()
 
 
-def _call(run: Run) -> None:
+def _call(run: Run | LaneCall) -> None:
     try:
         value = run.begin()(run.job)
     # As with coroutines: the end of this attempt and of nothing else.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ LONGEST_WAIT_S = 10.0
 
 SHORTEST_WAIT_S = 0.002
 """Shorter timeouts block for ever on Redis before 7.0.8."""
+
+LEAVE_S = 0.3
+"""How long an ending worker waits for its wait to be over; Redis answers an UNBLOCK at once, or is gone."""
 
 RETRY_S = 0.25
 """Between two tries to open the connection; the turn's own connection tells that Redis is away."""
@@ -52,6 +56,8 @@ class MarkerWait:
         self._asked = asyncio.Event()
         self._next_due_ms: float | None = None
         self._resting = False
+        self._free = asyncio.Event()
+        self._free.set()
         self.give_up_at = 0.0
         """When a wait in flight has been unanswered for too long (monotonic); 0: none."""
 
@@ -74,6 +80,12 @@ class MarkerWait:
         """Close the connection once nothing waits on it, until asked again: this worker is quiet."""
         self._resting = True
         self._asked.set()
+
+    async def left(self) -> None:
+        """Return when nothing waits in Redis any more, or after LEAVE_S."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._free.wait()
 
     async def run(self) -> None:
         """Wait whenever asked to, until cancelled."""
@@ -98,14 +110,17 @@ class MarkerWait:
     async def _wait_once(self) -> None:
         timeout = self._timeout_s()
         self.give_up_at = time.monotonic() + timeout + POLL_S
+        self._free.clear()
         try:
             reply = (await self._wire.words(("BZPOPMIN", self._keys.marker, f"{timeout:.3f}")))[0]
+            self.give_up_at = 0.0
+            if isinstance(reply, RedisError):
+                raise RedisUnavailable(f"redis refused to block: {reply}") from reply
+            if reply is not None:
+                await self._use(reply)
         finally:
             self.give_up_at = 0.0
-        if isinstance(reply, RedisError):
-            raise RedisUnavailable(f"redis refused to block: {reply}") from reply
-        if reply is not None:
-            await self._use(reply)
+            self._free.set()
 
     async def _use(self, reply: list[Any]) -> None:
         member, score = reply[1], float(reply[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jobd.engine.backoff import Backoff
@@ -10,12 +10,14 @@ from jobd.engine.job import Keep
 from jobd.engine.settling import Policy
 from jobd.errors import HandlerError
 from jobd.worker.handlers import Handler, load_handler
+from jobd.worker.lane_call import in_lane
 from jobd.worker.wraps import Wrap, split_for_thread, wrap_async, wrap_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from jobd.protocol.worker import BackoffSpec, HandlerSpec, KeepSpec, Mode, Numbers
+    from jobd.worker.executors import LaneExecutor
     from jobd.worker.job import Job
 
 
@@ -25,6 +27,8 @@ class Plan:
 
     mode: Mode
     call: Callable[[Job], Any]
+    on_loop: Sequence[Wrap]
+    """Wraps which only a coroutine can enter, around a `call` that runs in a thread; the desk joins the two."""
     policy: Policy
     timeout_s: float | None
     kill_after_s: float | None
@@ -36,7 +40,7 @@ class Plans:
 
     def __init__(self, numbers: Numbers, wraps: list[Wrap]) -> None:
         """Load every handler. Raises HandlerError for the first that cannot be."""
-        self.nobody = Plan("thread", _nobody, _policy(numbers, None), None, None, None)
+        self.nobody = Plan("thread", _nobody, (), _policy(numbers, None), None, None, None)
         self.by_name = {name: _plan(numbers, spec, wraps) for name, spec in numbers.jobs.items()}
         self.default = _plan(numbers, numbers.default, wraps) if numbers.default else None
         plans = [*self.by_name.values(), *([self.default] if self.default else [])]
@@ -44,16 +48,30 @@ class Plans:
         if "process" in self.modes and numbers.concurrency > 1:
             raise HandlerError("", "signature", 'mode "process" runs one job at a time: concurrency must be 1')
 
+    def join_lanes(self, lanes: LaneExecutor) -> None:
+        """Turn plain calls inside wraps of the loop into coroutines, which run them in these lanes."""
+        self.by_name = {name: _joined(plan, lanes) for name, plan in self.by_name.items()}
+        self.default = _joined(self.default, lanes) if self.default else None
+
     def of(self, name: str) -> Plan | None:
         """Return the plan of a job's name, None when nobody handles it."""
         return self.by_name.get(name) or self.default
 
 
+def _joined(plan: Plan, lanes: LaneExecutor) -> Plan:
+    if not plan.on_loop:
+        return plan
+    call = wrap_async(in_lane(lanes, plan.call), plan.on_loop)
+    return replace(plan, mode="async", call=call, on_loop=())
+
+
 def _plan(numbers: Numbers, spec: HandlerSpec, wraps: list[Wrap]) -> Plan:
     handler = load_handler(spec.path, spec.mode)
+    call, on_loop = _wrapped(handler, wraps)
     return Plan(
         handler.mode,
-        _wrapped(handler, wraps),
+        call,
+        on_loop,
         _policy(numbers, spec),
         spec.timeout_ms / 1000 if spec.timeout_ms else None,
         None if spec.kill_after_ms is None else spec.kill_after_ms / 1000,
@@ -61,16 +79,11 @@ def _plan(numbers: Numbers, spec: HandlerSpec, wraps: list[Wrap]) -> Plan:
     )
 
 
-def _wrapped(handler: Handler, wraps: list[Wrap]) -> Callable[[Job], Any]:
+def _wrapped(handler: Handler, wraps: list[Wrap]) -> tuple[Callable[[Job], Any], Sequence[Wrap]]:
     if handler.mode == "async":
-        return wrap_async(handler.call, wraps)
+        return wrap_async(handler.call, wraps), ()
     on_loop, in_thread = split_for_thread(wraps)
-    if on_loop:
-        text = (
-            f'cannot run "{handler.path}" in a thread inside an async context manager of `wrap`; write it as async def'
-        )
-        raise HandlerError(handler.path, "signature", text)
-    return wrap_sync(handler.call, in_thread)
+    return wrap_sync(handler.call, in_thread), on_loop
 
 
 def _policy(numbers: Numbers, spec: HandlerSpec | None) -> Policy:

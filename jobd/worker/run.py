@@ -38,11 +38,17 @@ class Fate(Enum):
     """The worker stops: what does not end with a result is handed back by the daemon."""
 
 
+_NO_GUARD = threading.Lock()
+"""Stands in where nobody interrupts a thread; lanes give each run a guard of its own."""
+
 _INTERRUPTS = (asyncio.CancelledError, JobTimeout, Cancelled)
 
 
 class Run:
     """One attempt. `finish` is what a turn carries to Redis, None when nothing is to be sent."""
+
+    context = None
+    """A lane runs it in a copy of its own context."""
 
     __slots__ = (
         "_board", "_call", "deadline_at", "ended_at", "fate", "finish", "guard", "job", "limited_ms", "options", "plan",
@@ -63,7 +69,7 @@ class Run:
         self.limited_ms = 0
         self.task: asyncio.Task[None] | None = None
         # For lanes: which thread runs it, under a guard, so that an interruption hits this run or none.
-        self.guard = threading.Lock()
+        self.guard = _NO_GUARD
         self.thread_id = 0
         self.struck = False
 

@@ -220,12 +220,12 @@ class Worker:
 
     def _change(self, numbers: messages.Numbers) -> None:
         try:
-            self.desk.plans = Plans(numbers, self._user.wraps)
+            plans = Plans(numbers, self._user.wraps)
         except HandlerError as error:
             # The daemon plans a new worker for a new handler, so this is its mistake; the old handlers go on.
             log.warning("settings refused: %s", error)
             return
-        self.desk.numbers = numbers
+        self.desk.use(numbers, plans)
         self._turns.numbers_changed()
 
     def _stop(self, patience_ms: int) -> None:

@@ -139,11 +139,20 @@ class TurnLoop:
                         await self._idle()
                 except JobdError as error:
                     self._went_down(error)
+            await self._leave()
         finally:
             for task in beside:
                 task.cancel()
             self._marker.drop()
             self._wire.drop()
+
+    async def _leave(self) -> None:
+        """Give back a marker that came in the last moment; without Redis there is none."""
+        try:
+            await self._unblock()
+            await self._marker.left()
+        except JobdError as error:
+            log.debug("redis went away at the end: %s", error)
 
     # --- what is to be done ------------------------------------------------------------------------------------------
 
@@ -219,7 +228,7 @@ class TurnLoop:
     async def _turn(self) -> None:
         desk, board = self._desk, self._board
         runs = self._in_flight = desk.collect()
-        take = min(desk.free, MAX_TAKE) if self._may_take() else 0
+        take = min(desk.free, MAX_TAKE, desk.slots_left + len(runs)) if self._may_take() else 0
         # After the results, so that what a job wrote is in Redis before it is finished.
         notes = self._notes.next()
         if not runs and not take:
@@ -265,16 +274,18 @@ class TurnLoop:
 
     def _settled(self, runs: list[Run], codes: list[int]) -> None:
         """Take note of the codes: accepted, refused for good, or to be sent again as a failure."""
-        for run, code in zip(runs, codes, strict=True):
-            if code == 0:
-                continue
-            if code in (Code.PENDING_CHILDREN, Code.FAILED_CHILDREN):
-                _refused_by_children(run, code)
-                self._desk.ended.append(run)
-            else:
-                log.warning("finish refused: job %s, code %d", run.taken.id, code)
         desk = self._desk
-        desk.settle(runs if not desk.ended else [run for run in runs if run not in desk.ended])
+        if any(codes):
+            again = []
+            for run, code in zip(runs, codes, strict=True):
+                if code in (Code.PENDING_CHILDREN, Code.FAILED_CHILDREN):
+                    _refused_by_children(run, code)
+                    again.append(run)
+                elif code:
+                    log.warning("finish refused: job %s, code %d", run.taken.id, code)
+            desk.ended += again
+            runs = [run for run in runs if run not in again]
+        desk.settle(runs)
 
     async def _took(self, reply: TurnReply, take: int, sent_at: float) -> None:
         now = time.monotonic()

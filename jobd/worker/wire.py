@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 
 from jobd.engine.connect import raw_connection
 from jobd.engine.runner import translate
 from jobd.errors import RedisUnavailable
+from jobd.worker.replies import AVAILABLE, Replies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ class Wire:
         self._name = client_name
         self._scripts = scripts
         self._connection: Any = None
+        self._replies: Replies | None = None
         self.client_id = 0
 
     @property
@@ -71,18 +73,31 @@ class Wire:
         try:
             async with asyncio.timeout(OPEN_LIMIT_S):
                 await connection.connect()  # type: ignore[no-untyped-call]
-                self._connection = connection
-                loads = [("SCRIPT", "LOAD", script.source) for script in self._scripts]
-                self.client_id = int((await self.words(*loads, ("CLIENT", "ID")))[-1])
+                self._take_over(connection)
+                await self._introduce()
         except TimeoutError as error:
-            self._drop(connection)
+            self._give_up(connection)
             raise RedisUnavailable(f"redis did not answer within {OPEN_LIMIT_S:g}s") from error
         except (RedisError, OSError) as error:
-            self._drop(connection)
+            self._give_up(connection)
             raise translate(error) from error
         except BaseException:
-            self._drop(connection)
+            self._give_up(connection)
             raise
+
+    def _take_over(self, connection: Any) -> None:
+        self._connection = connection
+        if AVAILABLE:
+            self._replies = Replies(connection._writer.transport)
+
+    async def _introduce(self) -> None:
+        """Load the scripts and learn our number; 0 where that is not permitted."""
+        loads = [("SCRIPT", "LOAD", script.source) for script in self._scripts]
+        *loaded, number = await self.words(*loads, ("CLIENT", "ID"))
+        for reply in (*loaded, number):
+            if isinstance(reply, RedisError) and not isinstance(reply, NoPermissionError):
+                raise reply
+        self.client_id = number if isinstance(number, int) else 0
 
     async def words(self, *commands: Sequence[Any]) -> list[Any]:
         """Send commands in one write and return their raw replies; an error reply is returned, not raised.
@@ -94,7 +109,10 @@ class Wire:
         if connection is None:
             raise RedisUnavailable("redis is away: not connected")
         try:
-            await connection.send_packed_command(b"".join(map(_pack, commands)), False)
+            request = _pack(commands[0]) if len(commands) == 1 else b"".join(map(_pack, commands))
+            if self._replies is not None:
+                return await self._replies.ask(request, len(commands))
+            await connection.send_packed_command(request, False)
             return [await self._reply(connection) for _ in commands]
         except (RedisError, OSError) as error:
             self.drop()
@@ -138,8 +156,15 @@ class Wire:
     def drop(self) -> None:
         """Close it at once; whoever waits on it gets RedisUnavailable."""
         connection, self._connection = self._connection, None
+        replies, self._replies = self._replies, None
+        if replies is not None:
+            replies.close()
         if connection is not None:
-            self._drop(connection)
+            _abort(connection)
+
+    def _give_up(self, connection: Any) -> None:
+        self.drop()
+        _abort(connection)
 
     async def _reply(self, connection: Any) -> Any:
         try:
@@ -149,10 +174,10 @@ class Wire:
                 raise
             return error
 
-    @staticmethod
-    def _drop(connection: Any) -> None:
-        # Not `disconnect`: that waits for the other side, which may be stopped.
-        writer = connection._writer
-        connection._writer = connection._reader = None
-        if writer is not None:
-            writer.transport.abort()
+
+def _abort(connection: Any) -> None:
+    # Not `disconnect`: that waits for the other side, which may be stopped.
+    writer = connection._writer
+    connection._writer = connection._reader = None
+    if writer is not None:
+        writer.transport.abort()

@@ -243,6 +243,25 @@ def test_async_wraps_surround_an_async_handler(bench: Bench) -> None:
     assert worker.printed().split("\n")[:-1] == ["outer in 1", "async in", "ran", "async out", "outer out 1"]
 
 
+def test_async_wrap_surrounds_a_plain_handler_in_its_thread(bench: Bench) -> None:
+    wraps = ["shop:outer", "shop:async_inner", "shop:inner"]
+    added = bench.queue.add("a", {})
+    worker = bench.parent.start("mail", numbers("shop:where"), wrap=wraps)
+    assert bench.ended(added.id)["returnvalue"] == "[false]"
+    assert worker.printed().split("\n")[:-1] == [
+        "outer in 1", "async in", "inner in", "ran", "inner out", "async out", "outer out 1",
+    ]  # fmt: skip
+
+
+def test_timeout_reaches_a_plain_handler_inside_an_async_wrap(bench: Bench) -> None:
+    bench.queue.add("a", {"seconds": 30})
+    worker = bench.parent.start(
+        "mail", numbers("basic:wait_in_thread", timeout_ms=200), wrap=["shop:async_inner", "shop:outer"]
+    )
+    assert bench.ended("1")["failedReason"] == "timed out after 200ms"
+    assert worker.printed().split("\n")[:-1] == ["async in", "outer in 1", "outer out 1"]
+
+
 @pytest.mark.parametrize("handler", ["shop:swap_session", "shop:swap_session_async"])
 def test_context_variables_of_setup_are_seen_and_those_of_a_job_are_not(bench: Bench, handler: str) -> None:
     for _ in range(3):
