@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobd.daemon.status import RedisAnswer
@@ -27,39 +29,50 @@ async def ask_redis(runner: AsyncRunner, source: RedisSource, queues: Mapping[st
     Args:
         queues: {name: `max` of its rate limit in the file, 0 for none}.
     """
-    version, latency_ms, error = None, None, None
-    facts: dict[str, QueueFacts] = {}
+    found = _Found()
     try:
         async with asyncio.timeout(LIMIT_S):
-            sent = time.perf_counter()
-            version = await runner.run(_VERSION)
-            latency_ms = (time.perf_counter() - sent) * 1000
-            facts = await _facts(runner, source.prefix, queues)
+            await _ask(found, runner, source.prefix, queues)
+        up = True
     except TimeoutError:
-        error = f"no answer within {LIMIT_S * 1000:.0f} ms"
+        up, found.error = False, f"no answer within {LIMIT_S * 1000:.0f} ms"
     except JobdError as failure:
-        error = str(failure)
-    up = error is None
+        up, found.error = False, str(failure)
     return RedisAnswer(
         url=source.shown,
         origin=source.origin,
         embedded=source.embedded,
         up=up,
-        latency_ms=latency_ms if up else None,
-        version=version if up else None,
-        error=error,
-        facts=facts if up else {},
+        latency_ms=found.latency_ms if up else None,
+        version=found.version if up else None,
+        error=found.error,
+        facts=found.facts if up else {},
     )
 
 
-async def _facts(runner: AsyncRunner, prefix: str, queues: Mapping[str, int]) -> dict[str, QueueFacts]:
+@dataclass(slots=True)
+class _Found:
+    latency_ms: float | None = None
+    version: str | None = None
+    error: str | None = None
+    facts: dict[str, QueueFacts] = field(default_factory=dict)
+
+
+async def _ask(found: _Found, runner: AsyncRunner, prefix: str, queues: Mapping[str, int]) -> None:
+    sent = time.perf_counter()
+    await runner.run(_PING)
+    found.latency_ms = (time.perf_counter() - sent) * 1000
+    # INFO is "dangerous" to Redis' access lists: without it only the version is unknown.
+    with contextlib.suppress(RedisRefused):
+        found.version = await runner.run(_VERSION)
     commands = [queue_facts(Keys(prefix, queue), most) for queue, most in queues.items()]
     try:
-        return dict(zip(queues, await runner.run_many(commands), strict=True))
-    except RedisRefused:
+        found.facts = dict(zip(queues, await runner.run_many(commands), strict=True))
+    except RedisRefused as error:
         # One key of a wrong type must not blank the other queues.
+        found.error = str(error)
         each = await asyncio.gather(*map(runner.run, commands), return_exceptions=True)
-        return {queue: found for queue, found in zip(queues, each, strict=True) if isinstance(found, QueueFacts)}
+        found.facts = {queue: one for queue, one in zip(queues, each, strict=True) if isinstance(one, QueueFacts)}
 
 
 def _read_version(reply: Any) -> str | None:
@@ -75,4 +88,5 @@ def _read_version(reply: Any) -> str | None:
     return None
 
 
+_PING: Command[bool] = Command(("PING",), bool, safe_twice=True)
 _VERSION: Command[str | None] = Command(("INFO", "server"), _read_version, safe_twice=True)

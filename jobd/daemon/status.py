@@ -38,7 +38,8 @@ class Why(StrEnum):
 class RedisAnswer:
     """What Redis said within its 300 ms. `facts` is {queue: its facts}; a queue that could not be read is missing.
 
-    `latency_ms` and `version` are None when it did not answer; `error` says why then.
+    `latency_ms` is None when it did not answer, `version` also when it may not be asked for. `error` says why it did
+    not answer, or why a queue could not be read.
     """
 
     url: str

@@ -47,6 +47,24 @@ def test_one_queue_with_a_key_of_a_wrong_type_does_not_blank_the_others(
     assert found.up
     assert found.facts["a"].counts["waiting"] == 1
     assert "broken" not in found.facts
+    assert "WRONGTYPE" in (found.error or "")
+
+
+def test_a_user_who_may_not_ask_for_info_still_sees_counts(own_redis: RedisServer, prefix: str) -> None:
+    with own_redis.client() as client:
+        client.rpush(f"{prefix}:a:wait", "1")
+        client.execute_command("ACL", "SETUSER", "worker", "on", ">secret", "~*", "+@all", "-@dangerous")
+        client.execute_command("ACL", "SETUSER", "nobody", "on", ">secret", "~*", "+ping", "+client", "+hello")
+    address = own_redis.tcp_url.removeprefix("redis://")
+    found = answer(f"redis://worker:secret@{address}", prefix, {"a": 0})
+    assert (found.up, found.version, found.error) == (True, None, None)
+    assert found.facts["a"].counts["waiting"] == 1
+    found = answer(f"redis://nobody:secret@{address}", prefix, {"a": 0})
+    assert (found.up, dict(found.facts)) == (True, {})
+    assert found.error is not None
+    found = answer(f"redis://worker:wrong@{address}", prefix, {"a": 0})
+    assert not found.up
+    assert "wrong" not in (found.error or "").replace("WRONGPASS", "")
 
 
 @pytest.mark.parametrize(("most", "limited"), [(2, True), (3, False), (0, False)])
