@@ -14,6 +14,7 @@ import pwd
 import socket
 import stat
 import struct
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,9 @@ _WRITE_LIMIT_S = 30.0
 
 _ANSWER_LIMIT_S = 2.0
 """How long `stop` lets requests that are being answered come to their end."""
+
+_KEEP_SOCKET: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""From 3.13 on asyncio removes the file by the name it was bound under; here it has been renamed since."""
 
 _ACCEPT_TURNS = 5
 """Turns of the loop that asyncio needs to accept who connected before the socket was removed; it makes three."""
@@ -102,7 +106,9 @@ class ControlServer:
             return
         sock = listen_privately(self.path, self._group)
         self._inode = self.path.lstat().st_ino
-        self._server = await asyncio.start_unix_server(self._connected, sock=sock, limit=_PIECE, backlog=_BACKLOG)
+        self._server = await asyncio.start_unix_server(
+            self._connected, sock=sock, limit=_PIECE, backlog=_BACKLOG, **_KEEP_SOCKET
+        )
         _log.info("control socket listens", path=str(self.path))
 
     async def stop(self) -> None:
