@@ -55,6 +55,7 @@ class MarkerWait:
         self._found = found
         self._asked = asyncio.Event()
         self._next_due_ms: float | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self._resting = False
         self._free = asyncio.Event()
         self._free.set()
@@ -68,7 +69,7 @@ class MarkerWait:
 
     def ask(self, next_due_ms: int | None) -> None:
         """Want the next marker, or the moment (wall clock, ms) the first delayed job is due."""
-        self._next_due_ms = next_due_ms
+        self._expect(next_due_ms)
         self._resting = False
         self._asked.set()
 
@@ -99,15 +100,24 @@ class MarkerWait:
                 # Open even when there is no need to wait yet: BullMQ lists workers by this connection.
                 if not self._wire.is_open:
                     await self._wire.open()
-                if self._wanted():
-                    await self._wait_once()
+                if self._wanted() and (await self._wait_once() or not self._asked.is_set()):
                     self._found()
             except JobdError:
                 self._wire.drop()
                 await asyncio.sleep(RETRY_S)
                 self._found()
 
-    async def _wait_once(self) -> None:
+    def _expect(self, due_ms: float | None) -> None:
+        """Call `found` at that moment too: Redis looks at the ends of waits only every 100 ms."""
+        self._next_due_ms = due_ms
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if due_ms is not None and (rest := (due_ms - _now_ms()) / 1000) < LONGEST_WAIT_S:
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, rest), self._found)
+
+    async def _wait_once(self) -> bool:
+        """Wait in Redis; return whether a marker came. When none did, whoever asked meanwhile has looked for work."""
         timeout = self._timeout_s()
         self.give_up_at = time.monotonic() + timeout + POLL_S
         self._free.clear()
@@ -118,6 +128,7 @@ class MarkerWait:
                 raise RedisUnavailable(f"redis refused to block: {reply}") from reply
             if reply is not None:
                 await self._use(reply)
+            return reply is not None
         finally:
             self.give_up_at = 0.0
             self._free.set()
@@ -129,7 +140,7 @@ class MarkerWait:
         elif score > _now_ms():
             # Not work yet but a moment; the earlier one counts, and the turn at that moment promotes the job.
             due = self._next_due_ms
-            self._next_due_ms = score if due is None else min(due, score)
+            self._expect(score if due is None else min(due, score))
             await self._wait_once()
 
     def _timeout_s(self) -> float:

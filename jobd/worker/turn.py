@@ -133,7 +133,7 @@ class TurnLoop:
                 try:
                     if not self._up:
                         await self._recover()
-                    if self._has_news() or self._take() > 0:
+                    elif self._has_news() or self._take() > 0:
                         await self._turn()
                     else:
                         await self._idle()
@@ -211,10 +211,14 @@ class TurnLoop:
             then()
 
     def _wake_when_allowed(self) -> asyncio.TimerHandle | None:
+        """Return a timer for the end of a rate limit, None without one."""
         start = max(self._not_before, self._desk.taking_from)
-        rest = start - time.monotonic()
         if start == 0.0 or self._quiet:
             return None
+        rest = start - time.monotonic()
+        if rest <= 0:
+            # Over: forgotten at once, or every idle moment from here on would ask again.
+            self._not_before = self._desk.taking_from = 0.0
         return asyncio.get_running_loop().call_later(max(0.0, rest), self._hungry)
 
     async def _unblock(self) -> None:
@@ -332,6 +336,8 @@ class TurnLoop:
         tries = 0
         while not self._wire.is_open:
             self._tell_quieted()
+            if self._over():
+                return
             await asyncio.sleep(RECONNECT_S[min(tries, len(RECONNECT_S) - 1)])
             tries += 1
             await self._try_open()

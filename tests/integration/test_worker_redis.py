@@ -106,6 +106,41 @@ def test_stopped_redis_does_not_hang_the_worker(
     assert sorted(marks.read_text().split()) == ["1", "2", "3", "4"]
 
 
+@pytest.mark.parametrize("command", [messages.Drain(), messages.Stop()])
+def test_worker_with_nothing_in_hand_ends_without_redis(
+    own_redis: RedisServer, parent: WorkerParent, command: messages.Message
+) -> None:
+    worker = parent.start("mail", numbers("basic:echo"))
+    own_redis.kill()
+    worker.expect(messages.RedisState)
+    worker.send(command)
+    worker.wait_gone(2)
+    assert parent.exited().status == 0
+
+
+def test_worker_is_quiet_at_once_without_redis(own_redis: RedisServer, parent: WorkerParent) -> None:
+    worker = parent.start("mail", numbers("basic:echo"))
+    own_redis.kill()
+    worker.expect(messages.RedisState)
+    worker.send(messages.Quiet())
+    worker.expect(messages.Quieted, 2)
+
+
+def test_worker_that_was_rate_limited_is_idle_afterwards(
+    queue: Queue, client: redis.Redis, parent: WorkerParent
+) -> None:
+    queue.add("a", {"limit": "50ms"}, attempts=1)
+    queue.add("b", {})
+    parent.start("mail", numbers("basic:slow_down"))
+    wait_until(lambda: completed(client) == 1)
+    wait_until(lambda: client.hget("bull:mail:1", "ats") == "5")
+    client.delete("bull:mail:delayed", "bull:mail:1")
+    time.sleep(0.1)
+    before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    time.sleep(0.5)
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] - before < 5
+
+
 def test_scripts_flushed_from_redis_are_loaded_again(queue: Queue, client: redis.Redis, parent: WorkerParent) -> None:
     parent.start("mail", numbers("basic:echo"))
     client.script_flush()
