@@ -61,7 +61,7 @@ class Fleet:
         self._target = redis_target(source)
         self._host = socket.gethostname()
         self._processes: dict[Worker, WorkerProcess] = {}
-        self._numbers: dict[str, int] = {}
+        self._pools_made = 0
         self._spawning: set[asyncio.Task[None]] = set()
         self._oom = OomKills()
         self._changed = asyncio.Event()
@@ -94,8 +94,9 @@ class Fleet:
 
     def new_pool(self, queue: Queue, generation: int) -> Pool:
         """Return a pool for a queue; it is not in service yet and has no workers."""
-        number = self._numbers.setdefault(queue.name, len(self._numbers) + 1)
-        return Pool(number, queue, generation, self, self.clock)
+        # Never used twice: a removed queue that comes back may still have workers that drain.
+        self._pools_made += 1
+        return Pool(self._pools_made, queue, generation, self, self.clock)
 
     def queues_of(self, key: TemplateKey, config: Config) -> list[Queue]:
         """Return the queues of a configuration that share this template, whether or not this daemon runs them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from jobd.daemon.exits import Ending, describe
 from jobd.daemon.logs import event_log
 from jobd.daemon.process import Worker
-from jobd.daemon.restarts import BreakerState, RestartDelay
+from jobd.daemon.restarts import FIRST_DELAY_S, BreakerState, RestartDelay
 from jobd.daemon.worker_spec import numbers_of
 from jobd.duration import format_duration
 
@@ -106,8 +106,8 @@ class Pool:
         yield from self.leaving
 
     def has_ready(self) -> bool:
-        """Tell whether a worker in its place is there to take jobs."""
-        return any(place.worker is not None and place.worker.takes_jobs for place in self.places.values())
+        """Tell whether a worker is there to take jobs."""
+        return any(worker.takes_jobs for worker in self.workers())
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
@@ -191,15 +191,27 @@ class Pool:
         return replaced
 
     async def replace(self, place: Place) -> None:
-        """Replace one worker: the new one is ready before the old one drains."""
+        """Replace one worker: the new one is ready before the old one drains.
+
+        One that is only worn out stays when its replacement can not start; one of an older generation goes.
+        """
         old = place.worker
         if old is not None:
             self.leaving.append(old)
             place.worker = None
         self._start(place)
         await self._settled(place)
-        if old is not None:
+        if old is None:
+            return
+        new = place.worker
+        if (new is not None and new.takes_jobs) or old.generation != self.generation or old not in self.leaving:
             old.drain()
+            return
+        self.leaving.remove(old)
+        place.worker = old
+        if new is not None:
+            self.leaving.append(new)
+            new.drain()
 
     async def filled(self) -> None:
         """Return when every place has a ready worker, or one of them is not going to be."""
@@ -268,7 +280,9 @@ class Pool:
 
     def _restart(self, place: Place, worker: Worker) -> None:
         if worker.ending is Ending.START_FAILED:
-            return  # the hold's timer tries again
+            if self.hold is None:
+                self._restart_later(place, place.delay.after_exit(0.0) or FIRST_DELAY_S)
+            return  # else the hold's timer tries again
         now = self.clock.monotonic()
         rule = self.queue.breaker
         if rule is not None and worker.ending.counted:
@@ -286,6 +300,9 @@ class Pool:
         if delay == 0.0:
             self._start(place)
             return
+        self._restart_later(place, delay)
+
+    def _restart_later(self, place: Place, delay: float) -> None:
         log.info("worker restarts later", queue=self.name, delay_ms=round(delay * 1000))
         place.timer = asyncio.get_running_loop().call_later(delay, self._backoff_elapsed, place)
 
@@ -310,10 +327,12 @@ class Pool:
         self._hold_timer = None
         if self.hold is Hold.SETUP:
             # One worker tries; the others follow when it is ready.
-            place = self.places.setdefault(1, Place(1))
-            if place.worker is None:
+            numbers = range(1, self.wanted + 1)
+            places = [self.places.setdefault(number, Place(number)) for number in numbers]
+            place = next((place for place in places if place.worker is None), None)
+            if place is not None:
                 self._start(place)
-            return
+                return
         self._release_hold()
         self.fill()
 

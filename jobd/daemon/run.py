@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
@@ -34,11 +35,11 @@ from jobd.daemon.supervisor import Supervisor
 from jobd.daemon.templates import TemplateError
 from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
-from jobd.errors import ConfigError, InputError, JobdError
+from jobd.errors import ConfigError, InputError, JobdError, Refused
 from jobd.protocol.control import STATUS_SOCKET, Method
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
     from jobd.config.model import Config
@@ -199,6 +200,9 @@ class Daemon:
 
     async def _start(self, supervisor: Supervisor) -> bool:
         """Import the handlers and start the workers; False when a stop came in between."""
+        if self.options.queues and not supervisor.selected(self.config):
+            known = ", ".join(self.config.queues) or "none"
+            raise Refused("queue-unknown", f"no queue matches --queue {' '.join(self.options.queues)}; known: {known}")
         try:
             problems = await supervisor.load()
         except InputError as error:
@@ -238,11 +242,25 @@ class Daemon:
         return load(path or self.config.path, env=self.environ, redis_url=self.options.redis)
 
     async def _call(self, method: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        if method == Method.RELOAD:
+            with self._told_reloading():
+                return await self.methods.call(method, params, caller)
+        if method != Method.STOP:
+            return await self.methods.call(method, params, caller)
+        self.notifier.stopping("draining")
         answer = await self.methods.call(method, params, caller)
-        if method == Method.STOP:
-            # The answer is on its way before the socket closes: ControlServer.stop lets it come to its end.
-            self._stopped.set()
+        # The answer is on its way before the socket closes: ControlServer.stop lets it come to its end.
+        self._stopped.set()
         return answer
+
+    @contextlib.contextmanager
+    def _told_reloading(self) -> Iterator[None]:
+        """Tell the service manager; also a refused reload ends in READY, for the old configuration runs."""
+        self.notifier.reloading()
+        try:
+            yield
+        finally:
+            self.notifier.ready()
 
     def _wished(self, wish: Wish) -> None:
         match wish:

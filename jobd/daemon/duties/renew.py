@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.exits import Ending
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 log = event_log(__name__)
 
-IDLE_S = 1.0
-"""The pause while there is no worker: the next one is seen in time for the shortest lock anybody would write."""
+TICK_S = 0.25
+"""The longest pause: a queue with a short lock that a reload brings must not wait for the others' turn."""
 
 _LOST = frozenset({Code.LOCK_OF_ANOTHER, Code.MISSING_LOCK})
 
@@ -41,7 +42,7 @@ class _Share:
 
 
 class Renew(Duty):
-    """At a third of the shortest `lock_duration`: all running jobs of all workers in one round trip.
+    """At a third of `lock_duration`: all running jobs of all workers of the queues that are due, in one round trip.
 
     Which jobs run is read from the boards. A worker that has not read the reply to its last turn for longer (a C call
     holds its GIL) may hold jobs that its board does not show yet: its locks are found by their token prefix.
@@ -53,6 +54,7 @@ class Renew(Duty):
         super().__init__(on_redis)
         self._fleet = fleet
         self._runner = runner
+        self._renewed_at: WeakKeyDictionary[Pool, float] = WeakKeyDictionary()
         self._killers: dict[tuple[Worker, int, int], asyncio.TimerHandle] = {}
 
     async def run_once(self) -> float:
@@ -61,7 +63,8 @@ class Renew(Duty):
         commands: list[Command[list[int]]] = []
         scans: list[Command[list[str]]] = []
         now = self._fleet.clock.monotonic()
-        for pool, worker in self._fleet.workers():
+        due = self._due_workers(now)
+        for pool, worker in due:
             if worker.board is None or not worker.is_up:
                 continue
             keys = Keys(self._fleet.source.prefix, pool.name)
@@ -79,11 +82,21 @@ class Renew(Duty):
         replies: list[Any] = await self._runner.run_many([*commands, *scans])
         for share, codes in zip(shares, replies, strict=False):
             self._look_at(share, codes)
+        for pool, _ in due:
+            self._renewed_at[pool] = now
         return self._pause()
 
+    def _due_workers(self, now: float) -> list[tuple[Pool, Worker]]:
+        """Every worker whose queue was not renewed for a third of its `lock_duration`."""
+        # A tenth early: the next look may be a little late.
+        return [
+            (pool, worker)
+            for pool, worker in self._fleet.workers()
+            if now - self._renewed_at.get(pool, 0.0) >= pool.queue.lock_duration_ms / 3000 * 0.9
+        ]
+
     def _pause(self) -> float:
-        lives = [pool.queue.lock_duration_ms for pool in self._fleet.all_pools()]
-        return min(lives) / 3000 if lives else IDLE_S
+        return min([TICK_S, *(pool.queue.lock_duration_ms / 3000 for pool in self._fleet.all_pools())])
 
     def _look_at(self, share: _Share, codes: list[int]) -> None:
         for view, code in zip(share.views, codes, strict=True):
