@@ -53,6 +53,7 @@ class Harness:
                 caller.progress(f"{number} " + "x" * 1000)
                 if number % 100 == 0:
                     await asyncio.sleep(0)
+            self.finished.append(method)
         if method == "missing":
             raise NotThere("queue", "x", known=["email"])
         if method == "crash":
@@ -231,7 +232,8 @@ def test_a_large_answer_arrives_whole(daemon: Harness) -> None:
 def test_a_reader_that_does_not_read_loses_progress_and_gets_its_answer(daemon: Harness) -> None:
     with raw(daemon.path) as sock:
         sock.sendall(b'{"jsonrpc": "2.0", "id": 5, "method": "chatty"}\n')
-        wait_until(lambda: answers(daemon), 30, what="others are answered meanwhile")
+        assert answers(daemon), "others are answered meanwhile"
+        wait_until(lambda: daemon.finished == ["chatty"], 30, what="the request comes to its end")
         data = b""
         while b'"id":5,"result"' not in data:
             data += sock.recv(1 << 20)
