@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
@@ -39,7 +38,7 @@ from jobd.errors import ConfigError, InputError, JobdError, Refused
 from jobd.protocol.control import STATUS_SOCKET, Method
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine
     from pathlib import Path
 
     from jobd.config.model import Config
@@ -242,25 +241,11 @@ class Daemon:
         return load(path or self.config.path, env=self.environ, redis_url=self.options.redis)
 
     async def _call(self, method: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        if method == Method.RELOAD:
-            with self._told_reloading():
-                return await self.methods.call(method, params, caller)
-        if method != Method.STOP:
-            return await self.methods.call(method, params, caller)
-        self.notifier.stopping("draining")
         answer = await self.methods.call(method, params, caller)
-        # The answer is on its way before the socket closes: ControlServer.stop lets it come to its end.
-        self._stopped.set()
+        if method == Method.STOP:
+            # The answer is on its way before the socket closes: ControlServer.stop lets it come to its end.
+            self._stopped.set()
         return answer
-
-    @contextlib.contextmanager
-    def _told_reloading(self) -> Iterator[None]:
-        """Tell the service manager; also a refused reload ends in READY, for the old configuration runs."""
-        self.notifier.reloading()
-        try:
-            yield
-        finally:
-            self.notifier.ready()
 
     def _wished(self, wish: Wish) -> None:
         match wish:
