@@ -9,7 +9,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def memory_bytes(pid: int) -> int:
-    """Return the memory a process does not share with its template (resident, less file-backed); 0 when it is gone."""
+    """Return the resident memory of a process without file-backed pages; 0 when it is gone.
+
+    Pages that it still shares with its template count too: proc(5) tells them apart only in smaps, which costs the
+    kernel a walk over all of them.
+    """
     try:
         fields = Path(f"/proc/{pid}/statm").read_bytes().split()
     except OSError:

@@ -167,6 +167,27 @@ def test_a_timed_out_job_with_attempts_left_is_retried_by_its_backoff(make, jobs
     assert (fields["atm"], fields["ats"]) == ("2", "2")
 
 
+@pytest.mark.parametrize("handler", ["slow", "stubborn"])
+def test_a_job_whose_lock_was_lost_to_another_is_cancelled_then_killed(make, jobs, r, prefix, tmp_path, handler):
+    daemon = make(queue("a", handler, 'kill_after = "300ms"\nmax_crashes = 0\nstalled_interval = "1h"'))
+    a, mark = jobs("a"), tmp_path / "mark"
+    job = a.add({"mark": str(mark), "s": 60})
+    wait_until(lambda: starts(mark) == 1)
+    (pid,) = daemon.worker_pids("a")
+    r.set(f"{prefix}:a:{job}:lock", "another", px=60_000)
+    wait_until(lambda: daemon.logged("lock lost, job cancelled"))
+    if handler == "slow":
+        wait_until(lambda: daemon.queue("a")["busy"] == 0)
+        assert alive(pid)
+    else:
+        wait_until(lambda: not alive(pid))
+        wait_until(lambda: daemon.worker_pids("a"))
+    # It is the other's now: neither result nor recovery of ours touches it.
+    assert a.state(job) == "active"
+    assert r.get(f"{prefix}:a:{job}:lock") == "another"
+    assert "end" not in mark.read_text()
+
+
 def test_a_worker_over_memory_max_is_killed_and_the_job_says_so(make, jobs):
     make(queue("a", "eat_memory", 'memory_max = "150MB"\nmax_crashes = 0'))
     a = jobs("a")
