@@ -13,7 +13,7 @@ import ctypes
 import threading
 from collections import deque
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from jobd.errors import Cancelled, JobTimeout
 from jobd.worker.run import Fate, Run
@@ -62,7 +62,7 @@ class LaneExecutor:
     def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Run], None]) -> None:
         self._loop = loop
         self._over = over
-        self._feed: SimpleQueue[Run | LaneCall | None] = SimpleQueue()
+        self._feed: SimpleQueue[Run | LaneCall] = SimpleQueue()
         self._through: deque[Run | LaneCall] = deque()
         self._told = False
         self._lanes = 0
@@ -80,15 +80,9 @@ class LaneExecutor:
             threading.Thread(target=self.serve, name=f"jobd-lane-{self._lanes}", daemon=True).start()
         self._feed.put(run)
 
-    def adopt_this_thread(self) -> None:
-        """Serve runs on the calling thread until `close`, instead of on a new one (mode process)."""
+    def expect_lane(self) -> None:
+        """Count on a thread that will call `serve`: none is started in its place (mode process)."""
         self._lanes += 1
-        self.serve()
-
-    def close(self) -> None:
-        """Let every lane end after its present run."""
-        for _ in range(self._lanes):
-            self._feed.put(None)
 
     def interrupt(self, run: Run | LaneCall) -> None:
         """Raise JobTimeout or Cancelled in the run's thread: at once in Python code, else when a C call returns."""
@@ -98,10 +92,11 @@ class LaneExecutor:
                 kind = JobTimeout if run.fate is Fate.TIMED_OUT else Cancelled
                 _raise_in_thread(run.thread_id, kind)
 
-    def serve(self) -> None:
-        """Serve runs on this thread until `close`."""
+    def serve(self) -> NoReturn:
+        """Serve runs on this thread, for ever: it ends with the process."""
         thread_id = threading.get_ident()
-        while (run := self._feed.get()) is not None:
+        while True:
+            run = self._feed.get()
             self._attempt(run, thread_id)
             self._through.append(run)
             # Dropped before the wait: a finished job's data must not stay alive as long as the lane is idle.
@@ -119,13 +114,13 @@ class LaneExecutor:
                     (run.context or self._context.copy()).run(_call, run)
                 with run.guard:
                     run.thread_id = 0
+                if run.struck:
+                    # It may still be on its way: withdraw it, or it hits the next job.
+                    self._withdraw(thread_id)
                 break
             except (JobTimeout, Cancelled) as late:
                 if not run.settled:
                     run.failed(late)
-        if run.struck:
-            # It may still be on its way: withdraw it, or it hits the next job.
-            self._withdraw(thread_id)
 
     def _withdraw(self, thread_id: int) -> None:
         # Should it come in this very call, then that was the last of it.

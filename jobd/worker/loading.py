@@ -32,7 +32,7 @@ def load_all(load: Load) -> Outcome:
     for name in load.env_remove:
         os.environ.pop(name, None)
     os.environ.update(load.env)
-    sys.path[:0] = [folder for folder in load.path if folder not in sys.path[: len(load.path)]]
+    sys.path[:0] = load.path
     watch = _Watch()
     reports = []
     for path in load.handlers:

@@ -117,7 +117,10 @@ class MarkerWait:
             self._alarm = asyncio.get_running_loop().call_later(max(0.0, rest), self._found)
 
     async def _wait_once(self) -> bool:
-        """Wait in Redis; return whether a marker came. When none did, whoever asked meanwhile has looked for work."""
+        """Wait in Redis; return whether a marker of work came.
+
+        When none did, whoever asked meanwhile has looked already.
+        """
         timeout = self._timeout_s()
         self.give_up_at = time.monotonic() + timeout + POLL_S
         self._free.clear()
@@ -126,14 +129,12 @@ class MarkerWait:
             self.give_up_at = 0.0
             if isinstance(reply, RedisError):
                 raise RedisUnavailable(f"redis refused to block: {reply}") from reply
-            if reply is not None:
-                await self._use(reply)
-            return reply is not None
+            return reply is not None and await self._use(reply)
         finally:
             self.give_up_at = 0.0
             self._free.set()
 
-    async def _use(self, reply: list[Any]) -> None:
+    async def _use(self, reply: list[Any]) -> bool:
         member, score = reply[1], float(reply[2])
         if not self._wanted():
             await self._wire.words(("ZADD", self._keys.marker, reply[2], member))
@@ -141,7 +142,8 @@ class MarkerWait:
             # Not work yet but a moment; the earlier one counts, and the turn at that moment promotes the job.
             due = self._next_due_ms
             self._expect(score if due is None else min(due, score))
-            await self._wait_once()
+            return await self._wait_once()
+        return True
 
     def _timeout_s(self) -> float:
         if self._next_due_ms is None:

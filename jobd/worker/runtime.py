@@ -75,29 +75,33 @@ def _work(sock: socket.socket, board: BoardWriter) -> Exit:
         return Exit.IMPORT_FAILED
     worker = Worker(sock, board, start, user)
     if "process" in user.plans.modes:
-        return _work_on_main_thread(worker)
+        _work_on_main_thread(worker)
     return worker.run()
 
 
-def _work_on_main_thread(worker: Worker) -> Exit:
+def _work_on_main_thread(worker: Worker) -> NoReturn:
     """Give the main thread to handlers (mode process); the loop has a thread of its own."""
     codes: list[Exit] = []
     ready = threading.Event()
 
     def loop() -> None:
         try:
-            codes.append(worker.run(ready.set))
+            codes.append(worker.run(desk_is_there))
         except BaseException:
             traceback.print_exc()
         finally:
             _flush()
             os._exit(codes[0] if codes else Exit.CRASHED)
 
+    def desk_is_there() -> None:
+        # Before anything is taken: the first run must find the main thread's lane, not start another.
+        worker.desk.lanes.expect_lane()
+        ready.set()
+
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(loop,), name="jobd-loop", daemon=True).start()
     ready.wait()
-    worker.desk.lanes.adopt_this_thread()
-    return Exit.DONE
+    worker.desk.lanes.serve()
 
 
 class UserCode:
