@@ -1,0 +1,77 @@
+"""The wait for work: markers, and the moment a delayed job is due."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from jobd.engine.keys import Keys
+from jobd.locate import RedisSource
+from jobd.worker import marker
+from jobd.worker.marker import MarkerWait
+
+SOON_MS = 20
+
+
+class Wire:
+    """Stands in for the connection: `answers` are its replies to BZPOPMIN in order, then none ever comes."""
+
+    is_open = True
+    client_id = 1
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.sent: list[Any] = []
+
+    async def words(self, *commands: Any) -> list[Any]:
+        self.sent += commands
+        if not self.answers:
+            await asyncio.Event().wait()
+        return [self.answers.pop(0)]
+
+    def drop(self) -> None: ...
+
+
+def found_after(
+    monkeypatch: pytest.MonkeyPatch, wire: Wire, next_due_ms: int | None, *, deadline: float = 2.0
+) -> float:
+    """Ask once; return how many milliseconds later `found` was called."""
+    monkeypatch.setattr(marker, "Wire", lambda *_: wire)
+
+    async def ask() -> float:
+        found = asyncio.Event()
+        wait = MarkerWait(RedisSource("redis://nowhere"), Keys("bull", "mail"), "w", lambda: True, found.set)
+        running = asyncio.ensure_future(wait.run())
+        began = time.monotonic()
+        wait.ask(next_due_ms)
+        async with asyncio.timeout(deadline):
+            await found.wait()
+        running.cancel()
+        return (time.monotonic() - began) * 1000
+
+    return asyncio.run(ask())
+
+
+def due() -> int:
+    return round(time.time() * 1000) + SOON_MS
+
+
+def test_due_time_is_kept_though_redis_ends_the_wait_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found_after(monkeypatch, Wire(), due()) >= SOON_MS - 1
+
+
+def test_due_time_of_a_marker_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire([b"bull:mail:marker", b"1", str(due()).encode()])
+    assert found_after(monkeypatch, wire, None) >= SOON_MS - 1
+
+
+def test_marker_of_work_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire([b"bull:mail:marker", b"0", b"0"])
+    assert found_after(monkeypatch, wire, due() + 60_000) < 1000
+
+
+def test_end_of_a_wait_without_a_marker_is_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found_after(monkeypatch, Wire(None), None) < 1000
