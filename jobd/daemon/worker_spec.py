@@ -126,7 +126,7 @@ def start_message(
     """Return the first message of a worker."""
     return Start(
         worker=worker,
-        name="".join(f"{host}:{queue.name}".split()),
+        name=f"{host}:{queue.name}",
         queue=queue.name,
         generation=generation,
         token_prefix=f"{incarnation}:{worker}:",

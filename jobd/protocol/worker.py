@@ -167,7 +167,7 @@ class Start:
     worker: str
     """Its part of the token."""
     name: str
-    """What Redis and dashboards show: `<host>:<queue>:<pid>` is made from it by the worker; no spaces."""
+    """`<host>:<queue>`: the worker adds its pid, for Redis and dashboards (`pb` of its jobs)."""
     queue: str
     generation: int
     token_prefix: str

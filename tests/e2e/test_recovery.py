@@ -100,6 +100,19 @@ def test_after_a_kill_of_the_daemon_the_next_start_runs_its_jobs_at_once(make, j
     assert "stc" not in a.hash(job)
 
 
+def test_jobs_whose_locks_ran_out_while_no_daemon_was_there_run_at_once_too(make, jobs, r, prefix, tmp_path):
+    daemon = make(queue("a", "slow", 'stalled_interval = "1h"').replace('"1s"', '"300ms"'))
+    a, mark, until = jobs("a"), tmp_path / "mark", tmp_path / "until"
+    job = a.add({"mark": str(mark), "until": str(until)})
+    wait_until(lambda: starts(mark) == 1)
+    daemon.kill()
+    wait_until(lambda: not r.exists(f"{prefix}:a:{job}:lock"))
+    daemon.start_ready()
+    wait_until(lambda: starts(mark) == 2, 3)
+    until.touch()
+    assert a.result(job) == "slow"
+
+
 def test_survivors_of_a_killed_daemon_are_killed_before_their_jobs_run_again(make, jobs, tmp_path):
     daemon = make(queue("a", "slow").replace('"1s"', '"60s"'))
     a, mark = jobs("a"), tmp_path / "mark"

@@ -104,7 +104,7 @@ def test_the_password_of_redis_is_in_the_start_message_and_in_no_text_of_it(read
     )  # fmt: skip
     assert start.redis.password == "hunter2"
     assert "hunter2" not in repr(start)
-    assert (start.token_prefix, start.name, start.hold) == ("abc:1.2.3:", "myhost:a", True)
+    assert (start.token_prefix, start.name, start.hold) == ("abc:1.2.3:", "my host:a", True)
 
 
 def test_an_import_that_failed_is_a_problem_at_every_place_that_names_it(read):

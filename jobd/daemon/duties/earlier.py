@@ -13,6 +13,7 @@ from jobd.daemon.logs import event_log
 from jobd.engine.custody import recover_jobs
 from jobd.engine.job import KEEP_ALL
 from jobd.engine.keys import Keys
+from jobd.engine.owners import active_ids, taken_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,11 +80,12 @@ class Earlier(Duty):
                 log.warning("jobs on another redis are left to its stalled check", url=served.url, queue=served.queue)
                 continue
             queue = self._fleet.config.queues.get(served.queue)
+            keys = Keys(source.prefix, served.queue)
             jobs = await self._runner.run(
                 recover_jobs(
-                    Keys(source.prefix, served.queue),
+                    keys,
                     f"{incarnation.id}:",
-                    started=[],
+                    started=await self._taken_by(incarnation, keys),
                     counted=False,
                     max_crashes=queue.max_crashes if queue else 1,
                     reason="the daemon was killed",
@@ -94,6 +96,18 @@ class Earlier(Duty):
             for job in jobs:
                 log.info("job of an earlier start recovered", queue=served.queue, job=job.job_id)
         self._record.settled(incarnation)
+
+    async def _taken_by(self, incarnation: Incarnation, keys: Keys) -> list[str]:
+        """The active jobs that its workers took: their locks may have run out while no daemon was there."""
+        ids = await self._runner.run(active_ids(keys))
+        names = await self._runner.run_many([taken_by(keys, job_id) for job_id in ids])
+        pids = {str(mark.pid) for mark in incarnation.processes}
+        host = f"{incarnation.host}:"
+        return [
+            job_id
+            for job_id, name in zip(ids, names, strict=True)
+            if name is not None and name.startswith(host) and name.rpartition(":")[2] in pids
+        ]
 
 
 def _kill(mark: ProcessMark) -> None:

@@ -1,0 +1,29 @@
+"""Who took the active jobs, by the name that a taker leaves in the hash (`pb`): it outlives the lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobd.engine.runner import Command
+from jobd.engine.turn import decode_id, encode_id
+
+if TYPE_CHECKING:
+    from jobd.engine.keys import Keys
+
+
+def active_ids(keys: Keys) -> Command[list[str]]:
+    """Read the ids of all active jobs, newest first."""
+    return Command(("LRANGE", keys.active, 0, -1), _ids, safe_twice=True)
+
+
+def taken_by(keys: Keys, job_id: str) -> Command[str | None]:
+    """Read the name of the worker that took a job last (`<host>:<queue>:<pid>`); None when there is none."""
+    return Command(("HGET", encode_id(keys.job(job_id)), "pb"), _text, safe_twice=True)
+
+
+def _ids(reply: list[bytes]) -> list[str]:
+    return [decode_id(raw) for raw in reply]
+
+
+def _text(reply: Any) -> str | None:
+    return None if reply is None else bytes(reply).decode("utf-8", "replace")
