@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.commands import Group, command
+from jobd.cli.fields import fields
 from jobd.cli.job_filter import filter_options, filter_params
 from jobd.cli.output import answer, printable
-from jobd.cli.queue import fields
 from jobd.cli.reach import ask
 from jobd.cli.table import Column, draw, terminal_width
 from jobd.duration import format_duration

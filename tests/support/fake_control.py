@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -61,7 +62,8 @@ class FakeControl:
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rwb") as stream:
+        # A client may go away before it is answered.
+        with contextlib.suppress(BrokenPipeError), connection, connection.makefile("rwb") as stream:
             for line in stream:
                 request = json.loads(line)
                 for text in self._progress:
