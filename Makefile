@@ -24,9 +24,10 @@ unexport PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
 demo: install-demo
 	@$(BIN)/python examples/demo.py
 
-test: install-test
-	@$(MAKE) --no-print-directory check
+test: install-test check
 
+# Not by itself in a fresh clone: `test` installs first. In this order also under `make -j`.
+.NOTPARALLEL:
 check:
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
