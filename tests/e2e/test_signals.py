@@ -84,7 +84,8 @@ def test_ttin_writes_the_stacks_of_all_workers_into_the_log(busy):
 def test_handlers_start_programs_with_default_signals(make, jobs, tmp_path):
     make('[queues.a]\nhandler = "daemon_handlers:child_signals"\n')
     a = jobs("a")
-    assert a.result(a.add()) == "0000000000000000"
+    # 32 and 33 are glibc's own: a program that starts the tests (make) may have left them ignored.
+    assert int(a.result(a.add()), 16) & ~(0b11 << 31) == 0
 
 
 def test_a_group_signal_that_reaches_a_worker_does_nothing(make, jobs):
