@@ -93,7 +93,7 @@ def test_a_second_daemon_on_the_same_files_is_exit_1(live: Live) -> None:
 def test_exec_takes_the_data_of_a_job_and_leaves_it_alone(live: Live) -> None:
     live.out("job", "add", "email", "ok", "--delay", "1h", "--id", "later")
     before = live.json("job", "show", "email", "later")
-    assert live.out("exec", "email", "ok", "--job", "later") == '{"id":"later"}\n'
+    assert live.out("exec", "email", "ok", "--job", "later") == '{"id": "later"}\n'
     assert live.json("job", "show", "email", "later") == before
     assert live.run("exec", "email", "ok", "--job", "nope").returncode == 1
 
