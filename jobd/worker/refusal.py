@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from jobd.engine.codes import Code
 from jobd.engine.job import KEEP_ALL, Finish
 from jobd.engine.settling import after_failure
 
@@ -35,6 +36,12 @@ def refusal_of(
     if plan.expire_ms is not None and taken.attempts_made == 0 and now_ms - _first_due(run) > plan.expire_ms:
         return _for_good(run, "expired")
     return None
+
+
+def refused_by_children(run: Run, code: int) -> Finish:
+    """Return how a job ends whose completion was refused because of its children: its lock is still ours."""
+    why = "children are still pending" if code == Code.PENDING_CHILDREN else "a child failed"
+    return _for_good(run, f"cannot complete: {why}")
 
 
 def _first_due(run: Run) -> int:

@@ -230,7 +230,7 @@ class Worker:
             log.warning("settings refused: %s", error)
             return
         self.desk.use(numbers, plans)
-        self._turns.numbers_changed()
+        self._turns.hungry()
 
     def _stop(self, patience_ms: int) -> None:
         self.desk.stopping = True

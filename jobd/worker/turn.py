@@ -9,22 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobd.engine.codes import SETTLED, Code
 from jobd.engine.custody import adopt_jobs, renew_locks
-from jobd.engine.job import Finish, Limiter, TurnReply, TurnRequest
+from jobd.engine.job import Limiter, TurnReply, TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.scripts import script
-from jobd.engine.states import Outcome
 from jobd.engine.turn import MAX_TAKE, turn
 from jobd.errors import JobdError
 from jobd.worker.marker import MarkerWait
 from jobd.worker.notes import Notes
+from jobd.worker.refusal import refused_by_children
 from jobd.worker.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from jobd.engine.job import Taken
     from jobd.engine.runner import Command
@@ -51,6 +52,17 @@ SUSPECTS_PATIENCE_S = 5.0
 """How long suspects may be passed over before a busy worker takes nothing else until it is empty and can run them."""
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A turn, or notes alone, on their way; `begun` gets the raw replies."""
+
+    runs: list[Run]
+    take: int
+    sent_at: float
+    commands: list[Command[Any]]
+    begun: Awaitable[list[Any]]
+
+
 class TurnLoop:
     """Fetches and finishes for one worker.
 
@@ -67,7 +79,7 @@ class TurnLoop:
         self._board = board
         self._report = report
         self._wire = Wire(source, f"jobd-turn:{token_prefix.rstrip(':')}", (script("turn"), script("annotate")))
-        self._marker = MarkerWait(source, keys, worker_name, self._wants_marker, self._hungry)
+        self._marker = MarkerWait(source, keys, worker_name, self._wants_marker, self.hungry)
         self._notes: Notes
         self._desk: Desk
         self._woken: asyncio.Future[None] | None = None
@@ -78,6 +90,7 @@ class TurnLoop:
         self._not_before = 0.0
         self._suspects_since = 0.0
         self._in_flight: list[Run] = []
+        self._flight: _Flight | None = None
         self._sent_at = 0.0
         self._beats_unanswered = 0
         self._up = True
@@ -102,6 +115,10 @@ class TurnLoop:
         woken = self._woken
         if woken is not None and not woken.done():
             woken.set_result(None)
+            desk = self._desk
+            if desk.ended and not desk.running and self._up and self._wire.sends_at_once:
+                # Nothing else runs that could ride along: sent here and now, a turn of the event loop earlier.
+                self._flight = self._launch()
 
     def quiet(self, then: Callable[[], None] | None = None) -> None:
         """Take nothing more; `then` is called once no take is in flight."""
@@ -114,11 +131,7 @@ class TurnLoop:
         self._quiet = False
         self._quieted = None
         self._marker.ask(None)
-        self._hungry()
-
-    def numbers_changed(self) -> None:
-        """Look again: there may be more slots, or another limiter."""
-        self._hungry()
+        self.hungry()
 
     def end(self) -> None:
         """End `run` as soon as every result in hand is in Redis and nothing runs."""
@@ -133,7 +146,7 @@ class TurnLoop:
                 try:
                     if not self._up:
                         await self._recover()
-                    elif self._has_news() or self._take() > 0:
+                    elif self._flight or self._has_news() or self._take() > 0:
                         await self._turn()
                     else:
                         await self._idle()
@@ -181,7 +194,8 @@ class TurnLoop:
     def _wants_marker(self) -> bool:
         return self._dry and self._up and self._may_take()
 
-    def _hungry(self) -> None:
+    def hungry(self) -> None:
+        """Ask for jobs again: there may be some, or more slots, or another limiter."""
         self._dry = False
         self.wake()
 
@@ -219,7 +233,7 @@ class TurnLoop:
         if rest <= 0:
             # Over: forgotten at once, or every idle moment from here on would ask again.
             self._not_before = self._desk.taking_from = 0.0
-        return asyncio.get_running_loop().call_later(max(0.0, rest), self._hungry)
+        return asyncio.get_running_loop().call_later(max(0.0, rest), self.hungry)
 
     async def _unblock(self) -> None:
         """End the wait for a marker inside Redis, so that one popped in this very moment is read and put back."""
@@ -229,35 +243,42 @@ class TurnLoop:
 
     # --- one turn ----------------------------------------------------------------------------------------------------
 
-    async def _turn(self) -> None:
-        desk, board = self._desk, self._board
+    def _launch(self) -> _Flight | None:
+        """Send what is to be sent; None when that is nothing. Not to be called while a turn is in flight."""
+        desk = self._desk
         runs = self._in_flight = desk.collect()
         take = min(desk.free, MAX_TAKE, desk.slots_left + len(runs)) if self._may_take() else 0
         # After the results, so that what a job wrote is in Redis before it is finished.
-        notes = self._notes.next()
-        if not runs and not take:
-            await self._write(notes)
-            return
-        numbers = desk.numbers
+        commands: list[Command[Any]] = self._notes.next()
+        if runs or take:
+            commands.append(turn(self._keys, self._request(runs, take)))
+        if not commands:
+            return None
+        return _Flight(runs, take, self._sent(), commands, self._wire.begin(*commands))
+
+    def _request(self, runs: list[Run], take: int) -> TurnRequest:
+        desk, numbers = self._desk, self._desk.numbers
         limiter = None
         if numbers.limiter_max is not None and numbers.limiter_duration_ms is not None:
             limiter = Limiter(numbers.limiter_max, numbers.limiter_duration_ms)
-        request = TurnRequest(
+        return TurnRequest(
             time.time_ns() // 1_000_000, numbers.lock_ms, self._token_prefix, self._name,
             [run.finish for run in runs if run.finish is not None], take, len(desk.running), limiter,
         )  # fmt: skip
-        sent_at = self._sent()
-        command = turn(self._keys, request)
-        replies = await self._wire.run(*notes, command) if notes else await self._wire.run(command)
+
+    async def _turn(self) -> None:
+        flight, self._flight = self._flight or self._launch(), None
+        if flight is None:
+            return
+        replies = await self._wire.finish(flight.commands, flight.begun)
         self._answered()
         self._notes.written()
-        reply: TurnReply = replies[-1]
-        if runs:
+        if flight.runs:
             self._in_flight = []
-            self._settled(runs, reply.codes)
-        if take:
-            await self._took(reply, take, sent_at)
-        board.turn_sent(0.0)
+            self._settled(flight.runs, replies[-1].codes)
+        if flight.take:
+            await self._took(replies[-1], flight.take, flight.sent_at)
+        self._board.turn_sent(0.0)
 
     def _sent(self) -> float:
         at = self._sent_at = time.monotonic()
@@ -268,14 +289,6 @@ class TurnLoop:
     def _answered(self) -> None:
         self._sent_at = 0.0
 
-    async def _write(self, notes: list[Command[Any]]) -> None:
-        if notes:
-            self._sent()
-            await self._wire.run(*notes)
-            self._answered()
-            self._notes.written()
-            self._board.turn_sent(0.0)
-
     def _settled(self, runs: list[Run], codes: list[int]) -> None:
         """Take note of the codes: accepted, refused for good, or to be sent again as a failure."""
         desk = self._desk
@@ -283,7 +296,7 @@ class TurnLoop:
             again = []
             for run, code in zip(runs, codes, strict=True):
                 if code in (Code.PENDING_CHILDREN, Code.FAILED_CHILDREN):
-                    _refused_by_children(run, code)
+                    run.finish = refused_by_children(run, code)
                     again.append(run)
                 elif code:
                     log.warning("finish refused: job %s, code %d", run.taken.id, code)
@@ -385,10 +398,3 @@ class TurnLoop:
             if self._marker.give_up_at and now > self._marker.give_up_at:
                 self._marker.drop()
             await asyncio.sleep(BEAT_S)
-
-
-def _refused_by_children(run: Run, code: int) -> None:
-    why = "children are still pending" if code == Code.PENDING_CHILDREN else "a child failed"
-    taken = run.taken
-    reason = f"cannot complete: {why}".encode()
-    run.finish = Finish(taken.id, taken.token, Outcome.FAILED, reason, suspect=taken.suspect)

@@ -17,7 +17,7 @@ from jobd.errors import RedisUnavailable
 from jobd.worker.replies import AVAILABLE, Replies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from jobd.engine.runner import Command
     from jobd.engine.scripts import Script
@@ -55,6 +55,11 @@ class Wire:
         self._connection: Any = None
         self._replies: Replies | None = None
         self.client_id = 0
+
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether `begin` has sent when it returns."""
+        return self._replies is not None
 
     @property
     def is_open(self) -> bool:
@@ -105,31 +110,20 @@ class Wire:
         Raises:
             RedisUnavailable: the connection broke; whether anything ran is unknown. It is closed now.
         """
-        connection = self._connection
-        if connection is None:
-            raise RedisUnavailable("redis is away: not connected")
-        try:
-            request = _pack(commands[0]) if len(commands) == 1 else b"".join(map(_pack, commands))
-            if self._replies is not None:
-                return await self._replies.ask(request, len(commands))
-            await connection.send_packed_command(request, False)
-            return [await self._reply(connection) for _ in commands]
-        except (RedisError, OSError) as error:
-            self.drop()
-            raise translate(error) from error
-        except asyncio.CancelledError:
-            # Replies are still to come: whoever asked next would read them for its own.
-            self.drop()
-            raise
+        return await self._awaited(self._begin(commands))
 
-    async def run(self, *commands: Command[Any]) -> list[Any]:
-        """Send commands in one write and return their results; a script Redis does not know is loaded and sent again.
+    def begin(self, *commands: Command[Any]) -> Awaitable[list[Any]]:
+        """Send commands in one write, now if hiredis is there, else when `finish` awaits what this returns."""
+        return self._begin([command.parts() for command in commands])
+
+    async def finish(self, commands: Sequence[Command[Any]], begun: Awaitable[list[Any]]) -> list[Any]:
+        """Return the results of commands that were begun; a script Redis does not know is loaded and sent again.
 
         Raises:
             RedisUnavailable: as `words`.
             RedisRefused: one of them got an error; the others may have run.
         """
-        replies = await self.words(*(command.parts() for command in commands))
+        replies = await self._awaited(begun)
         results = []
         for command, reply in zip(commands, replies, strict=True):
             found = reply
@@ -140,6 +134,34 @@ class Wire:
                 raise translate(found) from found
             results.append(command.read(found))
         return results
+
+    async def run(self, *commands: Command[Any]) -> list[Any]:
+        """Send commands in one write and return their results; raises as `finish`."""
+        return await self.finish(commands, self.begin(*commands))
+
+    def _begin(self, commands: Sequence[Sequence[Any]]) -> Awaitable[list[Any]]:
+        connection = self._connection
+        if connection is None:
+            raise RedisUnavailable("redis is away: not connected")
+        request = _pack(commands[0]) if len(commands) == 1 else b"".join(map(_pack, commands))
+        if self._replies is not None:
+            return self._replies.ask(request, len(commands))
+        return self._exchange(connection, request, len(commands))
+
+    async def _exchange(self, connection: Any, request: bytes, replies: int) -> list[Any]:
+        await connection.send_packed_command(request, False)
+        return [await self._reply(connection) for _ in range(replies)]
+
+    async def _awaited(self, begun: Awaitable[list[Any]]) -> list[Any]:
+        try:
+            return await begun
+        except (RedisError, OSError) as error:
+            self.drop()
+            raise translate(error) from error
+        except asyncio.CancelledError:
+            # Replies are still to come: whoever asked next would read them for its own.
+            self.drop()
+            raise
 
     async def end_namesake(self, client_id: int) -> None:
         """End the connection of this number if it still is an earlier one of ours: a restarted Redis counts anew.
