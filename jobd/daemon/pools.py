@@ -15,7 +15,7 @@ from jobd.daemon.worker_spec import numbers_of
 from jobd.duration import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jobd.clock import Clock
     from jobd.config.model import Queue
@@ -174,10 +174,10 @@ class Pool:
         for worker in self.workers():
             self._apply_quiet(worker)
 
-    async def roll(self) -> int:
+    async def roll(self, on_replaced: Callable[[int], None]) -> None:
         """Replace every worker that is of an older generation, one by one, each replacement ready first.
 
-        Returns how many were replaced. A replacement that is not ready in time does not keep the old worker.
+        `on_replaced` is told how many are done. A replacement that is not ready in time does not keep the old worker.
         """
         replaced = 0
         for number in sorted(self.places):
@@ -186,9 +186,9 @@ class Pool:
                 continue
             await self.replace(place)
             replaced += 1
+            on_replaced(replaced)
         for worker in [worker for worker in self.leaving if worker.generation != self.generation]:
             worker.drain()
-        return replaced
 
     async def replace(self, place: Place) -> None:
         """Replace one worker: the new one is ready before the old one drains.

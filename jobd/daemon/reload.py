@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from jobd.config.load import load
 from jobd.config.problems import ConfigProblems
+from jobd.daemon import logs
 from jobd.daemon.exits import Ending
 from jobd.daemon.imports import import_problems
-from jobd.daemon.logs import event_log
 from jobd.daemon.plan import has_changes, refusals
 from jobd.daemon.process import Worker
 from jobd.daemon.templates import TemplateError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobd.daemon.templates import Template
     from jobd.daemon.worker_spec import TemplateKey
 
-log = event_log(__name__)
+log = logs.event_log(__name__)
 
 EX_CONFIG = 78
 
@@ -193,6 +193,7 @@ class Reload:
         supervisor = self._supervisor
         generation = supervisor.generation = supervisor.generation + 1
         supervisor.config = supervisor.fleet.config = wanted
+        logs.configure(wanted.daemon.log_format, wanted.daemon.log_level)
         for loading in self._loadings.values():
             supervisor.shelf.install(loading)
         queues = supervisor.selected(wanted)
@@ -220,7 +221,7 @@ class Reload:
         pool = trial.pool
         is_new = queue.name not in self._supervisor.fleet.pools
         self._supervisor.fleet.pools[queue.name] = pool
-        before = sum(1 for _ in pool.workers())
+        before = sum(1 for worker in pool.workers() if worker.takes_jobs)
         pool.reconfigure(queue, generation)
         pool.adopt(trial.worker)
         if is_new:
@@ -228,9 +229,10 @@ class Reload:
             await pool.filled()
             self._say(queue.name, f"{_count(pool.wanted, 'worker')} ready")
             return
-        await pool.roll()
+        total = max(before, 1)
+        self._say(queue.name, f"1/{total} replaced")
+        await pool.roll(lambda count: self._say(queue.name, f"{count + 1}/{total} replaced"))
         pool.fill()
-        self._say(queue.name, f"{before}/{before} replaced")
 
     def _say(self, queue: str, text: str) -> None:
         self._progress(f"{queue:<12} {text}")

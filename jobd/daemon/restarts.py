@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 FIRST_DELAY_S = 0.5
 MAX_DELAY_S = 30.0
-HEALTHY_S = 30.0
+HEALTHY_S = 10.0
 """A worker that was ready this long has earned an immediate restart again."""
 
 

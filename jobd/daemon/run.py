@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from jobd import __version__
 from jobd.clock import SYSTEM_CLOCK
@@ -35,14 +35,13 @@ from jobd.daemon.templates import TemplateError
 from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, InputError, JobdError, Refused
-from jobd.protocol.control import STATUS_SOCKET, Method
+from jobd.protocol.control import STATUS_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
     from jobd.config.model import Config
-    from jobd.daemon.control_server import Caller
     from jobd.daemon.duties.duty import Duty
     from jobd.locate import RedisSource
 
@@ -144,7 +143,7 @@ class Daemon:
         )  # fmt: skip
         recover = Recover(supervisor.fleet, runner)
         supervisor.on_loss = recover.lost
-        supervisor.stopper = Stopper(supervisor, recover)
+        supervisor.stopper = Stopper(supervisor, recover, self._stopped.set)
         self.methods = Methods(supervisor, runner, source, self._load, self.notifier)
         servers = self._control_servers()
         signals = Signals(self._wished)
@@ -177,7 +176,7 @@ class Daemon:
 
     def _control_servers(self) -> list[ControlServer]:
         settings = self.config.daemon
-        servers = [ControlServer(self._socket, self._call, group=settings.socket_group)]
+        servers = [ControlServer(self._socket, self.methods.call, group=settings.socket_group)]
         if settings.status_group is not None:
             path = self._socket.with_name(STATUS_SOCKET)
             servers.append(ControlServer(path, self.methods.call_reading, group=settings.status_group))
@@ -240,13 +239,6 @@ class Daemon:
     def _load(self, path: Path | None) -> Config:
         return load(path or self.config.path, env=self.environ, redis_url=self.options.redis)
 
-    async def _call(self, method: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        answer = await self.methods.call(method, params, caller)
-        if method == Method.STOP:
-            # The answer is on its way before the socket closes: ControlServer.stop lets it come to its end.
-            self._stopped.set()
-        return answer
-
     def _wished(self, wish: Wish) -> None:
         match wish:
             case Wish.STOP:
@@ -269,7 +261,6 @@ class Daemon:
     async def _stop(self, grace_ms: int | None, *, now: bool) -> None:
         self.notifier.stopping("draining")
         await self.supervisor.stop(grace_ms, now, lambda text: None)
-        self._stopped.set()
 
     async def _reload(self) -> None:
         try:

@@ -35,8 +35,10 @@ _TELL_EVERY_S = 10.0
 class Stopper:
     """The one stop of this daemon; later calls hurry it along and get the same report."""
 
-    def __init__(self, supervisor: Supervisor, recover: Recover) -> None:
+    def __init__(self, supervisor: Supervisor, recover: Recover, on_stopped: Callable[[], None]) -> None:
+        """Prepare. `on_stopped` is called when a stop is through, whether or not its caller is still there."""
         self._supervisor = supervisor
+        self._on_stopped = on_stopped
         self._recover = recover
         self._deadline = 0.0
         self._task: asyncio.Task[StopReport] | None = None
@@ -55,10 +57,16 @@ class Stopper:
         if self._task is None:
             self._deadline = deadline
             self._task = asyncio.create_task(self._run())
+            self._task.add_done_callback(self._done)
         elif now or grace_ms is not None:
             self._deadline = min(self._deadline, deadline)
             self._supervisor.fleet.notify()
         return await asyncio.shield(self._task)
+
+    def _done(self, task: asyncio.Task[StopReport]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("stop failed", error=repr(task.exception()))
+        self._on_stopped()
 
     def kill_all(self) -> None:
         """SIGKILL every worker now; what they held is handed back if Redis answers, else by the next start."""
