@@ -28,6 +28,8 @@ _HOMES = {
     "health": ("jobd.cli.health:health", "is it running and ready, for probes"),
     "stop": ("jobd.cli.stop:stop", "stop the daemon, return when it is gone"),
     "drain": ("jobd.cli.stop:stop", ""),
+    "quiet": ("jobd.cli.quiet:quiet", "this host takes no jobs, until unquiet or restart"),
+    "unquiet": ("jobd.cli.quiet:unquiet", "undo quiet"),
     "exec": ("jobd.cli.exec:exec_", "run one handler here, without a daemon"),
     "queue": ("jobd.cli.queue:queue", "list, show, pause, resume, quiet, unquiet, scale"),
     "job": ("jobd.cli.job:job", "add, list, show, logs, retry, remove"),
@@ -45,7 +47,7 @@ _EXAMPLES = [
     "jobd status                                # what runs, what waits",
     "jobd reload                                # after an edit; a mistake changes nothing",
 ]
-_EXTRA = ("hiredis", "pydantic", "pydantic_core", "pydantic_settings", "rich", "tomli_w", "tree_sitter")
+_EXTRA = ("hiredis", "pydantic", "pydantic_core", "pydantic_settings", "tomli_w", "tree_sitter")
 """Modules of the daemon extra; one that is missing is told as that extra."""
 
 

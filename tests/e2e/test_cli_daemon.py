@@ -361,3 +361,16 @@ def test_a_socket_one_may_not_use_is_exit_77(words: tuple[str, ...], run: Run, s
         finally:
             os.seteuid(0)
     assert (code, json.loads(out)["error"]["code"]) == (77, "not-permitted")
+
+
+def test_quiet_waits_for_running_jobs_and_tells_when_they_outlast_it(run: Run, short_tmp: Path) -> None:
+    queues = [{"name": "email", "busy": 1}]
+    with _fake(short_tmp, {"quiet": {"queues": []}, "status": {**_STATUS, "queues": queues}}):
+        assert run("quiet")[:2] == (0, "this host is quiet; 1 job still running. Undo with: jobd unquiet\n")
+        assert run("quiet", "--wait", "1ms")[0] == 75
+
+
+def test_unquiet_asks_the_daemon(run: Run, short_tmp: Path) -> None:
+    with _fake(short_tmp, {"unquiet": {"queues": []}}) as daemon:
+        assert run("unquiet")[0] == 0
+    assert daemon.asked == [("unquiet", {})]
