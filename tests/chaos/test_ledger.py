@@ -56,7 +56,7 @@ def test_every_accepted_job_finishes_once_whatever_is_killed(
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             fallen.append(faults.fall())
-            time.sleep(0.5)
+            _wait_for_more_runs(noted, fallen[-1])
     finally:
         producer.stop()
     print(f"seed {SEED}: {len(ledger.accepted)} jobs accepted, {len(ledger.unknown)} unanswered; faults: {fallen}")
@@ -73,6 +73,11 @@ def test_every_accepted_job_finishes_once_whatever_is_killed(
         assert daemon.stop() == 0
         assert [pid for pid in below if alive(pid)] == []
         assert_one_state_each(r, prefix, "chaos")
+
+
+def _wait_for_more_runs(noted: Path, fault: str) -> None:
+    enough = noted.stat().st_size + 1000
+    wait_until(lambda: noted.stat().st_size > enough, 10, what=f"jobs run again after {fault}")
 
 
 def _left(r: redis.Redis, keys: Keys) -> tuple[int, int, int, int]:
