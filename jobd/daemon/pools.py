@@ -293,7 +293,8 @@ class Pool:
                 self._hold(Hold.BREAKER, f"{rule.crashes} crashes in {within} ({cause})", retry_s)
                 return
         ready_for = now - worker.ready_at if worker.ready_at is not None else 0.0
-        delay = place.delay.after_exit(ready_for) if worker.ending.counted else 0.0
+        done = worker.board.jobs_done if worker.board is not None else 0
+        delay = place.delay.after_exit(ready_for, done) if worker.ending.counted else 0.0
         place.restarts += 1
         if self.hold is not None:
             return

@@ -17,9 +17,12 @@ class RestartDelay:
 
     failures: int = 0
 
-    def after_exit(self, ready_for_s: float) -> float:
-        """Return the seconds to wait after an exit of a worker that had been ready for `ready_for_s`."""
-        if ready_for_s >= HEALTHY_S:
+    def after_exit(self, ready_for_s: float, jobs_done: int = 0) -> float:
+        """Return the seconds to wait after an exit of a worker that had been ready for `ready_for_s`.
+
+        One that finished a job was of use: its death is no step of a crash loop, and the job it held need not wait.
+        """
+        if ready_for_s >= HEALTHY_S or jobs_done > 0:
             self.failures = 0
         self.failures += 1
         if self.failures == 1:

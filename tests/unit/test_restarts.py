@@ -20,6 +20,13 @@ def test_a_worker_that_was_healthy_for_long_is_restarted_at_once_again():
     assert delay.after_exit(ready_for_s=0.0) == 0.5
 
 
+def test_a_worker_that_finished_a_job_is_restarted_at_once_again():
+    delay = RestartDelay()
+    for _ in range(5):
+        delay.after_exit(ready_for_s=0.0)
+    assert delay.after_exit(ready_for_s=0.1, jobs_done=1) == 0.0
+
+
 def test_the_delay_stays_finite_after_ten_thousand_exits():
     delay = RestartDelay(failures=10_000)
     assert delay.after_exit(ready_for_s=0.0) == MAX_DELAY_S
