@@ -14,7 +14,7 @@ from jobd.daemon.plan import has_changes, refusals
 from jobd.daemon.process import Worker
 from jobd.daemon.templates import TemplateError
 from jobd.daemon.views import Action, ReloadReport, Step
-from jobd.daemon.worker_spec import template_key
+from jobd.daemon.worker_spec import handlers_of, template_key
 from jobd.errors import InputError, Refused
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ class Reload:
         try:
             await self._try(wanted, steps)
             checked_s = clock.monotonic() - started
-            imported = sum(len(loading.reports) for loading in self._loadings.values())
-            self._say("checked", f"{_count(len(wanted.files), 'file')}, {_count(imported, 'handler')} imported "
-                      f"in a trial worker ({checked_s:.1f}s)")  # fmt: skip
+            self._say("checked", f"{self._checked(wanted)} ({checked_s:.1f}s)")
         except BaseException as error:
             await self._throw_away()
             log.warning("reload refused", by=self._who, error=str(error).splitlines()[0] if str(error) else None)
@@ -118,6 +116,11 @@ class Reload:
         supervisor.reloaded_at = clock.monotonic()
         log.info("reloaded", generation=supervisor.generation, took_ms=round(took_s * 1000), by=self._who)
         return ReloadReport(supervisor.generation, took_s, steps, notes=self._notes)
+
+    def _checked(self, wanted: Config) -> str:
+        files = _count(len(wanted.files), "file")
+        handlers = {path for trial in self._trials.values() for path in handlers_of(trial.queue)}
+        return f"{files}, {_count(len(handlers), 'handler')} imported in a trial worker" if handlers else files
 
     def _refuse_cold(self, steps: list[Step]) -> None:
         cold = refusals(steps)
@@ -211,7 +214,9 @@ class Reload:
             pool.remove(generation)
             self._say(step.queue, _draining(pool))
         elif trial is None:
-            fleet.pools[step.queue].apply_in_place(queue, generation)
+            pool = fleet.pools[step.queue]
+            pool.apply_in_place(queue, generation)
+            await pool.filled()
             if step.action is not Action.KEEP:
                 self._say(step.queue, step.what)
         else:

@@ -1,0 +1,79 @@
+"""Recurring work: starts and stops at any time, survives what it raises."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobd.daemon.duties.duty import Duty, shown_refusal
+from jobd.errors import RedisRefused, RedisUnavailable
+
+
+class Counting(Duty):
+    """Raises what it is given, one after another, then only counts."""
+
+    name = "counting"
+
+    def __init__(self, *raises: Exception) -> None:
+        self.told: list[str | None] = []
+        super().__init__(self.told.append)
+        self.runs = 0
+        self._raises = list(raises)
+
+    async def run_once(self) -> float:
+        self.runs += 1
+        if self._raises:
+            raise self._raises.pop(0)
+        return 0.001
+
+
+async def until_runs(duty: Counting, count: int) -> None:
+    async with asyncio.timeout(10):
+        while duty.runs < count:
+            await asyncio.sleep(0.001)
+
+
+def test_it_runs_again_and_again_until_it_is_stopped():
+    async def work() -> None:
+        duty = Counting()
+        await duty.stop()
+        duty.start()
+        duty.start()
+        await until_runs(duty, 3)
+        await asyncio.gather(duty.stop(), duty.stop())
+        runs = duty.runs
+        await asyncio.sleep(0.01)
+        assert duty.runs == runs
+        duty.start()
+        await until_runs(duty, runs + 1)
+        await duty.stop()
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    "error", [RedisUnavailable("gone"), RedisRefused("OOM command not allowed"), ValueError("bug")]
+)
+def test_it_goes_on_after_an_error(error):
+    async def work() -> None:
+        duty = Counting(error)
+        duty.start()
+        await until_runs(duty, 2)
+        await duty.stop()
+
+    asyncio.run(work())
+
+
+def test_what_redis_refuses_is_told_until_it_works_again():
+    async def work() -> list[str | None]:
+        duty = Counting(RedisRefused("redis refused: OOM command not allowed when used memory > 'maxmemory'"))
+        await duty._once()
+        await duty._once()
+        return duty.told
+
+    assert asyncio.run(work()) == ["memory full", None]
+
+
+def test_an_unknown_refusal_is_shown_in_its_own_words():
+    assert shown_refusal("redis refused: ERR odd\nmore") == "redis refused: ERR odd"
