@@ -129,7 +129,7 @@ def _removed(name: str, facts: Facts) -> Step:
         more = f" and {len(facts.jobs) - 3} more" if len(facts.jobs) > 3 else ""
         how += f" ({'job' if len(facts.jobs) == 1 else 'jobs'} {jobs}{more})"
     if facts.waiting:
-        how += f", {_count(facts.waiting, 'waiting job')} stay in Redis"
+        how += f", {_count(facts.waiting, 'waiting job')} {'stays' if facts.waiting == 1 else 'stay'} in Redis"
     return Step(Mark.REMOVED, name, "removed", how, Action.REMOVE)
 
 

@@ -111,6 +111,9 @@ class Reload:
             await self._throw_away()
             log.warning("reload refused", by=self._who, error=str(error).splitlines()[0] if str(error) else None)
             raise
+        if supervisor.stopping:
+            await self._throw_away()
+            raise Refused("stopping", "not reloaded: the daemon stops")
         await self._apply(wanted, steps)
         took_s = clock.monotonic() - started
         supervisor.reloaded_at = clock.monotonic()
@@ -201,7 +204,8 @@ class Reload:
             supervisor.shelf.install(loading)
         queues = supervisor.selected(wanted)
         for step in steps:
-            if step.queue:
+            # A stop that comes in between ends what is there; a trial not adopted yet goes with its template.
+            if step.queue and not supervisor.stopping:
                 await self._apply_step(step, queues.get(step.queue), generation)
         supervisor.shelf.retire_others(template_key(queue) for queue in queues.values())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from jobd import __version__
@@ -33,8 +34,10 @@ from jobd.daemon.stopping import Stopper
 from jobd.daemon.supervisor import Supervisor
 from jobd.daemon.templates import TemplateError
 from jobd.engine.connect import async_client
+from jobd.engine.keys import Keys
+from jobd.engine.reading import queue_facts
 from jobd.engine.runner import AsyncRunner
-from jobd.errors import ConfigError, InputError, JobdError, Refused
+from jobd.errors import ConfigError, InputError, JobdError, RedisRefused, RedisUnavailable, Refused
 from jobd.protocol.control import STATUS_SOCKET
 
 if TYPE_CHECKING:
@@ -78,6 +81,16 @@ async def main(config: Config, options: RunOptions) -> int:
         return await daemon.run()
     finally:
         logs.flush()
+
+
+async def count_waiting(runner: AsyncRunner, prefix: str, queue: str) -> int | None:
+    """Return how many jobs wait in a queue; None when Redis does not answer within 300 ms."""
+    try:
+        async with asyncio.timeout(0.3):
+            facts = await runner.run(queue_facts(Keys(prefix, queue)))
+    except (TimeoutError, RedisUnavailable, RedisRefused):
+        return None
+    return facts.counts["waiting"] + facts.counts["prioritized"]
 
 
 class Daemon:
@@ -143,6 +156,7 @@ class Daemon:
         )  # fmt: skip
         recover = Recover(supervisor.fleet, runner)
         supervisor.on_loss = recover.lost
+        supervisor.count_waiting = partial(count_waiting, runner, source.prefix)
         supervisor.stopper = Stopper(supervisor, recover, self._stopped.set)
         self.methods = Methods(supervisor, runner, source, self._load, self.notifier)
         servers = self._control_servers()

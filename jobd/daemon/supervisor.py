@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from jobd.daemon.worker_spec import template_key
 from jobd.errors import NotThere, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from jobd.clock import Clock
     from jobd.config.model import Config, Queue
@@ -71,6 +72,8 @@ class Supervisor:
         self.fleet.on_loss = self._lost
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.stopper: Stopper
+        self.count_waiting: Callable[[str], Awaitable[int | None]]
+        """Jobs that wait in a queue, None when Redis does not say at once."""
         self.redis_trouble: str | None = None
         """What Redis refuses although it answers ("memory full"), told by the duties."""
         self.reloading = False
@@ -271,7 +274,11 @@ class Supervisor:
 
     async def plan(self, wanted: Config) -> list[Step]:
         """Return what a reload with this configuration would do."""
-        return plan(self.config, wanted, (self.selected(self.config), self.selected(wanted)), self._facts())
+        before, after = self.selected(self.config), self.selected(wanted)
+        facts = self._facts()
+        for name in before.keys() - after.keys():
+            facts[name] = replace(facts.get(name, Facts()), waiting=await self.count_waiting(name))
+        return plan(self.config, wanted, (before, after), facts)
 
     async def reload(self, code: bool, progress: Callable[[str], None], who: str) -> ReloadReport:
         """Read the file again and apply it, or change nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from pathlib import Path
@@ -171,3 +172,36 @@ def test_many_reloads_leak_no_process_and_no_descriptor(make):
         daemon.reload(OK.format("a") + f'env = {{ B = "{number}" }}\n')
     wait_until(lambda: len(daemon.children()) == 2)
     wait_until(lambda: len(list(files.iterdir())) <= count + 1)
+
+
+def test_the_plan_names_what_runs_and_what_stays_of_a_removed_queue(make, jobs, tmp_path):
+    slow = '[queues.old]\nhandler = "daemon_handlers:slow"\n'
+    daemon = make(OK.format("a") + slow)
+    old, mark = jobs("old"), tmp_path / "mark"
+    running = old.add({"s": 60, "mark": str(mark)})
+    old.add({})
+    wait_until(mark.exists)
+    daemon.write(OK.format("a"))
+    plan = daemon.call("plan", config=None)
+    step = plan["steps"][-1]
+    assert (step["mark"], step["queue"], step["what"]) == ("-", "old", "removed")
+    assert step["how"].startswith(f"1 worker drains (job {running} running ")
+    assert step["how"].endswith("1 waiting job stays in Redis")
+
+
+def test_a_stop_during_a_reload_ends_both_and_leaves_nothing(make):
+    daemon = make(OK.format("a"))
+    daemon.write('[queues.b]\nhandler = "daemon_slow_import:ok"\n')
+    below = daemon.children()
+    thread = threading.Thread(target=lambda: suppressed(lambda: daemon.call("reload", code=False)))
+    thread.start()
+    wait_until(lambda: daemon.status()["state"] == "reloading")
+    below += daemon.children()
+    assert daemon.stop() == 0
+    thread.join(10)
+    assert not any(alive(pid) for pid in below)
+
+
+def suppressed(work: Any) -> None:
+    with contextlib.suppress(Failed, OSError):
+        work()
