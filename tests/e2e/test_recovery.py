@@ -262,6 +262,27 @@ def test_workers_run_with_and_without_preload(make, jobs, preload):
     assert a.result(a.add())
 
 
+def test_a_module_that_starts_a_thread_is_imported_by_each_worker_and_the_log_says_why(make, jobs):
+    daemon = make('[queues.a]\nhandler = "daemon_with_thread:ok"\nworkers = 2\n')
+    a = jobs("a")
+    assert a.result(a.add()) == "ok"
+    (line,) = daemon.logged("workers import by themselves: forking after the imports is not safe")
+    assert "thread" in line["why"]
+
+
+def test_the_daemon_never_imports_a_handler(make, jobs, tmp_path):
+    (tmp_path / "marked.py").write_text(
+        f"import os\nopen({str(tmp_path / 'pids')!r}, 'a').write(f'{{os.getpid()}}\\n')\ndef run(job):\n    return 1\n"
+    )
+    daemon = make(f'[queues.a]\nhandler = "marked:run"\npath = ["{tmp_path}"]\n')
+    a = jobs("a")
+    assert a.result(a.add()) == 1
+    daemon.reload(code=True)
+    pids = (tmp_path / "pids").read_text().split()
+    assert len(pids) == 2
+    assert str(daemon.pid) not in pids
+
+
 def test_what_handlers_print_goes_to_the_log_with_queue_and_job(make, jobs):
     daemon = make(queue("a", "printing"))
     a = jobs("a")
