@@ -1,4 +1,5 @@
 -- include: max_events
+-- include: check_places
 -- include: count_up
 -- include: wake
 -- check_stalled: find active jobs that nobody holds, on whatever host their worker was.
@@ -42,6 +43,7 @@ local function recover(id, result)
   result[#result + 1] = over and 1 or 0
 end
 
+check_places(base)
 if not call('SET', CHECK, now_ms, 'PX', interval_ms, 'NX') then
   return false
 end

@@ -1,4 +1,5 @@
 -- include: max_events
+-- include: check_places
 -- include: find_held
 -- include: drop_active
 -- include: put_back
@@ -12,6 +13,7 @@
 -- Events:     waiting (prev active)
 -- Complexity: O(active), plus the place in active of each id
 local META, base, token_prefix = KEYS[1], ARGV[1], ARGV[2]
+check_places(base)
 local max_len = max_events(META)
 local handed = {}
 for _, id in ipairs(find_held(base, token_prefix)) do

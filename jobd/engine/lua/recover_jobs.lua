@@ -1,4 +1,5 @@
 -- include: max_events
+-- include: check_places
 -- include: find_held
 -- include: drop_active
 -- include: count_up
@@ -78,6 +79,7 @@ local function fail(id)
     max_len)
 end
 
+check_places(base)
 local ids = find()
 local blamed = 0
 for _, id in ipairs(ids) do

@@ -1,4 +1,5 @@
 -- include: max_events
+-- include: check_places
 -- include: count_up
 -- include: holds
 -- include: end_job
@@ -49,11 +50,11 @@ local codes, ended = {}, false
 
 -- Removes the lock's traces of an attempt that may act; false when the id is not in active any more.
 local function leave_active(id)
+  call('SREM', STALLED, id)
   if call('LREM', ACTIVE, -1, id) == 0 then
     return false
   end
   call('DEL', base .. id .. ':lock')
-  call('SREM', STALLED, id)
   return true
 end
 
@@ -63,10 +64,13 @@ end
 
 -- Children still running, or failed ones that forbid completion: refused before the lock is touched.
 local function children_refuse(id)
-  if call('SCARD', base .. id .. ':dependencies') > 0 then
+  -- A key of a wrong type holds no children, and must not hold up the finishes beside this one.
+  local pending = redis.pcall('SCARD', base .. id .. ':dependencies')
+  local bad = redis.pcall('ZCARD', base .. id .. ':unsuccessful')
+  if type(pending) == 'number' and pending > 0 then
     return -4
   end
-  if call('ZCARD', base .. id .. ':unsuccessful') > 0 then
+  if type(bad) == 'number' and bad > 0 then
     return -9
   end
 end
@@ -169,6 +173,8 @@ local function finish_quick(jobs, locks)
     ids[i] = ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE]
     codes[i] = 0
   end
+  call('ZCARD', COMPLETED) -- an error now, not when the ids are out of active
+  call('SREM', STALLED, unpack(ids))
   quick_leave_active(ids)
   local left = {}
   for i = 1, quick do
@@ -178,7 +184,7 @@ local function finish_quick(jobs, locks)
       left[#left + 1], gone[#gone + 1] = id, locks[i]
       if quick_keep.count ~= 0 then
         scored[#scored + 1], scored[#scored + 2] = now, id
-        call('HSET', jobs[i], 'atm', ARGS[at + 3], 'returnvalue', value, 'finishedOn', now)
+        redis.pcall('HSET', jobs[i], 'atm', ARGS[at + 3], 'returnvalue', value, 'finishedOn', now)
       else
         delete_job(base, id)
       end
@@ -190,7 +196,6 @@ local function finish_quick(jobs, locks)
   end
   ended = true
   call('DEL', unpack(gone))
-  call('SREM', STALLED, unpack(left))
   if quick_keep.count ~= 0 then
     call('ZADD', COMPLETED, unpack(scored))
     if quick_keep.count or quick_keep.age_s then
@@ -206,11 +211,15 @@ local function finish_all()
     if applies then
       finish_quick(jobs, locks)
     else
+      check_places(base)
       for i = 1, quick do
         local at = QUICK_FROM + (i - 1) * QUICK_SIZE
         codes[i] = finish(ARGS[at], ARGS[at + 1], 'c', ARGS[at + 2], '', 0, quick_keep, 0, false)
       end
     end
+  end
+  if others <= #ARGS then
+    check_places(base)
   end
   for at = others, #ARGS, OTHER_SIZE do
     codes[#codes + 1] = finish(ARGS[at], ARGS[at + 1], ARGS[at + 2], ARGS[at + 3], ARGS[at + 4],
@@ -325,6 +334,8 @@ local function start_all(ids, scores)
 end
 
 local function take_all()
+  call('LLEN', ACTIVE) -- an error now, not when ids are out of wait
+  call('XLEN', EVENTS)
   while #rows < take and passed < MAX_PASSED and not stop do
     local count = allowance(take - #rows)
     if count == 0 then
@@ -360,10 +371,10 @@ local promoted = retries_now()
 if promoted then
   promote_due(base, now_ms)
 end
-finish_all()
-if ended then
+if #ARGS >= QUICK_FROM then
   call('XTRIM', EVENTS, 'MAXLEN', '~', max_len)
 end
+finish_all()
 if take > 0 then
   if not promoted then
     promote_due(base, now_ms)

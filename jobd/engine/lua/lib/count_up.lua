@@ -3,7 +3,7 @@
 local function count_up(job, field)
   local count = redis.pcall('HINCRBY', job, field, 1)
   if type(count) == 'table' then
-    redis.call('HSET', job, field, 1)
+    redis.pcall('HSET', job, field, 1)
     return 1
   end
   return count

@@ -4,14 +4,17 @@
 -- must still find the id in active.
 local function holds(base, id, token, lock)
   if lock == token then
-    return redis.call('EXISTS', base .. id) == 1 and 0 or -1
+    return redis.call('TYPE', base .. id).ok == 'hash' and 0 or -1
   end
   if lock then
     return -6
   end
+  if redis.call('TYPE', base .. id).ok ~= 'hash' then
+    return -1
+  end
   local started = redis.call('HGET', base .. id, 'ats')
   if not started then
-    return redis.call('EXISTS', base .. id) == 1 and -2 or -1
+    return -2
   end
   return started == string.match(token, '[^:]*$') and 0 or -2
 end

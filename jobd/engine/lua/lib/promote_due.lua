@@ -1,3 +1,4 @@
+-- include: check_places
 -- include: wake
 -- include: place_ready
 -- promote_due(base, now_ms): up to 1000 delayed jobs that are due wait to run, in order of their due times.
@@ -11,6 +12,7 @@ local function promote_due(base, now_ms)
   if #ids == 0 then
     return 0
   end
+  check_places(base)
   redis.call('ZREM', delayed, unpack(ids))
   for _, id in ipairs(ids) do
     local job = base .. id

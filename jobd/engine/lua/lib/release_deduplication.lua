@@ -4,16 +4,17 @@
 -- include: place_delayed
 -- release_deduplication(base, id, dedup_id, now_ms, max_len): the finished job gives its deduplication id up.
 -- A key with a lifetime lives on until it expires. A job parked meanwhile (keepLastIfActive) is added now, as an
--- ordinary add: its hash, its place, `added` and `waiting` or `delayed`.
+-- ordinary add: its hash, its place, `added` and `waiting` or `delayed`. Keys of a wrong type are nobody's: an error here
+-- would cost the finished job its place.
 -- Keys: de:<dedup_id>, dn:<dedup_id>, id, meta, active, marker, wait, prioritized, pc, delayed, events under base, the
 -- parked job's hash, and the dependencies set its record names.
 local function release_deduplication(base, id, dedup_id, now_ms, max_len)
   local owner_key = base .. 'de:' .. dedup_id
-  if redis.call('GET', owner_key) == id and redis.call('PTTL', owner_key) == -1 then
+  if redis.pcall('GET', owner_key) == id and redis.call('PTTL', owner_key) == -1 then
     redis.call('DEL', owner_key)
   end
   local parked_key = base .. 'dn:' .. dedup_id
-  local parked = redis.call('HMGET', parked_key, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
+  local parked = redis.pcall('HMGET', parked_key, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
   local new_id = parked[4]
   if not new_id then
     return
@@ -24,7 +25,11 @@ local function release_deduplication(base, id, dedup_id, now_ms, max_len)
   end
   local delay, priority = tonumber(opts.delay) or 0, tonumber(opts.priority) or 0
   local now, events, job = string.format('%.0f', now_ms), base .. 'events', base .. new_id
-  redis.call('INCR', base .. 'id')
+  local kind = redis.call('TYPE', job).ok
+  if kind ~= 'none' and kind ~= 'hash' then
+    return
+  end
+  redis.pcall('INCR', base .. 'id')
   redis.call('SET', owner_key, new_id)
   redis.call('HSET', job, 'name', parked[1] or '', 'data', parked[2] or '{}', 'opts', parked[3] or '{}', 'timestamp', now,
     'delay', string.format('%.0f', delay), 'priority', string.format('%.0f', priority), 'deid', dedup_id)
@@ -47,7 +52,7 @@ local function release_deduplication(base, id, dedup_id, now_ms, max_len)
     redis.call('XADD', events, 'MAXLEN', '~', max_len, '*', 'event', 'waiting', 'jobId', new_id)
   end
   if parked[7] then
-    redis.call('SADD', parked[7], job)
+    redis.pcall('SADD', parked[7], job)
   end
   redis.call('DEL', parked_key)
 end
