@@ -21,6 +21,7 @@ from jobd.engine.turn import MAX_TAKE, turn
 from jobd.errors import JobdError
 from jobd.worker.marker import MarkerWait
 from jobd.worker.notes import Notes
+from jobd.worker.patience import Patience
 from jobd.worker.refusal import refused_by_children
 from jobd.worker.wire import Wire
 
@@ -41,9 +42,6 @@ BEAT_S = 1.0
 
 UNANSWERED_BEATS = 4
 """Beats after which a turn counts as lost. Not seconds: while a handler holds the GIL, the answer lies here unread."""
-
-RECONNECT_S = (0.0, 0.02, 0.05, 0.1, 0.2)
-"""Pauses between tries to reach Redis, the last one repeated: it must be back at work 2 s after Redis is."""
 
 LONGEST_LIMIT_S = 30.0
 """Longest sleep for a limiter before asking again, as BullMQ's maximumRateLimitDelay."""
@@ -94,6 +92,7 @@ class TurnLoop:
         self._sent_at = 0.0
         self._beats_unanswered = 0
         self._up = True
+        self._patience = Patience()
         self._quieted: Callable[[], None] | None = None
 
     def attach(self, desk: Desk) -> None:
@@ -278,6 +277,7 @@ class TurnLoop:
             self._settled(flight.runs, replies[-1].codes)
         if flight.take:
             await self._took(replies[-1], flight.take, flight.sent_at)
+        self._patience.worked()
         self._board.turn_sent(0.0)
 
     def _sent(self) -> float:
@@ -337,6 +337,7 @@ class TurnLoop:
     def _went_down(self, error: JobdError, *, tell: bool = True) -> None:
         self._wire.drop()
         self._answered()
+        self._patience.failed(error)
         if self._up:
             self._up = False
             self._board.redis_down(time.monotonic())
@@ -346,13 +347,11 @@ class TurnLoop:
 
     async def _recover(self) -> None:
         """Reconnect, then find out what the lost turn did before anything new is asked for."""
-        tries = 0
         while not self._wire.is_open:
             self._tell_quieted()
             if self._over():
                 return
-            await asyncio.sleep(RECONNECT_S[min(tries, len(RECONNECT_S) - 1)])
-            tries += 1
+            await asyncio.sleep(self._patience.next_s())
             await self._try_open()
         runs = self._in_flight
         if runs:

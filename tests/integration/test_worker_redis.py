@@ -297,3 +297,19 @@ def test_suspects_run_one_at_a_time(queue: Queue, client: redis.Redis, parent: W
     while completed(client) < 3:
         most = max(most, worker.board.busy) if completed(client) < 2 else most
     assert most == 1
+
+
+def test_redis_that_refuses_turns_is_asked_about_once_a_second(
+    queue: Queue, client: redis.Redis, parent: WorkerParent
+) -> None:
+    worker = parent.start("mail", numbers("basic:echo"))
+    client.set("bull:mail:wait", "no list")
+    client.zadd("bull:mail:marker", {"0": 0})
+    assert worker.expect(messages.RedisState).up is False
+    before = client.info("stats")["total_connections_received"]
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 1.5)
+    assert client.info("stats")["total_connections_received"] - before <= 6
+    client.delete("bull:mail:wait")
+    queue.add("a", {})
+    wait_until(lambda: completed(client) == 1)
