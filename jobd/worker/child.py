@@ -45,6 +45,18 @@ def catch_signals() -> None:
         signal.signal(number, _nothing)
 
 
+def release_signals() -> None:
+    """Undo `catch_signals` where nobody set a handler since: in a process that a handler forked, TERM ends it."""
+    for number in _HANDLED:
+        if signal.getsignal(number) is _nothing:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def hold_signals() -> set[int | signal.Signals]:
+    """Keep TERM, INT and HUP from this thread; return what was kept from it before."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+
+
 def settle_in(parent: int, output: int) -> None:
     """Make a forked process a worker: own session, own signals, stdin empty, stdout and stderr into `output`."""
     os.setsid()

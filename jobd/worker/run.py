@@ -14,6 +14,7 @@ from jobd.engine.job import Finish
 from jobd.engine.settling import after_failure, after_success
 from jobd.engine.states import Outcome
 from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable
+from jobd.worker import forked
 from jobd.worker.payload import NotJson, to_json
 from jobd.worker.report import clean, reason_of, trace_of
 
@@ -101,6 +102,7 @@ class Run:
 
     def succeeded(self, value: Any) -> None:
         """Take what the handler returned."""
+        forked.end_if_child(None)
         try:
             encoded = b"null" if value is None else _encoded(value)
         # A str or dict subclass of the user's can raise anything while it is read.
@@ -111,6 +113,7 @@ class Run:
 
     def failed(self, error: BaseException) -> None:
         """Take what the handler raised."""
+        forked.end_if_child(error)
         self._end(self._finish_of(error))
 
     def _end(self, finish: Finish | None) -> None:

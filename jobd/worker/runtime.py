@@ -7,6 +7,7 @@ import contextvars
 import inspect
 import logging
 import os
+import selectors
 import sys
 import threading
 import traceback
@@ -19,6 +20,7 @@ from jobd.locate import RedisSource
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import BoardWriter
+from jobd.worker import forked
 from jobd.worker.channel import Channel
 from jobd.worker.desk import Desk
 from jobd.worker.handlers import load_object
@@ -139,7 +141,9 @@ class Worker:
 
     def run(self, ready: Callable[[], None] = lambda: None) -> Exit:
         """Work until told to end; `ready` is called when the desk is there."""
-        self._loop = asyncio.new_event_loop()
+        selector = selectors.DefaultSelector()
+        forked.withhold(self._sock, selector)
+        self._loop = asyncio.SelectorEventLoop(selector)
         asyncio.set_event_loop(self._loop)
         life = self._loop.create_task(self._live(ready))
         while True:

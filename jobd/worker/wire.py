@@ -14,6 +14,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 from jobd.engine.connect import raw_connection
 from jobd.engine.runner import translate
 from jobd.errors import RedisUnavailable
+from jobd.worker import forked
 from jobd.worker.replies import AVAILABLE, Replies
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ class Wire:
         self._connection: Any = None
         self._replies: Replies | None = None
         self.client_id = 0
+        forked.withhold(self)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the connection, -1 while it is closed."""
+        writer = self._connection._writer if self._connection is not None else None
+        return writer.get_extra_info("socket").fileno() if writer is not None else -1
 
     @property
     def sends_at_once(self) -> bool:
