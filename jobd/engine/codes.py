@@ -6,7 +6,10 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """The answer of a script about one job. Negative: refused, and nothing of that job was changed."""
+    """The answer of a script about one job. Negative: refused, and nothing of that job was changed.
+
+    A finish that finds its job deleted (MISSING_JOB) takes the id out of active and drops its own lock.
+    """
 
     OK = 0
     MISSING_JOB = -1

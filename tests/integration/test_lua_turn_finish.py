@@ -142,7 +142,7 @@ def test_a_prioritized_job_handed_back_goes_before_its_equals(q: QueueOf) -> Non
 
 @pytest.mark.parametrize("short_way", [True, False])
 @pytest.mark.parametrize(
-    ("harm", "code"), [("lock-gone", -2), ("lock-other", -6), ("hash-gone", -1), ("not-active", -3), ("children", -4)]
+    ("harm", "code"), [("lock-gone", -2), ("lock-other", -6), ("not-active", -3), ("children", -4)]
 )
 def test_a_refused_finish_changes_nothing_and_its_neighbours_complete(
     q: QueueOf, harm: str, code: int, short_way: bool
@@ -160,6 +160,17 @@ def test_a_refused_finish_changes_nothing_and_its_neighbours_complete(
     _heal(q, harm)
 
 
+@pytest.mark.parametrize("short_way", [True, False])
+def test_a_job_deleted_while_it_ran_stays_nowhere(q: QueueOf, short_way: bool) -> None:
+    q.put("1")
+    q.put("2")
+    finish = done if short_way else ended
+    jobs = q.take(2)
+    q.r.delete(q.keys.job("2"))
+    assert q.turn(*map(finish, jobs)).codes == [0, -1]
+    assert q.r.exists(q.keys.active, q.keys.lock("2")) == 0
+
+
 def _harm(q: QueueOf, harm: str) -> None:
     match harm:
         case "lock-gone":
@@ -167,8 +178,6 @@ def _harm(q: QueueOf, harm: str) -> None:
             q.r.hset(q.keys.job("2"), "ats", "2")
         case "lock-other":
             q.r.set(q.keys.lock("2"), "someone:0")
-        case "hash-gone":
-            q.r.delete(q.keys.job("2"))
         case "not-active":
             q.r.lrem(q.keys.active, 1, "2")
         case "children":
@@ -176,9 +185,6 @@ def _harm(q: QueueOf, harm: str) -> None:
 
 
 def _heal(q: QueueOf, harm: str) -> None:
-    if harm == "hash-gone":
-        q.r.lrem(q.keys.active, 1, "2")
-        q.r.delete(q.keys.lock("2"))
     if harm == "not-active":
         q.r.lpush(q.keys.active, "2")
 

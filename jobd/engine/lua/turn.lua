@@ -12,7 +12,7 @@
 -- include: note_drained
 -- turn: finish these jobs, then take up to n more.
 -- Promise:    each finish is accepted or refused by itself, and only for the attempt its token names; each job taken is
---             active, locked and counted (ats). Refused jobs are unchanged.
+--             active, locked and counted (ats). Refused jobs are unchanged; the id of a deleted one leaves active.
 -- KEYS:       1 meta (hash)   2 wait (list)   3 active (list)   4 prioritized (zset)   5 delayed (zset)
 --             6 events (stream)   7 marker (zset)   8 limiter (string)   9 stalled (set)   10 completed (zset)
 --             From base also: pc, id, failed, de:, dn:, and per job its hash, lock and sub keys.
@@ -89,6 +89,9 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
   local code = holds(base, id, token, lock)
   if code == 0 and outcome == 'c' then
     code = children_refuse(id) or 0
+  end
+  if code == -1 and lock == token then
+    leave_active(id) -- somebody deleted the job: an id of none must not stay, it would count as running
   end
   if code ~= 0 then
     return code
