@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from enum import StrEnum
+from pathlib import Path
 
 
 class Ending(StrEnum):
@@ -47,6 +48,18 @@ def describe(status: int) -> str:
     except ValueError:
         name = "real-time signal"
     return f"signal {-code} ({name})"
+
+
+def status_of_zombie(pid: int) -> int:
+    """Return the wait status of an ended process that its parent has not reaped; UNKNOWN_STATUS when it is gone.
+
+    Source: proc_pid_stat(5), fields 3 and 52.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return UNKNOWN_STATUS
+    return int(fields[-1]) if fields[0] == "Z" else UNKNOWN_STATUS
 
 
 def is_kill(status: int) -> bool:

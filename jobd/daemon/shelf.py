@@ -52,7 +52,7 @@ class Shelf:
     def has(self, key: TemplateKey, queues: Iterable[Queue]) -> bool:
         """Tell whether the current template of `key` has everything loaded that these queues name."""
         loading = self._current.get(key)
-        if loading is None or not loading.template.alive:
+        if loading is None or not loading.template.usable:
             return False
         known = {report.path for report in loading.reports if report.ok}
         return all(path in known for queue in queues for path in (*handlers_of(queue), *extras_of(queue)))
@@ -109,7 +109,7 @@ class Shelf:
         """
         async with self._locks.setdefault(key, asyncio.Lock()):
             loading = self._current.get(key)
-            if loading is None or not loading.template.alive:
+            if loading is None or not loading.template.usable:
                 loading = await self.make(config, key, queues)
                 self.install(loading)
             return loading.template

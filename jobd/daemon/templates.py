@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobd import __version__
 from jobd.daemon.channel import Channel
-from jobd.daemon.exits import UNKNOWN_STATUS, describe, wait_status_of
+from jobd.daemon.exits import describe, status_of_zombie, wait_status_of
 from jobd.daemon.logs import event_log
 from jobd.daemon.output import Output
 from jobd.errors import JobdError
@@ -34,8 +34,11 @@ _KILL_LIMIT_S = 10.0
 _MUTE_LIMIT_S = 1.0
 """How long a template whose socket has ended may live on."""
 
-_STATUS_LIMIT_S = 2.0
+_STATUS_LIMIT_S = 0.5
 """How long a live template may take to tell the status of a worker whose end the pidfd has already shown."""
+
+_FORK_LIMIT_S = 5.0
+"""How long a template that was asked to fork may say nothing: then it is stopped or blocked, and another one forks."""
 
 
 class TemplateError(JobdError):
@@ -62,6 +65,9 @@ class Template:
         self.workers: set[int] = set()
         self.on_death: Callable[[Template], None] = lambda template: None
         self.retired = False
+        self.stuck = False
+        """It does not answer: its workers live on, it forks nothing more."""
+        self._spoke_at = 0.0
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
@@ -81,6 +87,11 @@ class Template:
     def alive(self) -> bool:
         """Whether it has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be asked to fork."""
+        return self.alive and not self.stuck
 
     async def start(self) -> Loaded:
         """Start it and return what its imports gave; on failure it is gone again.
@@ -111,15 +122,26 @@ class Template:
         Raises:
             TemplateError: the template is gone, or the fork failed.
         """
-        if self._channel is None or not self.alive:
+        if self._channel is None or not self.usable:
             raise self._died_error("it is gone")
-        future: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[tuple[int, int]] = loop.create_future()
         self._forks[worker] = future
         self._channel.send(Fork(worker), fds)
+        asked_at = loop.time()
         try:
-            return await future
+            while not future.done():
+                # Counted from its last word: it may have others to fork first.
+                rest = max(asked_at, self._spoke_at) + _FORK_LIMIT_S - loop.time()
+                if rest <= 0:
+                    self.stuck = True
+                    log.error("template does not answer, another one takes over", pid=self.pid)
+                    raise self._died_error("it did not answer")
+                await asyncio.wait([future], timeout=rest)
+            return future.result()
         finally:
             self._forks.pop(worker, None)
+            self._end_if_idle()
 
     async def wait_status(self, pid: int, pidfd: int) -> int:
         """Return the wait status of a worker that has ended; UNKNOWN_STATUS when nobody can tell."""
@@ -132,7 +154,7 @@ class Template:
                         return status
                     await asyncio.wait([future], timeout=0.02)
                 return future.result()
-        return UNKNOWN_STATUS
+        return status_of_zombie(pid)
 
     def forget(self, pid: int) -> None:
         """A worker of it has ended and its status was read; a retired template without workers ends."""
@@ -184,6 +206,7 @@ class Template:
         log.info("template says", pid=self.pid, line=line)
 
     def _received(self, message: Message, fds: list[int]) -> None:
+        self._spoke_at = asyncio.get_running_loop().time()
         match message:
             case Loaded() if self._loading is not None and not self._loading.done():
                 self._loading.set_result(message)
@@ -265,6 +288,8 @@ class Template:
     def _end_if_idle(self) -> None:
         if self.retired and not self.workers and not self._forks and self._channel is not None:
             self._channel.close()  # end of file: it exits by itself
+            if self.stuck and self._process is not None and self._pidfd >= 0:
+                self._process.kill()
 
 
 def _reap(pidfd: int) -> int | None:

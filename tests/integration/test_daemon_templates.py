@@ -113,6 +113,32 @@ def test_a_template_that_is_killed_while_it_loads_or_later_says_that_it_died():
     run(work)
 
 
+def test_a_template_that_does_not_answer_forks_nothing_more_and_ends_with_its_last_worker(monkeypatch):
+    monkeypatch.setattr("jobd.daemon.templates._FORK_LIMIT_S", 0.3)
+
+    async def work() -> None:
+        one = template("daemon_handlers:ok")
+        await one.start()
+        pid, pidfd, ours = await fork(one)
+        os.kill(one.pid, signal.SIGSTOP)
+        with pytest.raises(TemplateDied, match="did not answer"):
+            await fork(one, "1.1.2")
+        assert one.alive
+        assert not one.usable
+        one.retire()
+        os.kill(pid, signal.SIGKILL)
+        await ended(pidfd)
+        assert await one.wait_status(pid, pidfd) == signal.SIGKILL
+        one.forget(pid)
+        os.close(pidfd)
+        ours.close()
+        while one.alive:
+            await asyncio.sleep(0.01)
+        await one.stop()
+
+    run(work)
+
+
 def test_another_version_of_jobd_is_refused_and_its_process_ended(monkeypatch):
     monkeypatch.setattr("jobd.daemon.templates.__version__", "99.0")
 
