@@ -6,7 +6,7 @@ import pytest
 
 from jobd.engine.job import Finish, Limiter
 from jobd.engine.states import Outcome
-from tests.support.queue_of import LOCK_MS, NOW, PREFIX, QueueOf
+from tests.support.queue_of import LOCK_MS, NOW, PREFIX, QueueOf, done
 
 MANUAL = 2**53 - 1
 
@@ -195,6 +195,28 @@ def test_counters_that_are_no_numbers_lose_no_job(q: QueueOf) -> None:
     q.turn(Finish(job.id, job.token, Outcome.COMPLETED))
     assert q.hash("1")["atm"] == "1"
     assert q.r.zrange(q.keys.completed, 0, -1) == ["1"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"opts.maxLenEvents": "junk"},
+        {"opts.maxLenEvents": ""},
+        {"opts.maxLenEvents": "-1"},
+        {"opts.maxLenEvents": "9" * 20},
+        {"concurrency": "junk"},
+        {"concurrency": "1.5"},
+        {"max": "0.5", "duration": "10"},
+        {"max": "5", "duration": "1.5"},
+        {"max": "5", "duration": "junk"},
+        {"max": "1e400", "duration": "1e400"},
+    ],
+)
+def test_settings_that_are_no_numbers_hold_no_job_up(q: QueueOf, settings: dict[str, str]) -> None:
+    q.put("1")
+    q.r.hset(q.keys.meta, mapping=settings)
+    (job,) = q.take()
+    assert q.turn(done(job)).codes == [0]
 
 
 def test_an_id_whose_key_is_no_hash_does_not_hold_the_queue_up(q: QueueOf) -> None:

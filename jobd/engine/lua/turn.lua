@@ -45,7 +45,7 @@ local MANUAL_LIMIT = 9007199254740991
 local MAX_PASSED = 100
 
 local settings = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
-local max_len = settings[5] or max_events(META)
+local max_len = max_events(META, settings[5])
 local codes, ended = {}, false
 
 -- Removes the lock's traces of an attempt that may act; false when the id is not in active any more.
@@ -251,7 +251,7 @@ local function allowance(wanted)
     blocked = true
     return 0
   end
-  return math.min(wanted, room, most and most - counted or wanted)
+  return math.ceil(math.min(wanted, room, most and most - counted or wanted)) -- limits may be fractions, counts not
 end
 
 local rows, passed, stop = {}, 0, false
@@ -332,7 +332,7 @@ local function start_all(ids, scores)
     call('LPUSH', ACTIVE, unpack(started))
   end
   if most and window_ms and counted > 0 and redis.pcall('INCRBY', LIMITER, counted) == counted then
-    call('PEXPIRE', LIMITER, window_ms)
+    redis.pcall('PEXPIRE', LIMITER, string.format('%.0f', window_ms))
   end
 end
 
