@@ -109,6 +109,9 @@ def numbers_of(queue: Queue) -> Numbers:
         unknown="fail" if queue.unknown.value == "fail" else "retry",
         default=_handler(queue, None) if queue.handler else None,
         jobs={name: _handler(queue, job) for name, job in queue.jobs.items()},
+        attempts=queue.attempts,
+        attempts_max=queue.attempts_max,
+        backoff=_backoff(queue.backoff),
     )
 
 

@@ -75,6 +75,10 @@ class Numbers:
     default: HandlerSpec | None
     """Who gets the job names that `jobs` does not list; None: nobody, such a job fails."""
     jobs: dict[str, HandlerSpec]
+    attempts: int = 1
+    """This, `attempts_max` and `backoff` hold for jobs nobody handles; a handler's spec has its own."""
+    attempts_max: int | None = None
+    backoff: BackoffSpec | None = None
 
 
 # --- daemon and template ---------------------------------------------------------------------------------------------

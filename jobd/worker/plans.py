@@ -40,7 +40,7 @@ class Plans:
 
     def __init__(self, numbers: Numbers, wraps: list[Wrap]) -> None:
         """Load every handler. Raises HandlerError for the first that cannot be."""
-        self.nobody = Plan("thread", _nobody, (), _policy(numbers, None), None, None, None)
+        self.nobody = Plan("thread", _nobody, (), _policy(numbers, numbers), None, None, None)
         self.by_name = {name: _plan(numbers, spec, wraps) for name, spec in numbers.jobs.items()}
         self.default = _plan(numbers, numbers.default, wraps) if numbers.default else None
         plans = [*self.by_name.values(), *([self.default] if self.default else [])]
@@ -86,11 +86,11 @@ def _wrapped(handler: Handler, wraps: list[Wrap]) -> tuple[Callable[[Job], Any],
     return wrap_sync(handler.call, in_thread), on_loop
 
 
-def _policy(numbers: Numbers, spec: HandlerSpec | None) -> Policy:
+def _policy(numbers: Numbers, spec: HandlerSpec | Numbers) -> Policy:
     return Policy(
-        attempts=spec.attempts if spec else 1,
-        attempts_max=spec.attempts_max if spec else None,
-        backoff=_backoff(spec.backoff) if spec and spec.backoff else None,
+        attempts=spec.attempts,
+        attempts_max=spec.attempts_max,
+        backoff=_backoff(spec.backoff) if spec.backoff else None,
         keep_completed=_keep(numbers.keep_completed),
         keep_failed=_keep(numbers.keep_failed),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -166,6 +167,14 @@ def test_unknown_name_is_a_counted_attempt_when_the_file_says_retry(bench: Bench
     bench.queue.add("other", {}, attempts=3)
     bench.parent.start("mail", numbers(None, jobs={"welcome": HandlerSpec("basic:echo")}, unknown="retry"))
     assert bench.ended("1")["atm"] == "3"
+
+
+def test_attempts_of_the_file_hold_for_unknown_names_too(bench: Bench) -> None:
+    bench.queue.add("other", {})
+    bench.queue.add("other", {}, attempts=9)
+    named = numbers(None, jobs={"welcome": HandlerSpec("basic:echo")}, unknown="retry")
+    bench.parent.start("mail", replace(named, attempts=2, attempts_max=3))
+    assert [bench.ended(job_id)["atm"] for job_id in ("1", "2")] == ["2", "3"]
 
 
 def test_name_with_a_handler_of_its_own_gets_it(bench: Bench) -> None:

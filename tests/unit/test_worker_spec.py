@@ -87,6 +87,7 @@ def test_numbers_carry_the_files_policy_and_a_job_names_own(read):
     assert numbers.default is not None
     assert (numbers.default.timeout_ms, numbers.default.attempts, numbers.default.attempts_max) == (60_000, 3, 9)
     assert numbers.default.backoff == BackoffSpec("fixed", 5_000)
+    assert (numbers.attempts, numbers.attempts_max, numbers.backoff) == (3, 9, BackoffSpec("fixed", 5_000))
     own = numbers.jobs["x"]
     assert (own.path, own.timeout_ms, own.attempts, own.expire_ms) == ("m:g", 300_000, 8, 3_600_000)
 
