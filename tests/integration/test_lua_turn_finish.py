@@ -279,6 +279,23 @@ def test_jobs_older_than_the_age_go_newest_first_within_the_limit(q: QueueOf) ->
     assert q.r.zrange(q.keys.completed, 0, -1) == ["j0", "j3", "j4"]
 
 
+@pytest.mark.parametrize("rule", [Keep(1), Keep(age_s=1)])
+def test_a_trimmed_child_that_failed_releases_its_parent(q: QueueOf, rule: Keep) -> None:
+    parent, child = q.keys.job("p"), q.keys.job("1")
+    q.r.hset(parent, mapping={"name": "p", "timestamp": NOW})
+    q.r.zadd(q.keys.waiting_children, {"p": NOW})
+    q.r.sadd(f"{parent}:dependencies", child)
+    belongs = json.dumps({"id": "p", "queueKey": q.keys.base[:-1]})
+    q.put("1", parentKey=parent, parent=belongs)
+    q.put("2")
+    first, second = q.take(2)
+    q.turn(failed(first))
+    assert q.wait() == []
+    q.turn(failed(second, keep=rule), now=NOW + 1_000)
+    assert q.wait() == ["p"]
+    assert "waiting p prev=waiting-children" in q.events()
+
+
 def test_a_large_backlog_shrinks_by_a_thousand_a_turn(q: QueueOf) -> None:
     pipe = q.r.pipeline()
     for number in range(1_500):

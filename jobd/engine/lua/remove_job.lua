@@ -11,8 +11,7 @@
 
 -- include: max_events
 -- include: delete_job
--- include: wake
--- include: place_waiting
+-- include: leave_parent
 
 local job, lock, meta, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local base, id = ARGV[1], ARGV[2]
@@ -31,23 +30,6 @@ local function leave()
     end
   end
   return 'unknown'
-end
-
-local function leave_parent(parent_key, parent_text)
-  local depended = redis.call('SREM', parent_key .. ':dependencies', job)
-  redis.call('HDEL', parent_key .. ':processed', job)
-  redis.call('HDEL', parent_key .. ':failed', job)
-  redis.call('ZREM', parent_key .. ':unsuccessful', job)
-  local ok, parent = pcall(cjson.decode, parent_text or '')
-  if depended == 0 or redis.call('SCARD', parent_key .. ':dependencies') > 0 or not ok or type(parent) ~= 'table' then
-    return
-  end
-  local parent_base, parent_id = tostring(parent.queueKey) .. ':', tostring(parent.id)
-  if redis.call('ZREM', parent_base .. 'waiting-children', parent_id) == 1 then
-    place_waiting(parent_base, parent_id, true)
-    wake(parent_base)
-    redis.call('XADD', parent_base .. 'events', '*', 'event', 'waiting', 'jobId', parent_id, 'prev', 'waiting-children')
-  end
 end
 
 local stored = redis.call('HMGET', job, 'rjk', 'deid', 'parentKey', 'parent')
@@ -71,7 +53,10 @@ if deduplication and redis.call('GET', base .. 'de:' .. deduplication) == id the
   redis.call('DEL', base .. 'de:' .. deduplication, base .. 'dn:' .. deduplication)
 end
 if parent_key then
-  leave_parent(parent_key, stored[4])
+  redis.pcall('HDEL', parent_key .. ':processed', job)
+  redis.pcall('HDEL', parent_key .. ':failed', job)
+  redis.pcall('ZREM', parent_key .. ':unsuccessful', job)
+  leave_parent(job, parent_key, stored[4])
 end
 delete_job(base, id)
 redis.call('XADD', events, 'MAXLEN', '~', max_events(meta), '*', 'event', 'removed', 'jobId', id, 'prev', prev)
