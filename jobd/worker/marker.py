@@ -36,8 +36,12 @@ RETRY_S = 0.25
 
 
 def client_name(keys: Keys, worker_name: str) -> str:
-    """Return the name that BullMQ's getWorkers looks for: prefix, the queue's name in base64, the worker's."""
-    return f"{keys.prefix}:{base64.b64encode(keys.queue.encode()).decode()}:w:{worker_name}"
+    """Return the name that BullMQ's getWorkers looks for: prefix, the queue's name in base64, the worker's.
+
+    Redis takes printable ASCII without spaces; of any other prefix the rest is underscores, which no getWorkers finds.
+    """
+    prefix = "".join(sign if "!" <= sign <= "~" else "_" for sign in keys.prefix)
+    return f"{prefix}:{base64.b64encode(keys.queue.encode()).decode()}:w:{worker_name}"
 
 
 class MarkerWait:

@@ -11,7 +11,7 @@ import pytest
 from jobd.engine.keys import Keys
 from jobd.locate import RedisSource
 from jobd.worker import marker
-from jobd.worker.marker import MarkerWait
+from jobd.worker.marker import MarkerWait, client_name
 
 SOON_MS = 20
 
@@ -53,6 +53,14 @@ def found_after(
         return (time.monotonic() - began) * 1000
 
     return asyncio.run(ask())
+
+
+def test_client_name_is_what_bullmq_lists_workers_by() -> None:
+    assert client_name(Keys("bull", "email"), "host:1") == "bull:ZW1haWw=:w:host:1"
+
+
+def test_client_name_of_any_prefix_is_one_redis_takes() -> None:
+    assert client_name(Keys("ü b", "q"), "w") == "__b:cQ==:w:w"
 
 
 def due() -> int:
