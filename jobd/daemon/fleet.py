@@ -88,9 +88,14 @@ class Fleet:
         own = {process.worker.pid for process in self._processes.values() if process.worker.pid}
         return own | self._shelf.pids()
 
+    @property
+    def incarnation_prefix(self) -> str:
+        """What the locks of this daemon's jobs begin with."""
+        return f"{self._record.id}:"
+
     def token_prefix(self, worker: Worker) -> str:
         """Return what the locks of a worker's jobs begin with."""
-        return f"{self._record.id}:{worker.name}:"
+        return f"{self.incarnation_prefix}{worker.name}:"
 
     def new_pool(self, queue: Queue, generation: int) -> Pool:
         """Return a pool for a queue; it is not in service yet and has no workers."""

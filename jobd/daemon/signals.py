@@ -62,11 +62,16 @@ class Signals:
             self._loop.add_signal_handler(number, self._came, number)
 
     def stop(self) -> None:
-        """Handle them no more."""
+        """Let them do nothing from now on: the process ends, and one more of them must not change its exit code."""
         loop, self._loop = self._loop, None
-        if loop is not None:
-            for number in self._numbers:
-                loop.remove_signal_handler(number)
+        if loop is None:
+            return
+        # Kept back meanwhile: removing a handler brings back the default, which would end the process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
+        for number in self._numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _came(self, number: signal.Signals) -> None:
         wish = self._interrupts.next() if number == signal.SIGINT else wish_of(number)

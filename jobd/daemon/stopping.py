@@ -87,7 +87,7 @@ class Stopper:
 
     async def _run(self) -> StopReport:
         supervisor = self._supervisor
-        supervisor.stopping = True
+        supervisor.stopping = self._recover.together = True
         before = self._running()
         names = self._names()
         log.info("stopping", jobs=len(before))

@@ -58,6 +58,17 @@ def test_what_is_unfinished_goes_back_to_the_front_in_its_order_and_nothing_is_c
     assert f"a {running[0]} " in told[0]
 
 
+def test_jobs_of_several_workers_go_back_in_the_order_in_which_they_were_taken(make, jobs, tmp_path):
+    daemon = make(SLOW.format(2) + "workers = 2\n")
+    a, mark = jobs("a"), tmp_path / "mark"
+    added = [a.add({"mark": str(mark), "s": 60}) for _ in range(6)]
+    wait_until(lambda: starts(mark) == 4)
+    taken = a.ids("active")[::-1]
+    daemon.signal(signal.SIGQUIT)
+    assert daemon.wait() == 0
+    assert a.ids("waiting")[::-1] == taken + [job for job in added if job not in taken]
+
+
 def test_a_stop_counts_what_finished_while_it_waited(make, jobs, tmp_path):
     daemon = make(SLOW.format(2))
     a, mark = jobs("a"), tmp_path / "mark"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -36,7 +37,17 @@ def test_on_a_terminal_ctrl_z_suspends_as_usual() -> None:
     assert signal.SIGTSTP in handled_signals(stdin_is_terminal=False)
 
 
-def test_signals_arrive_on_the_loop_in_order_and_none_after_stop() -> None:
+@pytest.fixture
+def _handlers_come_back() -> Iterator[None]:
+    numbers = handled_signals(stdin_is_terminal=False)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_handlers_come_back")
+def test_signals_arrive_on_the_loop_in_order_and_do_nothing_after_stop() -> None:
     async def main() -> list[Wish]:
         came: list[Wish] = []
         signals = Signals(came.append, stdin_is_terminal=False)
@@ -51,7 +62,7 @@ def test_signals_arrive_on_the_loop_in_order_and_none_after_stop() -> None:
                     await asyncio.sleep(0)
         signals.stop()
         signals.stop()
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        os.kill(os.getpid(), signal.SIGTERM)
         return came
 
     assert asyncio.run(main()) == [Wish.RELOAD, Wish.STOP, Wish.HAND_BACK, Wish.STOP, Wish.STACKS]

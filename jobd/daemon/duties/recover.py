@@ -38,6 +38,8 @@ class Recover:
 
     def __init__(self, fleet: Fleet, runner: AsyncRunner) -> None:
         self.handed_back: list[StoppedJob] = []
+        self.together = False
+        """The daemon stops: a queue's jobs go back when its last worker has ended, in the order of their take."""
         self._fleet = fleet
         self._runner = runner
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,7 +94,8 @@ class Recover:
         if worker.ending is Ending.TIMED_OUT:
             await fail_overdue(self._runner, keys, loss, self._fleet.clock)
         if worker.ending is Ending.ASKED:
-            handed = await self._runner.run(hand_back_jobs(keys, loss.token_prefix))
+            prefix = await self._last_of_queue(loss) if self.together else loss.token_prefix
+            handed = await self._runner.run(hand_back_jobs(keys, prefix))
             for job_id in handed:
                 log.info("job handed back", queue=loss.pool.name, job=job_id)
                 self.handed_back.append(StoppedJob(loss.pool.name, job_id, ""))
@@ -114,6 +117,12 @@ class Recover:
                 "job failed: it lost its worker too often" if job.failed else "job recovered",
                 queue=loss.pool.name, job=job.job_id, pid=worker.pid, suspect=job.suspect or None,
             )  # fmt: skip
+
+    async def _last_of_queue(self, loss: Loss) -> str:
+        """Return, when no worker of the queue is left, what the locks of all of them begin with."""
+        while any(pool.name == loss.pool.name for pool, _ in self._fleet.workers()):
+            await self._fleet.changed(_AGAIN_S)
+        return self._fleet.incarnation_prefix
 
 
 def started_jobs(loss: Loss) -> list[str]:
