@@ -337,8 +337,10 @@ local function start_all(ids, scores)
 end
 
 local function take_all()
-  call('LLEN', ACTIVE) -- an error now, not when ids are out of wait
-  call('XLEN', EVENTS)
+  if not ended then -- else a finish has used both: an error now, not when ids are out of wait
+    call('LLEN', ACTIVE)
+    call('XLEN', EVENTS)
+  end
   while #rows < take and passed < MAX_PASSED and not stop do
     local count = allowance(take - #rows)
     if count == 0 then
