@@ -21,6 +21,15 @@ def taken_by(keys: Keys, job_id: str) -> Command[str | None]:
     return Command(("HGET", encode_id(keys.job(job_id)), "pb"), _text, safe_twice=True)
 
 
+def last_take(keys: Keys, job_id: str) -> Command[tuple[str | None, str | None]]:
+    """Read who took a job last, as `taken_by`, and which take of the job that was (`ats`)."""
+
+    def read(reply: list[Any]) -> tuple[str | None, str | None]:
+        return _text(reply[0]), _text(reply[1])
+
+    return Command(("HMGET", encode_id(keys.job(job_id)), "pb", "ats"), read, safe_twice=True)
+
+
 def _ids(reply: list[bytes]) -> list[str]:
     return [decode_id(raw) for raw in reply]
 

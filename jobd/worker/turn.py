@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobd.engine.codes import SETTLED, Code
-from jobd.engine.custody import adopt_jobs, renew_locks
+from jobd.engine.custody import renew_locks
 from jobd.engine.job import Limiter, TurnReply, TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.scripts import script
 from jobd.engine.turn import MAX_TAKE, turn
 from jobd.errors import JobdError
+from jobd.worker.adopt import adopt
 from jobd.worker.marker import MarkerWait
 from jobd.worker.notes import Notes
 from jobd.worker.patience import Patience
@@ -365,8 +366,8 @@ class TurnLoop:
             self._in_flight = []
             self._settled(runs, [0 if code in SETTLED else code for code in reply.codes])
         self._sent()
-        command = adopt_jobs(self._keys, self._token_prefix, self._desk.held(), self._desk.numbers.lock_ms)
-        (jobs,) = await self._wire.run(command)
+        who, held = (self._name, self._token_prefix), self._desk.held()
+        jobs = await adopt(self._wire, self._keys, who, held=held, lock_ms=self._desk.numbers.lock_ms)
         self._answered()
         self._begin(jobs)
         self._board.turn_sent(0.0)

@@ -1,0 +1,43 @@
+"""Find out, after Redis was away, which jobs this worker holds in Redis and does not know about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobd.engine.custody import adopt_jobs, renew_locks
+from jobd.engine.owners import active_ids, last_take
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from jobd.engine.job import Taken
+    from jobd.engine.keys import Keys
+    from jobd.worker.wire import Wire
+
+
+async def adopt(wire: Wire, keys: Keys, who: tuple[str, str], *, held: Collection[str], lock_ms: int) -> list[Taken]:
+    """Return the jobs that a lost reply gave to this worker, oldest first; all its locks are renewed.
+
+    Such a job has nobody who renews its lock, so the lock may have run out while Redis was away. It is found by the
+    name that its taker left, and is still this worker's when nobody has taken it since.
+
+    Args:
+        who: the name and the token prefix of this worker.
+        held: ids of the jobs it knows about.
+    Raises:
+        RedisUnavailable, RedisRefused: nothing is adopted; the same call later gives the same jobs.
+    """
+    worker_name, token_prefix = who
+    (active,) = await wire.run(active_ids(keys))
+    unknown = [job_id for job_id in active if job_id not in held]
+    takes = await wire.run(*(last_take(keys, job_id) for job_id in unknown)) if unknown else []
+    mine = [
+        (job_id, f"{token_prefix}{ats}")
+        for job_id, (name, ats) in zip(unknown, takes, strict=True)
+        if name == worker_name
+    ]
+    if mine:
+        await wire.run(renew_locks(keys, mine, lock_ms))
+    jobs: list[Taken]
+    (jobs,) = await wire.run(adopt_jobs(keys, token_prefix, held, lock_ms))
+    return jobs
