@@ -91,6 +91,7 @@ class TurnRequest:
     """One turn: finish these, take up to `take`.
 
     `busy` is how many jobs run in this worker beside those being finished: a suspect is only taken when it is 0.
+    With `clock_ms` the turn is sent ahead of its time, behind a wait: `now_ms` is then Redis' clock plus that.
     """
 
     now_ms: int
@@ -101,6 +102,7 @@ class TurnRequest:
     take: int = 0
     busy: int = 0
     limiter: Limiter | None = None
+    clock_ms: int | None = None
 
 
 @dataclass(slots=True)

@@ -42,7 +42,7 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
         keys.base, request.now_ms, request.lock_ms, request.token_prefix, request.worker_name,
         min(request.take, MAX_TAKE), request.busy,
         limiter.max if limiter else "", limiter.duration_ms if limiter else "",
-        len(quick), *keep_words(keep),
+        len(quick), *keep_words(keep), "" if request.clock_ms is None else request.clock_ms,
     ]  # fmt: skip
     finishes = request.finishes
     for index in quick:

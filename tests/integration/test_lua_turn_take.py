@@ -47,14 +47,36 @@ def test_an_unnamed_worker_leaves_no_pb_and_a_second_take_counts_on(q: QueueOf) 
     assert "pb" not in q.hash("1")
 
 
-def test_every_take_wakes_the_next_worker_and_an_empty_one_does_not(q: QueueOf) -> None:
+@pytest.mark.parametrize("left", ["wait", "prioritized", "delayed"])
+def test_a_take_wakes_the_next_worker_when_there_is_something_for_it(q: QueueOf, left: str) -> None:
+    q.put("1")
+    match left:
+        case "wait":
+            q.put("2")
+        case "prioritized":
+            q.put("2", priority=3)
+        case "delayed":
+            q.put_delayed("2", NOW + 60_000)
+    q.r.delete(q.keys.marker)
+    assert [job.id for job in q.take()] == ["1"]
+    assert q.r.zrange(q.keys.marker, 0, -1, withscores=True) == [("0", 0.0)]
+
+
+@pytest.mark.parametrize("take", [1, 5])
+def test_a_take_of_the_last_job_wakes_nobody(q: QueueOf, take: int) -> None:
     q.put("1")
     q.r.delete(q.keys.marker)
-    q.take()
-    assert q.r.zrange(q.keys.marker, 0, -1, withscores=True) == [("0", 0.0)]
-    q.r.delete(q.keys.marker)
-    assert q.ids() == []
+    assert [job.id for job in q.turn(take=take).jobs] == ["1"]
     assert not q.r.exists(q.keys.marker)
+
+
+def test_a_turn_sent_ahead_of_its_time_goes_by_the_clock_of_redis(q: QueueOf) -> None:
+    q.put_delayed("due", NOW + 50)
+    seconds, micros = q.r.time()
+    ahead_ms = NOW + 60 - (seconds * 1000 + micros // 1000)
+    assert q.turn(now=NOW, take=1).jobs == []
+    (job,) = q.turn(now=NOW, take=1, clock_ms=ahead_ms).jobs
+    assert NOW + 60 <= int(q.hash(job.id)["processedOn"]) < NOW + 10_000
 
 
 @pytest.mark.parametrize("paused", [False, True])

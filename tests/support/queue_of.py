@@ -58,9 +58,9 @@ class QueueOf:
 
     def turn(
         self, *finishes: Finish, take: int = 0, busy: int = 0, now: int = NOW, prefix: str = PREFIX, name: str = "",
-        limiter: Limiter | None = None,
+        limiter: Limiter | None = None, clock_ms: int | None = None,
     ) -> TurnReply:  # fmt: skip
-        request = TurnRequest(now, LOCK_MS, prefix, name, list(finishes), take, busy, limiter)
+        request = TurnRequest(now, LOCK_MS, prefix, name, list(finishes), take, busy, limiter, clock_ms)
         reply: TurnReply = self.run(turn(self.keys, request))
         return reply
 

@@ -10,6 +10,7 @@
 -- include: delete_job
 -- include: trim_finished
 -- include: note_drained
+-- include: work_is_left
 -- turn: finish these jobs, then take up to n more.
 -- Promise:    each finish is accepted or refused by itself, and only for the attempt its token names; each job taken is
 --             active, locked and counted (ats). Refused jobs are unchanged; the id of a deleted one leaves active.
@@ -20,7 +21,8 @@
 --             5 worker_name ("" none)   6 take (most jobs wanted)   7 busy (jobs running beside the finished ones)
 --             8 limiter_max ("" none)   9 limiter_ms ("" none)   10 quick (how many quick finishes)
 --             11 keep_count   12 keep_age_s   13 keep_limit ("" none; the rule of all quick finishes)
---             14 on, 4 each, the quick finishes (completed, without deduplication id, not suspect):
+--             14 clock_ms ("": now_ms holds; else this turn waited behind a BZPOPMIN, the time is Redis' plus this)
+--             15 on, 4 each, the quick finishes (completed, without deduplication id, not suspect):
 --                job id, token, returnvalue, the new atm
 --             then, 11 each, the others: job id, token, outcome (states.Outcome), value, stacktrace ("" leave),
 --                delay_ms, keep_count, keep_age_s, keep_limit, attempts, lifo (1 or 0)
@@ -35,9 +37,14 @@ local base, now, lock_ms, token_prefix, worker_name = ARGV[1], ARGV[2], ARGV[3],
 local take, busy = tonumber(ARGV[6]), tonumber(ARGV[7])
 local limiter_max, limiter_ms, quick = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
 local quick_keep = { count = tonumber(ARGV[11]), age_s = tonumber(ARGV[12]), limit = tonumber(ARGV[13]) }
-local QUICK_FROM, QUICK_SIZE, OTHER_SIZE = 14, 4, 11
-local now_ms = tonumber(now)
+local clock_ms = tonumber(ARGV[14])
+local QUICK_FROM, QUICK_SIZE, OTHER_SIZE = 15, 4, 11
 local call = redis.call
+if clock_ms then
+  local time = call('TIME')
+  now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + clock_ms)
+end
+local now_ms = tonumber(now)
 local ARGS = ARGV
 -- BullMQ's value for "rate limited by hand": honoured even where no limiter is configured.
 local MANUAL_LIMIT = 9007199254740991
@@ -358,7 +365,7 @@ local function take_all()
     start_all(ids, scores)
   end
   put_passed_back()
-  if #rows > 0 then
+  if #rows > 0 and (next_due_ms >= 0 or work_is_left(base)) then
     call('ZADD', MARKER, 0, '0')
   end
 end
