@@ -136,6 +136,14 @@ def test_with_redis_away_an_idle_daemon_stops_without_waiting(make, own_redis):
     assert time.monotonic() - began < 3
 
 
+def test_with_redis_gone_in_the_same_moment_it_is_not_waited_for(make, own_redis):
+    daemon = make(SLOW.format(1), url=own_redis.url)
+    own_redis.kill()
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 3
+
+
 def test_a_job_left_when_redis_was_away_is_recovered_by_the_next_start(make, jobs, own_redis, tmp_path):
     daemon = make(SLOW.format(1).replace('"1s"', '"60s"'), url=own_redis.url)
     a, mark, until = jobs("a", own_redis), tmp_path / "mark", tmp_path / "until"

@@ -30,6 +30,9 @@ _LATE_TURN_S = (0.1, 1.0)
 """When to look again after a death with a turn in flight: Redis may read that turn only after our first look, and would
 then give jobs to a worker that is no more."""
 
+_BRIEFLY_AWAY_S = 0.5
+"""How long a stop waits for a Redis that does not answer: a restart of it, no more."""
+
 _REASON_LINES = 3
 
 
@@ -40,6 +43,7 @@ class Recover:
         self.handed_back: list[StoppedJob] = []
         self.together = False
         """The daemon stops: a queue's jobs go back when its last worker has ended, in the order of their take."""
+        self._away_since: float | None = None
         self._fleet = fleet
         self._runner = runner
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,8 +56,12 @@ class Recover:
 
     async def settle(self, limit_s: float) -> bool:
         """Return whether everything was recovered within the limit; what was not is left to the next start."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=limit_s or 0.05)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (limit_s or 0.05)
+        while self._tasks and (rest := end - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=min(rest, _AGAIN_S))
+            if self._away_since is not None:
+                end = min(end, self._away_since + _BRIEFLY_AWAY_S)
         return not self._tasks
 
     async def stop(self) -> None:
@@ -84,8 +92,11 @@ class Recover:
                 if not told:
                     log.warning("jobs of a dead worker wait for redis", queue=loss.pool.name, error=str(error))
                 told = True
+                if self._away_since is None:
+                    self._away_since = asyncio.get_running_loop().time()
                 await asyncio.sleep(_AGAIN_S)
             else:
+                self._away_since = None
                 return
 
     async def _once(self, loss: Loss) -> None:
