@@ -73,7 +73,9 @@ class Renew(Duty):
             views = worker.slots()
             known = [view for view in views if view.job_id is not None]
             sent_at = worker.board.turn_sent_at
-            if len(known) < len(views) or (sent_at and now - sent_at > lock_ms / 3000):
+            # Taken and not begun: while one handler holds the GIL, the others of its turn wait for their first line.
+            not_begun = sum(view.state is SlotState.RUNNING for view in views) < worker.board.busy
+            if len(known) < len(views) or not_begun or (sent_at and now - sent_at > lock_ms / 3000):
                 scans.append(renew_prefix(keys, prefix, lock_ms))
             if known:
                 shares.append(_Share(pool, worker, known))
