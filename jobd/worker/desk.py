@@ -7,6 +7,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
+from jobd.engine.job import Limiter
 from jobd.engine.settling import read_opts
 from jobd.engine.turn import Note
 from jobd.protocol.board import SLOTS, BoardWriter
@@ -64,6 +65,12 @@ class Desk:
         """Run the jobs to come by these numbers and plans; what runs already keeps its own."""
         plans.join_lanes(self.lanes)
         self.numbers, self.plans = numbers, plans
+
+    @property
+    def limiter(self) -> Limiter | None:
+        """The queue's rate limit, None without one."""
+        most, window_ms = self.numbers.limiter_max, self.numbers.limiter_duration_ms
+        return None if most is None or window_ms is None else Limiter(most, window_ms)
 
     @property
     def free(self) -> int:

@@ -1,4 +1,8 @@
-"""Wait for work: the worker's second connection, blocked in Redis on the queue's marker (wire-format.md 4.2)."""
+"""Wait for work: the worker's second connection, blocked in Redis on the queue's marker (wire-format.md 4.2).
+
+A worker that runs nothing sends its next turn along, behind the wait: Redis runs it the moment a marker comes, and the
+job is on its way while other workers would only hear that there is one (docs/decisions/0005-turn-behind-the-wait.md).
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,18 @@ import asyncio
 import base64
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.exceptions import RedisError
 
+from jobd.engine.job import TurnReply
 from jobd.errors import JobdError, RedisUnavailable
+from jobd.worker.redis_clock import RedisClock
 from jobd.worker.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobd.engine.keys import Keys
+    from jobd.engine.runner import Command
     from jobd.locate import RedisSource
 
 POLL_S = 5.0
@@ -28,8 +33,15 @@ LONGEST_WAIT_S = 10.0
 SHORTEST_WAIT_S = 0.002
 """Shorter timeouts block for ever on Redis before 7.0.8."""
 
+UNBLOCK_AGAIN_S = (0.001, 0.005, 0.02, 0.05)
+"""Pauses between tries to unblock; who still waits after the last is cut off."""
+
 LEAVE_S = 0.3
 """How long an ending worker waits for its wait to be over; Redis answers an UNBLOCK at once, or is gone."""
+
+BUSY_PAUSE_S = 0.002
+"""A worker that has just begun a job waits this long before it blocks: most jobs end sooner, and then it runs nothing
+and can send its turn along."""
 
 RETRY_S = 0.25
 """Between two tries to open the connection; the turn's own connection tells that Redis is away."""
@@ -44,25 +56,41 @@ def client_name(keys: Keys, worker_name: str) -> str:
     return f"{prefix}:{base64.b64encode(keys.queue.encode()).decode()}:w:{worker_name}"
 
 
+class Taker(Protocol):
+    """Whose wait it is: the turn loop."""
+
+    def wants_marker(self) -> bool:
+        """Whether it could use a job. Asked again when a marker came: one that nobody here can use is put back."""
+
+    def hungry(self) -> None:
+        """There may be work."""
+
+    def turn_ahead(self, clock_ms: int) -> Command[TurnReply] | None:
+        """Return the turn to send behind the wait, None for only waiting. It counts as sent."""
+
+    def landed(self, reply: TurnReply) -> None:
+        """Take what the turn sent ahead has brought."""
+
+    def lost_ahead(self, error: JobdError) -> None:
+        """Know that the answer to the turn sent ahead is lost: whether it took jobs is unknown."""
+
+
 class MarkerWait:
-    """Blocks on the marker while it is wanted, and calls `found` when there may be work.
+    """Blocks on the marker while the taker wants one."""
 
-    `wanted()` is asked again when a marker came: one that nobody here can use is put back for others.
-    """
-
-    def __init__(
-        self, source: RedisSource, keys: Keys, worker_name: str, wanted: Callable[[], bool], found: Callable[[], None],
-    ) -> None:  # fmt: skip
+    def __init__(self, source: RedisSource, keys: Keys, worker_name: str, taker: Taker) -> None:
         self._wire = Wire(source, client_name(keys, worker_name))
         self._keys = keys
-        self._wanted = wanted
-        self._found = found
+        self._taker = taker
+        self._clock = RedisClock()
         self._asked = asyncio.Event()
         self._next_due_ms: float | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._soon: asyncio.TimerHandle | None = None
         self._resting = False
         self._free = asyncio.Event()
         self._free.set()
+        self._lost_client = 0
         self.give_up_at = 0.0
         """When a wait in flight has been unanswered for too long (monotonic); 0: none."""
 
@@ -71,20 +99,52 @@ class MarkerWait:
         """Redis' number of the connection that is blocked now; 0 when none is."""
         return self._wire.client_id if self.give_up_at else 0
 
-    def ask(self, next_due_ms: int | None) -> None:
+    def ask(self, next_due_ms: int | None, *, busy: bool = False) -> None:
         """Want the next marker, or the moment (wall clock, ms) the first delayed job is due."""
         self._expect(next_due_ms)
         self._resting = False
-        self._asked.set()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        if busy:
+            self._soon = asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._asked.set)
+        else:
+            self._asked.set()
 
     def drop(self) -> None:
         """Break off: the connection is closed, whatever it waits for."""
         self._wire.drop()
 
+    async def end_lost(self, wire: Wire) -> None:
+        """End, by another connection, the one whose turn got no answer: behind this it cannot run any more.
+
+        Raises:
+            RedisUnavailable: as Wire.words.
+        """
+        await wire.end_client(self._lost_client, self._wire.name)
+        self._lost_client = 0
+
     def rest(self) -> None:
         """Close the connection once nothing waits on it, until asked again: this worker is quiet."""
         self._resting = True
         self._asked.set()
+
+    async def unblock(self, wire: Wire) -> None:
+        """End the wait inside Redis, by another connection; what came in that very moment is still read.
+
+        Raises:
+            RedisUnavailable: as Wire.words.
+        """
+        for pause in UNBLOCK_AGAIN_S:
+            if not self.blocked_client:
+                return
+            (ended,) = await wire.words(("CLIENT", "UNBLOCK", self.blocked_client))
+            if ended == 1:
+                return
+            # Not blocked yet, perhaps: Redis reads two connections in any order.
+            await asyncio.sleep(pause)
+        if self.blocked_client:
+            self._wire.drop()
 
     async def left(self) -> None:
         """Return when nothing waits in Redis any more, or after LEAVE_S."""
@@ -104,43 +164,63 @@ class MarkerWait:
                 # Open even when there is no need to wait yet: BullMQ lists workers by this connection.
                 if not self._wire.is_open:
                     await self._wire.open()
-                if self._wanted() and (await self._wait_once() or not self._asked.is_set()):
-                    self._found()
+                await self._clock.follow(self._wire)
+                if self._taker.wants_marker() and await self._wait_once():
+                    self._taker.hungry()
             except JobdError:
                 self._wire.drop()
                 await asyncio.sleep(RETRY_S)
-                self._found()
+                self._taker.hungry()
 
     def _expect(self, due_ms: float | None) -> None:
-        """Call `found` at that moment too: Redis looks at the ends of waits only every 100 ms."""
+        """Call `hungry` at that moment too: Redis looks at the ends of waits only every 100 ms."""
         self._next_due_ms = due_ms
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if due_ms is not None and (rest := (due_ms - _now_ms()) / 1000) < LONGEST_WAIT_S:
-            self._alarm = asyncio.get_running_loop().call_later(max(0.0, rest), self._found)
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, rest), self._taker.hungry)
 
     async def _wait_once(self) -> bool:
-        """Wait in Redis; return whether a marker of work came.
-
-        When none did, whoever asked meanwhile has looked already.
-        """
+        """Wait in Redis; return whether to look for work: not when a turn went along, or somebody asked meanwhile."""
         timeout = self._timeout_s()
+        wait = ("BZPOPMIN", self._keys.marker, f"{timeout:.3f}")
+        ahead = None
+        # Without its number the connection could not be unblocked when the worker goes quiet.
+        if self._clock.ahead_ms is not None and self._wire.client_id:
+            ahead = self._taker.turn_ahead(self._clock.ahead_ms)
         self.give_up_at = time.monotonic() + timeout + POLL_S
         self._free.clear()
         try:
-            reply = (await self._wire.words(("BZPOPMIN", self._keys.marker, f"{timeout:.3f}")))[0]
-            self.give_up_at = 0.0
-            if isinstance(reply, RedisError):
-                raise RedisUnavailable(f"redis refused to block: {reply}") from reply
-            return reply is not None and await self._use(reply)
+            replies = await self._wire.words(wait, *((ahead.parts(),) if ahead else ()))
+        except JobdError as error:
+            if ahead is not None:
+                self._lost_client = self._wire.client_id
+                self._taker.lost_ahead(error)
+            raise
         finally:
             self.give_up_at = 0.0
             self._free.set()
+        if ahead is not None:
+            return self._land(ahead, replies[1])
+        (reply,) = replies
+        if isinstance(reply, RedisError):
+            raise RedisUnavailable(f"redis refused to block: {reply}") from reply
+        if reply is None:
+            return not self._asked.is_set()
+        return await self._use(reply)
+
+    def _land(self, ahead: Command[TurnReply], reply: Any) -> bool:
+        if isinstance(reply, RedisError):
+            # It did not run, and an ordinary turn meets the same refusal and tells of it.
+            self._taker.landed(TurnReply([], []))
+            return True
+        self._taker.landed(ahead.read(reply))
+        return False
 
     async def _use(self, reply: list[Any]) -> bool:
         member, score = reply[1], float(reply[2])
-        if not self._wanted():
+        if not self._taker.wants_marker():
             await self._wire.words(("ZADD", self._keys.marker, reply[2], member))
         elif score > _now_ms():
             # Not work yet but a moment; the earlier one counts, and the turn at that moment promotes the job.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Literal
 
 from jobd.engine.codes import Code
@@ -11,6 +12,8 @@ from jobd.engine.settling import after_failure
 if TYPE_CHECKING:
     from jobd.worker.plans import Plan, Plans
     from jobd.worker.run import Run
+
+log = logging.getLogger("jobd.worker")
 
 LATER_VERSION = "jobd: flow and scheduler jobs need a later version"
 
@@ -38,10 +41,20 @@ def refusal_of(
     return None
 
 
-def refused_by_children(run: Run, code: int) -> Finish:
-    """Return how a job ends whose completion was refused because of its children: its lock is still ours."""
-    why = "children are still pending" if code == Code.PENDING_CHILDREN else "a child failed"
-    return _for_good(run, f"cannot complete: {why}")
+def refused(runs: list[Run], codes: list[int]) -> list[Run]:
+    """Return the runs that must end otherwise: completions refused because of their children, as failures now.
+
+    Their locks are still ours. What was refused for another reason is told and over: the attempt is not ours any more.
+    """
+    again = []
+    for run, code in zip(runs, codes, strict=True):
+        if code in (Code.PENDING_CHILDREN, Code.FAILED_CHILDREN):
+            why = "children are still pending" if code == Code.PENDING_CHILDREN else "a child failed"
+            run.finish = _for_good(run, f"cannot complete: {why}")
+            again.append(run)
+        elif code:
+            log.warning("finish refused: job %s, code %d", run.taken.id, code)
+    return again
 
 
 def _first_due(run: Run) -> int:

@@ -9,27 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobd.engine.codes import SETTLED, Code
+from jobd.engine.codes import SETTLED
 from jobd.engine.custody import renew_locks
-from jobd.engine.job import Limiter, TurnReply, TurnRequest
+from jobd.engine.job import TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.scripts import script
-from jobd.engine.turn import MAX_TAKE, turn
+from jobd.engine.turn import turn
 from jobd.errors import JobdError
 from jobd.worker.adopt import adopt
+from jobd.worker.appetite import Appetite
+from jobd.worker.flight import Ahead, Flight
 from jobd.worker.marker import MarkerWait
 from jobd.worker.notes import Notes
 from jobd.worker.patience import Patience
-from jobd.worker.refusal import refused_by_children
+from jobd.worker.refusal import refused
 from jobd.worker.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from jobd.engine.job import Taken
+    from jobd.engine.job import Taken, TurnReply
     from jobd.engine.runner import Command
     from jobd.locate import RedisSource
     from jobd.protocol.board import BoardWriter
@@ -43,23 +44,6 @@ BEAT_S = 1.0
 
 UNANSWERED_BEATS = 4
 """Beats after which a turn counts as lost. Not seconds: while a handler holds the GIL, the answer lies here unread."""
-
-LONGEST_LIMIT_S = 30.0
-"""Longest sleep for a limiter before asking again, as BullMQ's maximumRateLimitDelay."""
-
-SUSPECTS_PATIENCE_S = 5.0
-"""How long suspects may be passed over before a busy worker takes nothing else until it is empty and can run them."""
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A turn, or notes alone, on their way; `begun` gets the raw replies."""
-
-    runs: list[Run]
-    take: int
-    sent_at: float
-    commands: list[Command[Any]]
-    begun: Awaitable[list[Any]]
 
 
 class TurnLoop:
@@ -78,18 +62,17 @@ class TurnLoop:
         self._board = board
         self._report = report
         self._wire = Wire(source, f"jobd-turn:{token_prefix.rstrip(':')}", (script("turn"), script("annotate")))
-        self._marker = MarkerWait(source, keys, worker_name, self._wants_marker, self.hungry)
+        self._marker = MarkerWait(source, keys, worker_name, self)
+        self._ahead = Ahead(board)
         self._notes: Notes
         self._desk: Desk
+        self._appetite: Appetite
         self._woken: asyncio.Future[None] | None = None
         self._signal = False
-        self._quiet = True
         self._ending = False
-        self._dry = False
-        self._not_before = 0.0
-        self._suspects_since = 0.0
         self._in_flight: list[Run] = []
-        self._flight: _Flight | None = None
+        self._late: list[Taken] = []
+        self._flight: Flight | None = None
         self._sent_at = 0.0
         self._beats_unanswered = 0
         self._up = True
@@ -99,6 +82,7 @@ class TurnLoop:
     def attach(self, desk: Desk) -> None:
         """Serve this desk."""
         self._desk = desk
+        self._appetite = Appetite(desk)
         self._notes = Notes(self._keys, desk.notes)
 
     async def connect(self) -> bool:
@@ -122,13 +106,13 @@ class TurnLoop:
 
     def quiet(self, then: Callable[[], None] | None = None) -> None:
         """Take nothing more; `then` is called once no take is in flight."""
-        self._quiet = True
+        self._appetite.quiet = True
         self._quieted = then
         self.wake()
 
     def resume(self) -> None:
         """Take again."""
-        self._quiet = False
+        self._appetite.quiet = False
         self._quieted = None
         self._marker.ask(None)
         self.hungry()
@@ -146,6 +130,9 @@ class TurnLoop:
                 try:
                     if not self._up:
                         await self._recover()
+                    elif self._late:
+                        jobs, self._late = await self._still_mine(self._late), []
+                        self._begin(jobs)
                     elif self._flight or self._has_news() or self._take() > 0:
                         await self._turn()
                     else:
@@ -174,33 +161,30 @@ class TurnLoop:
         return bool(desk.ended or desk.notes or self._notes.unconfirmed)
 
     def _over(self) -> bool:
-        return self._ending and not (self._desk.running or self._in_flight or self._has_news())
-
-    def _may_take(self) -> bool:
-        desk = self._desk
-        if self._quiet or desk.suspects or desk.free == 0:
-            return False
-        if desk.running and self._suspects_since and time.monotonic() - self._suspects_since > SUSPECTS_PATIENCE_S:
-            return False
-        start = max(self._not_before, desk.taking_from)
-        return start == 0.0 or time.monotonic() >= start
+        under_way = self._in_flight or self._late or self._ahead.take
+        return self._ending and not (self._desk.running or under_way or self._has_news())
 
     def _take(self) -> int:
         """Return how many jobs the next turn should ask for on its own account."""
-        if self._dry or not self._may_take():
-            return 0
-        return min(self._desk.free, MAX_TAKE)
+        return 0 if self._appetite.dry or self._ahead.take else self._appetite.room()
 
-    def _wants_marker(self) -> bool:
-        return self._dry and self._up and self._may_take()
+    def wants_marker(self) -> bool:
+        """Whether a marker is of use: nothing was left at the last look, and there is room."""
+        return self._appetite.dry and self._up and self._appetite.allowed()
 
     def hungry(self) -> None:
         """Ask for jobs again: there may be some, or more slots, or another limiter."""
-        self._dry = False
+        self._appetite.dry = False
         self.wake()
 
     async def _idle(self) -> None:
-        if self._quiet:
+        if self._ahead.take and (self._appetite.quiet or not self._appetite.dry):
+            # It runs now instead of at the next marker: the last take before the quiet, or the look somebody asked for.
+            self._appetite.dry = True
+            await self._unblock()
+            await self._marker.left()
+            return
+        if self._appetite.quiet:
             await self._unblock()
             self._marker.rest()
             self._tell_quieted()
@@ -215,55 +199,78 @@ class TurnLoop:
             self._woken = None
             if timer is not None:
                 timer.cancel()
-        if self._suspects_since and not self._desk.running:
-            # Passed over while this worker was busy; now they can run here.
-            self._dry = False
+        self._appetite.look_for_suspects()
 
     def _tell_quieted(self) -> None:
-        if self._quiet and self._quieted is not None:
+        if self._appetite.quiet and self._quieted is not None:
             then, self._quieted = self._quieted, None
             then()
 
     def _wake_when_allowed(self) -> asyncio.TimerHandle | None:
         """Return a timer for the end of a rate limit, None without one."""
-        start = max(self._not_before, self._desk.taking_from)
-        if start == 0.0 or self._quiet:
-            return None
-        rest = start - time.monotonic()
-        if rest <= 0:
-            # Over: forgotten at once, or every idle moment from here on would ask again.
-            self._not_before = self._desk.taking_from = 0.0
-        return asyncio.get_running_loop().call_later(max(0.0, rest), self.hungry)
+        rest = self._appetite.limit_s()
+        return None if rest is None else asyncio.get_running_loop().call_later(rest, self.hungry)
 
     async def _unblock(self) -> None:
         """End the wait for a marker inside Redis, so that one popped in this very moment is read and put back."""
-        blocked = self._marker.blocked_client
-        if blocked and self._up:
-            await self._wire.words(("CLIENT", "UNBLOCK", blocked))
+        if self._up:
+            self._sent_at, self._beats_unanswered = time.monotonic(), 0
+            await self._marker.unblock(self._wire)
+            self._answered()
+
+    # --- the turn sent ahead -----------------------------------------------------------------------------------------
+
+    def turn_ahead(self, clock_ms: int) -> Command[TurnReply] | None:
+        """Return the turn that goes behind the wait for a marker; None while anything runs or is in flight.
+
+        A worker with a job may be kept busy by it (a C call holds the GIL), and whatever it took then would lie unread.
+        """
+        desk = self._desk
+        busy = desk.running or self._late or self._sent_at or self._flight or self._has_news()
+        take = 0 if busy else self._appetite.room()
+        if not take:
+            return None
+        request = self._request([], take)
+        request.clock_ms = clock_ms
+        self._ahead.sent(take)
+        return turn(self._keys, request)
+
+    def landed(self, reply: TurnReply) -> None:
+        """Take what the turn sent ahead has brought."""
+        take, since = self._ahead.landed()
+        if reply.jobs and time.monotonic() - since > self._desk.numbers.lock_ms / 3000:
+            self._late = reply.jobs
+        else:
+            self._begin(reply.jobs)
+        self._note_take(reply, take)
+        self.wake()
+
+    def lost_ahead(self, error: JobdError) -> None:
+        """Look for what the turn sent ahead may have taken, as after any lost reply."""
+        if self._up:
+            self._went_down(error)
+            self.wake()
 
     # --- one turn ----------------------------------------------------------------------------------------------------
 
-    def _launch(self) -> _Flight | None:
+    def _launch(self) -> Flight | None:
         """Send what is to be sent; None when that is nothing. Not to be called while a turn is in flight."""
         desk = self._desk
         runs = self._in_flight = desk.collect()
-        take = min(desk.free, MAX_TAKE, desk.slots_left + len(runs)) if self._may_take() else 0
+        take = 0 if self._ahead.take else self._appetite.room(len(runs))
         # After the results, so that what a job wrote is in Redis before it is finished.
         commands: list[Command[Any]] = self._notes.next()
         if runs or take:
             commands.append(turn(self._keys, self._request(runs, take)))
         if not commands:
             return None
-        return _Flight(runs, take, self._sent(), commands, self._wire.begin(*commands))
+        return Flight(runs, take, self._sent(), commands, self._wire.begin(*commands))
 
     def _request(self, runs: list[Run], take: int) -> TurnRequest:
-        desk, numbers = self._desk, self._desk.numbers
-        limiter = None
-        if numbers.limiter_max is not None and numbers.limiter_duration_ms is not None:
-            limiter = Limiter(numbers.limiter_max, numbers.limiter_duration_ms)
+        desk = self._desk
         return TurnRequest(
-            time.time_ns() // 1_000_000, numbers.lock_ms, self._token_prefix, self._name,
-            [run.finish for run in runs if run.finish is not None], take, len(desk.running), limiter,
+            time.time_ns() // 1_000_000, desk.numbers.lock_ms, self._token_prefix, self._name,
+            [run.finish for run in runs if run.finish is not None], take, len(desk.running), desk.limiter,
         )  # fmt: skip
 
     async def _turn(self) -> None:
@@ -292,43 +299,30 @@ class TurnLoop:
 
     def _settled(self, runs: list[Run], codes: list[int]) -> None:
         """Take note of the codes: accepted, refused for good, or to be sent again as a failure."""
-        desk = self._desk
-        if any(codes):
-            again = []
-            for run, code in zip(runs, codes, strict=True):
-                if code in (Code.PENDING_CHILDREN, Code.FAILED_CHILDREN):
-                    run.finish = refused_by_children(run, code)
-                    again.append(run)
-                elif code:
-                    log.warning("finish refused: job %s, code %d", run.taken.id, code)
-            desk.ended += again
-            runs = [run for run in runs if run not in again]
-        desk.settle(runs)
+        again = refused(runs, codes) if any(codes) else []
+        self._desk.ended += again
+        self._desk.settle([run for run in runs if run not in again] if again else runs)
 
     async def _took(self, reply: TurnReply, take: int, sent_at: float) -> None:
-        now = time.monotonic()
-        self._board.fetched(now)
         jobs = reply.jobs
-        if jobs and now - sent_at > self._desk.numbers.lock_ms / 3000:
+        if jobs and time.monotonic() - sent_at > self._desk.numbers.lock_ms / 3000:
             jobs = await self._still_mine(jobs)
         self._begin(jobs)
-        self._not_before = 0.0
-        self._dry = len(reply.jobs) < take
-        if reply.suspects_skipped:
-            self._suspects_since = self._suspects_since or now
-        elif take:
-            self._suspects_since = 0.0
-        if reply.limited_ms is not None:
-            self._not_before = now + min(reply.limited_ms / 1000, LONGEST_LIMIT_S)
-        elif self._dry:
-            self._marker.ask(reply.next_due_ms)
+        self._note_take(reply, take)
+
+    def _note_take(self, reply: TurnReply, take: int) -> None:
+        self._board.fetched(time.monotonic())
+        appetite = self._appetite
+        appetite.noted(reply, take)
+        if appetite.dry and reply.limited_ms is None:
+            self._marker.ask(reply.next_due_ms, busy=bool(self._desk.running))
 
     def _begin(self, jobs: list[Taken]) -> None:
         if jobs:
             self._desk.start(jobs, time.time_ns() // 1_000_000)
 
     async def _still_mine(self, jobs: list[Taken]) -> list[Taken]:
-        """Return the jobs whose locks are still ours: this reply was read so late that others may have them."""
+        """Return those whose locks are still ours: this reply was read so late that others may have them."""
         pairs = [(job.id, job.token) for job in jobs]
         (answers,) = await self._wire.run(renew_locks(self._keys, pairs, self._desk.numbers.lock_ms))
         return [job for job, answer in zip(jobs, answers, strict=True) if answer == 1]
@@ -339,6 +333,10 @@ class TurnLoop:
         self._wire.drop()
         self._answered()
         self._patience.failed(error)
+        self._late = []  # they are found again with what else a lost reply may have brought
+        if self._ahead.take:
+            self._ahead.landed()
+            self._marker.drop()
         if self._up:
             self._up = False
             self._board.redis_down(time.monotonic())
@@ -372,7 +370,7 @@ class TurnLoop:
         self._begin(jobs)
         self._board.turn_sent(0.0)
         self._up = True
-        self._dry = False
+        self._appetite.dry = False
         self._board.redis_down(0.0)
         log.info("redis is back")
         self._report(True, None)
@@ -381,8 +379,9 @@ class TurnLoop:
         old = self._wire.client_id
         try:
             await self._wire.open()
-            # The lost turn may still lie unread in the old connection; behind this it cannot run any more.
-            await self._wire.end_namesake(old)
+            # A lost turn may still lie unread in its old connection; behind this it cannot run any more.
+            await self._wire.end_client(old, self._wire.name)
+            await self._marker.end_lost(self._wire)
         except JobdError as error:
             log.debug("redis is still away: %s", error)
 
@@ -391,6 +390,7 @@ class TurnLoop:
         while True:
             now = time.monotonic()
             self._board.beat(now)
+            self._ahead.beat(now)
             if self._sent_at:
                 self._beats_unanswered += 1
                 if self._beats_unanswered >= UNANSWERED_BEATS:

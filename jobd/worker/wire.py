@@ -50,8 +50,8 @@ class Wire:
 
     def __init__(self, source: RedisSource, client_name: str, scripts: Sequence[Script] = ()) -> None:
         """`scripts` are made known to Redis at each opening: one that is missing would run after its followers."""
+        self.name = client_name
         self._source = source
-        self._name = client_name
         self._scripts = scripts
         self._connection: Any = None
         self._replies: Replies | None = None
@@ -81,7 +81,7 @@ class Wire:
             RedisRefused: the credentials or the name were refused.
         """
         self.drop()
-        connection = raw_connection(self._source, client_name=self._name)
+        connection = raw_connection(self._source, client_name=self.name)
         try:
             async with asyncio.timeout(OPEN_LIMIT_S):
                 await connection.connect()  # type: ignore[no-untyped-call]
@@ -170,8 +170,8 @@ class Wire:
             self.drop()
             raise
 
-    async def end_namesake(self, client_id: int) -> None:
-        """End the connection of this number if it still is an earlier one of ours: a restarted Redis counts anew.
+    async def end_client(self, client_id: int, name: str) -> None:
+        """End another connection of ours, if that number still has that name: a restarted Redis counts anew.
 
         Raises:
             RedisUnavailable: as `words`.
@@ -179,7 +179,7 @@ class Wire:
         if not client_id or client_id == self.client_id:
             return
         (listed,) = await self.words(("CLIENT", "LIST", "ID", client_id))
-        if isinstance(listed, bytes) and f" name={self._name} ".encode() in listed:
+        if isinstance(listed, bytes) and f" name={name} ".encode() in listed:
             await self.words(("CLIENT", "KILL", "ID", client_id))
 
     def drop(self) -> None:

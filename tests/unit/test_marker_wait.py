@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from jobd.engine.keys import Keys
 from jobd.locate import RedisSource
@@ -27,12 +28,33 @@ class Wire:
         self.sent: list[Any] = []
 
     async def words(self, *commands: Any) -> list[Any]:
+        if commands[0][0] == "TIME":
+            return [NoPermissionError("no permissions to run the 'time' command")]
         self.sent += commands
         if not self.answers:
             await asyncio.Event().wait()
         return [self.answers.pop(0)]
 
     def drop(self) -> None: ...
+
+
+class Taker:
+    """Stands in for the turn loop of a busy worker: it wants a marker and sends no turn ahead."""
+
+    def __init__(self, found: asyncio.Event) -> None:
+        self.hungry = found.set
+
+    def wants_marker(self) -> bool:
+        return True
+
+    def turn_ahead(self, clock_ms: int) -> None:
+        return None
+
+    def landed(self, reply: Any) -> None:
+        raise AssertionError("no turn was sent")
+
+    def lost_ahead(self, error: Exception) -> None:
+        raise AssertionError("no turn was sent")
 
 
 def found_after(
@@ -43,7 +65,7 @@ def found_after(
 
     async def ask() -> float:
         found = asyncio.Event()
-        wait = MarkerWait(RedisSource("redis://nowhere"), Keys("bull", "mail"), "w", lambda: True, found.set)
+        wait = MarkerWait(RedisSource("redis://nowhere"), Keys("bull", "mail"), "w", Taker(found))
         running = asyncio.ensure_future(wait.run())
         began = time.monotonic()
         wait.ask(next_due_ms)
