@@ -140,7 +140,7 @@ class Methods:
         named = params.optional_text("config")
         params.done()
         generation = self._supervisor.generation
-        steps = await self._supervisor.plan(self._load(Path(named) if named else None))
+        steps = await self._supervisor.rehearse(self._load(Path(named) if named else None))
         changes = has_changes(steps)
         return {
             "generation": generation,

@@ -120,6 +120,24 @@ class Reload:
         log.info("reloaded", generation=supervisor.generation, took_ms=round(took_s * 1000), by=self._who)
         return ReloadReport(supervisor.generation, took_s, steps, notes=self._notes)
 
+    async def rehearse(self, wanted: Config) -> list[Step]:
+        """Return what a reload with this configuration would do, its new and changed handlers imported on trial.
+
+        Raises:
+            ConfigError: a handler does not import (exit 78).
+            Refused: a template for it cannot be started.
+        """
+        steps = await self._supervisor.plan(wanted)
+        queues = self._supervisor.selected(wanted)
+        try:
+            if not refusals(steps):
+                await self._import(wanted, [queues[name] for name in self._renewed(steps)], list(queues.values()))
+        except (TemplateError, InputError) as error:
+            raise Refused("trial-failed", f"cannot start a trial worker: {error}") from error
+        finally:
+            await self._throw_away()
+        return steps
+
     def _checked(self, wanted: Config) -> str:
         files = _count(len(wanted.files), "file")
         handlers = {path for trial in self._trials.values() for path in handlers_of(trial.queue)}

@@ -102,26 +102,40 @@ class Daemon:
         self.environ = dict(os.environ)
         self.notifier = Notifier(self.environ)
         self.embedded: EmbeddedRedis | None = None
+        self.supervisor: Supervisor
+        self._serving = False
+        self._signals = Signals(self._wished)
+        self._starting: asyncio.Task[int] | None = None
         self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Start everything, serve until a stop is through, stop everything."""
         become_subreaper()
+        self._signals.start()
         state = StateDir(self.config.state_folder(self.environ))
-        state.acquire()
         try:
-            record = IncarnationRecord(state, new_id())
-            # Before the embedded server starts: an orphaned one would be found on its data folder.
-            await kill_survivors(record.previous)
-            source = await self._redis(state.folder)
-            try:
-                return await self._serve(source, record)
-            finally:
-                if self.embedded is not None:
-                    await self.embedded.stop()
+            state.acquire()
+            self._starting = asyncio.ensure_future(self._run(state))
+            return await self._starting
+        except asyncio.CancelledError:
+            if self._starting is None or not self._starting.cancelled():
+                raise
+            return 0  # stopped by a signal before there was anything to drain
         finally:
+            self._signals.stop()
             state.release()
+
+    async def _run(self, state: StateDir) -> int:
+        record = IncarnationRecord(state, new_id())
+        # Before the embedded server starts: an orphaned one would be found on its data folder.
+        await kill_survivors(record.previous)
+        try:
+            source = await self._redis(state.folder)
+            return await self._serve(source, record)
+        finally:
+            if self.embedded is not None:
+                await self.embedded.stop()
 
     async def _redis(self, state_folder: Path) -> RedisSource:
         source = self.config.redis_source(self.environ)
@@ -154,18 +168,17 @@ class Daemon:
             self.config, source, Shelf(self.environ), record, SYSTEM_CLOCK,
             environ=self.environ, globs=self.options.queues, redis_argument=self.options.redis,
         )  # fmt: skip
+        self._serving = True
         recover = Recover(supervisor.fleet, runner)
         supervisor.on_loss = recover.lost
         supervisor.count_waiting = partial(count_waiting, runner, source.prefix)
         supervisor.stopper = Stopper(supervisor, recover, self._stopped.set)
         self.methods = Methods(supervisor, runner, source, self._load, self.notifier)
         servers = self._control_servers()
-        signals = Signals(self._wished)
         duties = self._duties(supervisor, runner, record)
         try:
             for server in servers:
                 await server.start()
-            signals.start()
             if not await self._start(supervisor):
                 await self._stopped.wait()
                 return 0
@@ -178,7 +191,7 @@ class Daemon:
             return 0
         finally:
             await supervisor.stopper.abandon()
-            signals.stop()
+            self._signals.stop()
             for task in list(self._tasks):
                 task.cancel()
             for duty in reversed(duties):
@@ -254,6 +267,10 @@ class Daemon:
         return load(path or self.config.path, env=self.environ, redis_url=self.options.redis)
 
     def _wished(self, wish: Wish) -> None:
+        if not self._serving:
+            if wish in (Wish.STOP, Wish.HAND_BACK, Wish.KILL) and self._starting is not None:
+                self._starting.cancel()
+            return
         match wish:
             case Wish.STOP:
                 self._in_background(self._stop(None, now=False))

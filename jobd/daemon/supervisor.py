@@ -280,6 +280,12 @@ class Supervisor:
             facts[name] = replace(facts.get(name, Facts()), waiting=await self.count_waiting(name))
         return plan(self.config, wanted, (before, after), facts)
 
+    async def rehearse(self, wanted: Config) -> list[Step]:
+        """Return what a reload with this configuration would do; raises what it would raise for its handlers."""
+        from jobd.daemon.reload import Reload
+
+        return await Reload(self, lambda text: None, code=False, who="plan").rehearse(wanted)
+
     async def reload(self, code: bool, progress: Callable[[str], None], who: str) -> ReloadReport:
         """Read the file again and apply it, or change nothing.
 

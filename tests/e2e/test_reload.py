@@ -205,3 +205,15 @@ def test_a_stop_during_a_reload_ends_both_and_leaves_nothing(make):
 def suppressed(work: Any) -> None:
     with contextlib.suppress(Failed, OSError):
         work()
+
+
+def test_a_plan_tells_of_a_handler_that_does_not_import_and_leaves_nothing_behind(make):
+    daemon = make(OK.format("a"))
+    before = daemon.children()
+    daemon.write('[queues.a]\nhandler = "daemon_handlers:missing"\n')
+    with pytest.raises(Failed) as failed:
+        daemon.call("plan", config=None)
+    assert failed.value.exit == 78
+    assert "cannot import `daemon_handlers:missing`" in str(failed.value)
+    wait_until(lambda: sorted(daemon.children()) == sorted(before))
+    assert daemon.status()["generation"] == 1

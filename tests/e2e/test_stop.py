@@ -166,6 +166,12 @@ def test_a_stop_while_it_starts_ends_it(make):
     assert daemon.stop() == 0
 
 
+def test_a_stop_before_the_private_redis_is_up_ends_it(make):
+    daemon = make(SLOW.format(1), ready=False, url="embedded").start()
+    wait_until((daemon.folder / "state" / "lock").exists)
+    assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize("state", ["breaker", "setup"])
 def test_a_queue_that_is_held_back_does_not_hold_up_the_stop(make, jobs, state):
     text = {
