@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jobd.client import AsyncQueue, Backoff, Queue
     from jobd.errors import (
         Cancelled,
+        InputError,
         JobdError,
         JobFailed,
         JobTimeout,
@@ -29,6 +30,7 @@ _HOMES = {
     "AsyncQueue": "jobd.client",
     "Backoff": "jobd.client",
     "Cancelled": "jobd.errors",
+    "InputError": "jobd.errors",
     "JobFailed": "jobd.errors",
     "JobTimeout": "jobd.errors",
     "JobdError": "jobd.errors",
@@ -42,6 +44,7 @@ __all__ = [
     "AsyncQueue",
     "Backoff",
     "Cancelled",
+    "InputError",
     "Job",
     "JobFailed",
     "JobTimeout",

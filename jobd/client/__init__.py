@@ -12,16 +12,31 @@ if TYPE_CHECKING:
     from jobd.client.async_queue import AsyncJobHandle, AsyncQueue
     from jobd.client.queue import JobHandle, Queue
     from jobd.engine.backoff import Backoff
+    from jobd.errors import InputError, JobdError, JobFailed, RedisUnavailable
 
 _HOMES = {
     "AsyncJobHandle": "jobd.client.async_queue",
     "AsyncQueue": "jobd.client.async_queue",
     "Backoff": "jobd.engine.backoff",
+    "InputError": "jobd.errors",
+    "JobFailed": "jobd.errors",
     "JobHandle": "jobd.client.queue",
+    "JobdError": "jobd.errors",
     "Queue": "jobd.client.queue",
+    "RedisUnavailable": "jobd.errors",
 }
 
-__all__ = ["AsyncJobHandle", "AsyncQueue", "Backoff", "JobHandle", "Queue"]
+__all__ = [
+    "AsyncJobHandle",
+    "AsyncQueue",
+    "Backoff",
+    "InputError",
+    "JobFailed",
+    "JobHandle",
+    "JobdError",
+    "Queue",
+    "RedisUnavailable",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,17 @@ def test_the_client_loads_only_the_client_s_rooms_and_redis() -> None:
     assert others <= {"redis"}
 
 
+def test_the_errors_of_a_producer_come_from_the_place_the_queue_comes_from() -> None:
+    import jobd
+    import jobd.client
+    import jobd.errors
+
+    for name in ("InputError", "JobFailed", "JobdError", "RedisUnavailable"):
+        error = getattr(jobd.errors, name)
+        assert getattr(jobd.client, name) is error
+        assert getattr(jobd, name) is error
+
+
 def test_importing_jobd_loads_nothing() -> None:
     came = loaded("import jobd") - loaded("")
     assert {name for name in came if name.split(".")[0] not in sys.stdlib_module_names} == {"jobd"}
