@@ -67,11 +67,6 @@ def is_kill(status: int) -> bool:
     return status != UNKNOWN_STATUS and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-def is_clean(status: int) -> bool:
-    """Tell whether a wait status is exit code 0."""
-    return status == 0
-
-
 def wait_status_of(result: os.waitid_result) -> int:
     """Return what waitpid would have said for an answer of waitid."""
     if result.si_code == os.CLD_EXITED:

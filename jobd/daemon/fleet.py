@@ -180,7 +180,7 @@ class Fleet:
         worker.slot_limit = max(worker.slot_limit, queue.concurrency)
         return start_message(
             queue, numbers_of(queue), worker=worker.name, incarnation=self._record.id, host=self._host,
-            generation=worker.generation, redis=self._target, hold=worker.told_to_start(),
+            redis=self._target, hold=worker.told_to_start(),
         )  # fmt: skip
 
     def _write_record(self) -> None:

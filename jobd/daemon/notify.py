@@ -51,10 +51,6 @@ class Notifier:
         """Starting, reloading or stopping takes up to `ms` more from now."""
         self._send(f"EXTEND_TIMEOUT_USEC={ms * 1000}")
 
-    def main_pid(self, pid: int) -> None:
-        """The process to watch is `pid`."""
-        self._send(f"MAINPID={pid}")
-
     def _send(self, *assignments: str) -> None:
         if not self._address or not assignments:
             return

@@ -236,11 +236,6 @@ class Pool:
         self._stopping = True
         self._cancel_timers()
 
-    def reset_breaker(self) -> None:
-        """Let a held queue start again now."""
-        self._release_hold()
-        self.fill()
-
     # --- what its workers tell (process.Owner) -----------------------------------------------------------------------
 
     def worker_ready(self, worker: Worker) -> None:
@@ -285,13 +280,11 @@ class Pool:
             return  # else the hold's timer tries again
         now = self.clock.monotonic()
         rule = self.queue.breaker
-        if rule is not None and worker.ending.counted:
-            cause = describe(worker.status)
-            retry_s = rule.retry_ms / 1000
-            if self.breaker.exited(now, rule.crashes, rule.within_ms / 1000, retry_s, cause):
-                within = format_duration(rule.within_ms)
-                self._hold(Hold.BREAKER, f"{rule.crashes} crashes in {within} ({cause})", retry_s)
-                return
+        crashed = worker.ending.counted
+        if rule is not None and crashed and self.breaker.exited(now, rule.crashes, rule.within_ms / 1000):
+            reason = f"{rule.crashes} crashes in {format_duration(rule.within_ms)} ({describe(worker.status)})"
+            self._hold(Hold.BREAKER, reason, rule.retry_ms / 1000)
+            return
         ready_for = now - worker.ready_at if worker.ready_at is not None else 0.0
         done = worker.board.jobs_done if worker.board is not None else 0
         delay = place.delay.after_exit(ready_for, done) if worker.ending.counted else 0.0

@@ -67,7 +67,7 @@ class Owner(Protocol):
 
 
 class Worker:
-    """One process of one queue. `name` is its part of the token; `template` is what it was forked from."""
+    """One process of one queue. `name` is its part of the token."""
 
     def __init__(self, name: str, queue: str, generation: int, owner: Owner, clock: Clock, *, hold: bool) -> None:
         self.name = name
@@ -196,7 +196,7 @@ class Worker:
         self.generation = generation
         self.slot_limit = max(self.slot_limit, numbers.concurrency)
         if self.state in _LIVES or self.state is WorkerState.STARTING:
-            self._send(Settings(numbers, generation))
+            self._send(Settings(numbers))
 
     def drain(self) -> None:
         """Finish what runs, then exit; one that is not up yet is not waited for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from jobd.config.load import load
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 log = logs.event_log(__name__)
 
-EX_CONFIG = 78
-
 
 class Trial:
     """One worker of a new or changed queue, held: it gets ready and takes nothing (process.Owner)."""
@@ -54,7 +53,7 @@ class Trial:
         text = f"{self.queue.name}: the trial worker is not ready: {stage} failed: {reason}"
         raise Refused(
             "import-failed" if stage == "import" else "trial-failed", text,
-            exit_code=EX_CONFIG if stage == "import" else 1, detail={"queue": self.queue.name},
+            exit_code=os.EX_CONFIG if stage == "import" else 1, detail={"queue": self.queue.name},
         )  # fmt: skip
 
     def worker_ready(self, worker: Worker) -> None:

@@ -36,24 +36,17 @@ class RestartDelay:
 
 @dataclass(slots=True)
 class BreakerState:
-    """Exits of one queue's workers; the `crashes`-th within `within_s` holds the queue for `retry_s`."""
+    """Exits of one queue's workers; the `crashes`-th within `within_s` holds the queue."""
 
     exits: deque[float] = field(default_factory=deque)
-    held_until: float | None = None
-    last_cause: str = ""
 
-    def exited(self, now: float, crashes: int, within_s: float, retry_s: float, cause: str) -> bool:
+    def exited(self, now: float, crashes: int, within_s: float) -> bool:
         """Count one exit; return whether the queue is held back from now on."""
-        self.last_cause = cause
         self.exits.append(now)
         while self.exits and self.exits[0] < now - within_s:
             self.exits.popleft()
-        if len(self.exits) < crashes:
-            return False
-        self.held_until = now + retry_s
-        return True
+        return len(self.exits) >= crashes
 
     def reset(self) -> None:
-        """Forget the exits; nothing is held."""
+        """Forget the exits."""
         self.exits.clear()
-        self.held_until = None

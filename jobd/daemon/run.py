@@ -63,7 +63,6 @@ class RunOptions:
 
     queues: tuple[str, ...] = ()
     until_empty: bool = False
-    dev: bool = False
     socket: str | None = None
     redis: str | None = None
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from jobd.config.model import MAX_WORKERS
 from jobd.daemon.fleet import Fleet
 from jobd.daemon.imports import import_problems
 from jobd.daemon.logs import event_log
 from jobd.daemon.plan import Facts, plan
 from jobd.daemon.pools import Hold
 from jobd.daemon.show import Tally, queue_view
-from jobd.daemon.views import Action, DaemonState, Mark, QueueView, ReloadReport, Step, StopReport
+from jobd.daemon.views import DaemonState, QueueView, ReloadReport, Step, StopReport
 from jobd.daemon.worker_spec import template_key
 from jobd.errors import NotThere, Refused
 
@@ -38,9 +39,6 @@ FETCH_LIMIT_S = 15.0
 LOOP_LIMIT_S = 10.0
 """The daemon is live while its loop turned within this time."""
 
-MAX_WORKERS = 1000
-"""`scale` refuses more: each is a process with two connections."""
-
 
 class Supervisor:
     """Everything `jobd run` runs, from the control socket's point of view. None of it waits for Redis."""
@@ -61,7 +59,6 @@ class Supervisor:
         self.environ = environ
         self.redis_argument = redis_argument
         self.config = config
-        self.source = source
         self.generation = 1
         self.reloaded_at: float | None = None
         self.started_at = clock.monotonic()
@@ -262,11 +259,6 @@ class Supervisor:
         pool.fill()
         return before, after
 
-    def reset_breaker(self, queue: str, who: str) -> None:
-        """Start the workers of a held queue now. Raises NotThere."""
-        log.info("breaker reset", queue=queue, by=who)
-        self._pools(queue)[0].reset_breaker()
-
     def dump_stacks(self) -> None:
         """Have every worker write its stacks into the log."""
         for _, worker in self.fleet.workers():
@@ -360,6 +352,3 @@ def _not_fetching(pool: Pool, now: float) -> str | None:
         youngest = max(youngest, worker.board.fetched_at, worker.ready_at or 0.0)
     age = now - youngest
     return None if age < FETCH_LIMIT_S else f"{pool.name}: no fetch was answered for {age:.0f}s"
-
-
-__all__ = ["Action", "Mark", "Step", "Supervisor"]

@@ -18,7 +18,7 @@ from jobd.protocol import board, framing
 from jobd.protocol.worker import Exited, Fork, Forked, ForkFailed, Load, Loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from jobd.daemon.worker_spec import TemplateKey
     from jobd.protocol.worker import Message
@@ -63,7 +63,6 @@ class Template:
         self.load = load
         self.loaded: Loaded | None = None
         self.workers: set[int] = set()
-        self.on_death: Callable[[Template], None] = lambda template: None
         self.retired = False
         self.stuck = False
         """It does not answer: its workers live on, it forks nothing more."""
@@ -252,7 +251,6 @@ class Template:
         self._cleanup(describe(status))
         if not expected and self.loaded is not None:
             log.error("template died", pid=self.pid, exit=describe(status), workers=len(self.workers))
-            self.on_death(self)
 
     def _cleanup(self, why: str) -> None:
         if self._pidfd >= 0:

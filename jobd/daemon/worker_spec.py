@@ -85,7 +85,6 @@ def load_message(key: TemplateKey, queues: Iterable[Queue], environ: Mapping[str
         layout=board.LAYOUT,
         path=list(key.path),
         env=env,
-        env_remove=[],
         handlers=handlers if preload else [],
         extras=extras if preload else [],
     )
@@ -122,7 +121,6 @@ def start_message(
     worker: str,
     incarnation: str,
     host: str,
-    generation: int,
     redis: RedisTarget,
     hold: bool,
 ) -> Start:
@@ -131,7 +129,6 @@ def start_message(
         worker=worker,
         name=f"{host}:{queue.name}",
         queue=queue.name,
-        generation=generation,
         token_prefix=f"{incarnation}:{worker}:",
         redis=redis,
         numbers=numbers,
@@ -139,7 +136,6 @@ def start_message(
         teardown=queue.teardown,
         wrap=list(queue.wrap),
         nice=queue.nice,
-        memory_max_bytes=queue.memory_max_bytes,
         hold=hold,
     )
 

@@ -27,9 +27,6 @@ COUNTED = (
     State.WAITING_CHILDREN,
 )
 
-PAUSED_BY, PAUSED_AT, PAUSED_WHY = "jobd:paused_by", "jobd:paused_at", "jobd:paused_why"
-"""Fields of meta that say who paused the queue, when and why. BullMQ hands unknown fields of meta on as they are."""
-
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:

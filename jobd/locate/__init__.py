@@ -5,22 +5,19 @@ Nothing here validates: unknown keys are passed over, so that a producer is not 
 
 from __future__ import annotations
 
-from jobd.locate.files import BrokenFile, config_places, drop_in_folder, drop_ins, find_config, shown_name
+from jobd.locate.files import BrokenFile, config_places, drop_ins, find_config, shown_name
 from jobd.locate.redis import (
-    DEFAULT_PREFIX,
     URL_FILE,
     RedisSource,
-    embedded_source,
     environment_url,
     mask_url,
     redis_source,
     write_url_file,
 )
-from jobd.locate.sockets import SOCKET_NAME, is_system_file, run_socket, socket_candidates, state_dir
+from jobd.locate.sockets import SOCKET_NAME, run_socket, socket_candidates, state_dir
 from jobd.locate.text import LooseText, Secret, expand, read_secret, secret_of
 
 __all__ = [
-    "DEFAULT_PREFIX",
     "SOCKET_NAME",
     "URL_FILE",
     "BrokenFile",
@@ -28,13 +25,10 @@ __all__ = [
     "RedisSource",
     "Secret",
     "config_places",
-    "drop_in_folder",
     "drop_ins",
-    "embedded_source",
     "environment_url",
     "expand",
     "find_config",
-    "is_system_file",
     "mask_url",
     "read_secret",
     "redis_source",

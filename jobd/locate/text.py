@@ -34,7 +34,7 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         InputError: a variable is not set and has no default, a message says so, or the writing is wrong.
     """
     parts: list[str] = []
-    at, references = 0, 0
+    at = 0
     while True:
         start = text.find("${", at)
         if start < 0:
@@ -46,7 +46,6 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         end = _end_of_reference(text, start)
         parts.append(text[at:start])
         parts.append(_value_of(text[start + 2 : end], env))
-        references += 1
         at = end + 1
         if start == 0 and at == len(text):
             return LooseText("".join(parts))

@@ -92,7 +92,6 @@ class Load:
     layout: int
     path: list[str]
     env: dict[str, str]
-    env_remove: list[str]
     handlers: list[str]
     extras: list[str]
     """Other things to import and check: setup, teardown, wrap."""
@@ -173,7 +172,6 @@ class Start:
     name: str
     """`<host>:<queue>`: the worker adds its pid, for Redis and dashboards (`pb` of its jobs)."""
     queue: str
-    generation: int
     token_prefix: str
     redis: RedisTarget
     numbers: Numbers
@@ -181,7 +179,6 @@ class Start:
     teardown: str | None
     wrap: list[str]
     nice: int | None
-    memory_max_bytes: int | None
     hold: bool
 
 
@@ -221,7 +218,6 @@ class Settings:
     """New numbers in place."""
 
     numbers: Numbers
-    generation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,10 +135,6 @@ class Desk:
             return
         self.interrupt(run, Fate.LOST if order.why == "lock-lost" else Fate.CANCELLED)
 
-    def lose(self, run: Run) -> None:
-        """Interrupt a run whose lock is another's."""
-        self.interrupt(run, Fate.LOST)
-
     def interrupt(self, run: Run, fate: Fate) -> None:
         """Interrupt a run; the first reason counts, except that a lost lock or a stop overrides a timeout."""
         if run.fate in (Fate.NONE, Fate.TIMED_OUT):

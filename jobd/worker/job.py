@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobd.worker.payload import data_of, options_of, to_json
@@ -93,11 +92,6 @@ class Job:
     def stopping(self) -> bool:
         """Whether this worker drains: a long handler may wish to end early."""
         return self._sink.stopping
-
-    @property
-    def remaining_s(self) -> float | None:
-        """Seconds until the deadline, 0 when it is over; None without a timeout."""
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def progress(self, value: Any) -> None:
         """Report progress: any JSON value. It reaches Redis in order, before the job finishes.

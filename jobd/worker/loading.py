@@ -29,8 +29,6 @@ class Outcome:
 
 def load_all(load: Load) -> Outcome:
     """Set up path and environment, then import handlers and extras in order; nothing here raises for user code."""
-    for name in load.env_remove:
-        os.environ.pop(name, None)
     os.environ.update(load.env)
     sys.path[:0] = load.path
     watch = _Watch()

@@ -178,7 +178,7 @@ class Worker:
         if not start.hold:
             self._turns.resume()
         await self._turns.run()
-        self._flushed()
+        self._board.busy(0)
         await self._tear_down()
         return Exit.DONE
 
@@ -196,9 +196,6 @@ class Worker:
             await _call(self._user.teardown)
         except BaseException as error:
             log.warning("teardown failed: %s\n%s", reason_of(error), trace_of(error))
-
-    def _flushed(self) -> None:
-        self._board.busy(0)
 
     def _redis_changed(self, up: bool, error: str | None) -> None:
         self._channel.send(messages.RedisState(up, error))

@@ -24,7 +24,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 def template(*handlers: str, python: str = sys.executable) -> Template:
     key = TemplateKey(python, (str(HANDLERS),), (), None, True)
-    load = Load(__version__, board.LAYOUT, [str(HANDLERS)], {}, [], list(handlers), [])
+    load = Load(__version__, board.LAYOUT, [str(HANDLERS)], {}, list(handlers), [])
     return Template(key, load, ENVIRONMENT)
 
 
@@ -82,8 +82,6 @@ def test_it_reports_each_handler_and_forks_workers_that_lead_their_own_session()
 def test_a_worker_whose_template_is_killed_dies_with_it():
     async def work() -> None:
         one = template("daemon_handlers:ok")
-        deaths: list[Template] = []
-        one.on_death = deaths.append
         await one.start()
         pid, pidfd, ours = await fork(one)
         os.kill(one.pid, signal.SIGKILL)
@@ -93,7 +91,6 @@ def test_a_worker_whose_template_is_killed_dies_with_it():
         os.close(pidfd)
         ours.close()
         await one.stop()
-        assert deaths == [one]
 
     run(work)
 

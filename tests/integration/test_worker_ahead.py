@@ -117,7 +117,7 @@ def test_a_quiet_worker_has_no_turn_waiting(queue: Queue, client: redis.Redis, p
 def test_new_numbers_reach_the_turn_that_waits(queue: Queue, client: redis.Redis, parent: WorkerParent) -> None:
     worker = start_idle(parent, client, "basic:wait", concurrency=1)
     first = waiting(client)[0]["qbuf"]
-    worker.send(messages.Settings(numbers("basic:wait", concurrency=100), 2))
+    worker.send(messages.Settings(numbers("basic:wait", concurrency=100)))
     wait_until(lambda: [one["qbuf"] for one in waiting(client)] not in ([], [first]), what="another turn waits")
 
 

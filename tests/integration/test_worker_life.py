@@ -173,9 +173,9 @@ def test_concurrency_changes_in_place_up_and_down(parent: WorkerParent, queue: Q
     queue.add_many([("a", {"seconds": 0.3})] * 12)
     worker = parent.start("mail", numbers("basic:wait"))
     wait_until(lambda: worker.board.busy == 1)
-    worker.send(messages.Settings(numbers("basic:wait", concurrency=5), 2))
+    worker.send(messages.Settings(numbers("basic:wait", concurrency=5)))
     wait_until(lambda: worker.board.busy == 5)
-    worker.send(messages.Settings(numbers("basic:wait", concurrency=2), 3))
+    worker.send(messages.Settings(numbers("basic:wait", concurrency=2)))
     wait_until(lambda: worker.board.busy == 2)
     wait_until(lambda: worker.board.jobs_done == 12)
 

@@ -137,7 +137,7 @@ class WorkerParent:
         )  # fmt: skip
         theirs.close()
         self._sock = ours
-        load = messages.Load(jobd.__version__, board.LAYOUT, self.path, env or {}, [], list(handlers), extras or [])
+        load = messages.Load(jobd.__version__, board.LAYOUT, self.path, env or {}, list(handlers), extras or [])
         framing.send(ours, messages.encode(load))
         return self._expect(messages.Loaded)[0]
 
@@ -169,8 +169,8 @@ class WorkerParent:
     def start_message(self, worker: WorkerProcess, queue: str, numbers: Numbers, **fields: Any) -> messages.Start:
         """Return the Start of a worker of this queue."""
         base = messages.Start(
-            worker.name, f"testhost:{queue}", queue, 1, worker.token_prefix, self.redis, numbers,
-            None, None, [], None, None, False,
+            worker.name, f"testhost:{queue}", queue, worker.token_prefix, self.redis, numbers,
+            None, None, [], None, False,
         )  # fmt: skip
         return replace(base, **fields)
 

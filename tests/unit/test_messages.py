@@ -13,15 +13,15 @@ from jobd.protocol.worker import BackoffSpec, HandlerReport, HandlerSpec, KeepSp
 HANDLER = HandlerSpec("shop.mail:send", "async", 1000, 2000, 3000, 5, 9, BackoffSpec("exponential", 1000, 5000, 0.2))
 NUMBERS = Numbers(4, 30_000, KeepSpec(1, 2, 3), KeepSpec(), 10, 1000, "fail", HANDLER, {"x": HandlerSpec("a:b")})
 START = messages.Start(
-    "0.0.1", "host:mail", "mail", 3, "inc:0.0.1:", RedisTarget("redis://h", "bull", "u", "secret"), NUMBERS,
-    "a:setup", None, ["a:wrap"], 5, None, True,
+    "0.0.1", "host:mail", "mail", "inc:0.0.1:", RedisTarget("redis://h", "bull", "u", "secret"), NUMBERS,
+    "a:setup", None, ["a:wrap"], 5, True,
 )  # fmt: skip
 ALL: list[Message] = [
-    messages.Load("0.1", 1, ["/srv"], {"A": "b"}, ["PASSWORD"], ["a:b"], []),
+    messages.Load("0.1", 1, ["/srv"], {"A": "b"}, ["a:b"], []),
     messages.Loaded("0.1", 1, 7, [HandlerReport("a:b", ok=True, mode="thread")], None, ["note"], {"/srv/a.py": 2**62}),
     messages.Fork("0.0.1"), messages.Forked("0.0.1", 7), messages.ForkFailed("0.0.1", "why"),
     messages.Exited("0.0.1", 7, 9), START, messages.Ready(True), messages.StartFailed("setup", "why", "a:b"),
-    messages.Quiet(), messages.Quieted(), messages.Resume(), messages.Settings(NUMBERS, 4), messages.Drain(),
+    messages.Quiet(), messages.Quieted(), messages.Resume(), messages.Settings(NUMBERS), messages.Drain(),
     messages.Stop(300), messages.Cancel(1, "7", 2, "lock-lost"), messages.DumpStacks(), messages.Stacks("text"),
     messages.RedisState(False, "gone"),
 ]  # fmt: skip

@@ -40,8 +40,7 @@ def test_extend_timeout_is_in_microseconds() -> None:
         notifier = Notifier(manager.env)
         notifier.extend_timeout(1500)
         notifier.watchdog()
-        notifier.main_pid(7)
-        assert manager.read() == [{"EXTEND_TIMEOUT_USEC": "1500000"}, {"WATCHDOG": "1"}, {"MAINPID": "7"}]
+        assert manager.read() == [{"EXTEND_TIMEOUT_USEC": "1500000"}, {"WATCHDOG": "1"}]
 
 
 def test_without_a_manager_nothing_happens() -> None:

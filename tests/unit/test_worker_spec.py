@@ -100,7 +100,7 @@ def test_a_queue_without_a_handler_of_its_own_has_no_default(read):
 def test_the_password_of_redis_is_in_the_start_message_and_in_no_text_of_it(read):
     queue = read('[queues]\na = "m:f"\n').queues["a"]
     start = start_message(
-        queue, numbers_of(queue), worker="1.2.3", incarnation="abc", host="my host", generation=4,
+        queue, numbers_of(queue), worker="1.2.3", incarnation="abc", host="my host",
         redis=redis_target(RedisSource("redis://h/0", "u", "hunter2")), hold=True,
     )  # fmt: skip
     assert start.redis.password == "hunter2"

@@ -1,5 +1,6 @@
 -- pause_queue: no worker anywhere takes a job of this queue; who wanted it, when and why is kept.
--- Promise:    jobs stay where they are, active ones go on; paused twice, the last reason stands.
+-- Promise:    jobs stay where they are, active ones go on; paused twice, the last reason stands. Who, when and why are
+--             fields of meta, which BullMQ hands on as they are.
 -- KEYS:       1 meta (hash)   2 marker (sorted set)   3 events (stream)
 -- ARGV:       1 who   2 now_ms (integer)   3 why ('' for none)
 -- Returns:    1 paused now, 0 it was already
