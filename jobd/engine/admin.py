@@ -1,4 +1,4 @@
-"""Change a queue or its jobs by hand: pause, resume, retry, remove, log, data, limits."""
+"""Change a queue or its jobs by hand: pause, resume, retry, remove, limits."""
 
 from __future__ import annotations
 
@@ -36,16 +36,6 @@ def remove_job(keys: Keys, job_id: str) -> Command[int]:
     """Remove a job. Returns 1, 0 when a worker runs it, MISSING_JOB or SCHEDULER_JOB (codes.Code)."""
     words = (4, keys.job(job_id), keys.lock(job_id), keys.meta, keys.events, keys.base, job_id)
     return Command(words, int, script("remove_job"), safe_twice=True)
-
-
-def add_log(keys: Keys, job_id: str, line: str, *, keep: int = 0) -> Command[int]:
-    """Put a line at the end of a job's log; `keep` 0 keeps all. Returns how many there are, or MISSING_JOB."""
-    return Command((2, keys.job(job_id), keys.logs(job_id), line, keep), int, script("add_log"))
-
-
-def update_data(keys: Keys, job_id: str, data: bytes) -> Command[int]:
-    """Replace a job's data (JSON). Returns 0 or MISSING_JOB."""
-    return Command((1, keys.job(job_id), data), int, script("update_data"), safe_twice=True)
 
 
 def set_global_concurrency(keys: Keys, limit: int | None) -> Command[int]:

@@ -1,4 +1,4 @@
-"""Pause, resume, retry, remove, log, data: everything in Redis before, the call, everything after."""
+"""Pause, resume, retry, remove: everything in Redis before, the call, everything after."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import pytest
 import redis
 
 from jobd.engine.adding import add_job
-from jobd.engine.admin import (
-    add_log,
-    pause_queue,
-    remove_job,
-    resume_queue,
-    retry_job,
-    set_global_concurrency,
-    update_data,
-)
+from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job, set_global_concurrency
 from jobd.engine.codes import Code
 from jobd.engine.keys import Keys
 from jobd.engine.options import new_job
@@ -202,18 +194,6 @@ def test_removing_the_last_child_releases_its_parent(q: Room) -> None:
     assert q.run(get_state(q.keys, parent)) is State.WAITING
     events = [fields for _, fields in q.r.xrange(q.keys.events)][-2:]
     assert events[0] == {"event": "waiting", "jobId": parent, "prev": "waiting-children"}
-
-
-def test_nothing_is_written_for_a_job_that_is_gone(q: Room) -> None:
-    assert q.run(add_log(q.keys, "gone", "line")) == Code.MISSING_JOB
-    assert q.run(update_data(q.keys, "gone", b"{}")) == Code.MISSING_JOB
-    assert q.all() == {}
-
-
-def test_a_log_keeps_its_newest_lines(q: Room) -> None:
-    job_id = q.add()
-    assert [q.run(add_log(q.keys, job_id, str(n), keep=2)) for n in range(3)] == [1, 2, 2]
-    assert q.all()[f"{job_id}:logs"] == ["1", "2"]
 
 
 def test_global_concurrency_is_set_and_lifted(q: Room) -> None:

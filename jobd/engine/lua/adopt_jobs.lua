@@ -1,5 +1,3 @@
--- include: find_held
--- include: read_job
 -- adopt_jobs: tell a worker what it holds, after the reply to a take was lost.
 -- Promise:    with lock_ms every lock of an active job that begins with the prefix lives that long from now. Nothing else
 --             changes.
@@ -9,6 +7,10 @@
 -- Returns:    per job, oldest first, the fields of read_job
 -- Events:     none
 -- Complexity: O(active)
+
+-- include: find_held
+-- include: read_job
+
 local STALLED, base, token_prefix, lock_ms = KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local KNOWN_FROM = 4
 local known, rows = {}, {}

@@ -1,4 +1,3 @@
--- include: max_events
 -- annotate: write progress, log lines and new data of running jobs.
 -- Promise:    notes are written in order; those of a job without a hash leave nothing behind.
 -- KEYS:       1 meta (hash)   2 events (stream)   From base also per job: its hash and logs.
@@ -7,6 +6,9 @@
 -- Returns:    per note 0, or -1: no such job (codes.py)
 -- Events:     progress
 -- Complexity: O(notes)
+
+-- include: max_events
+
 local META, EVENTS, base = KEYS[1], KEYS[2], ARGV[1]
 local NOTES, FROM, SIZE = ARGV, 2, 4
 local max_len = max_events(META)

@@ -1,7 +1,3 @@
--- include: max_events
--- include: check_places
--- include: count_up
--- include: wake
 -- check_stalled: find active jobs that nobody holds, on whatever host their worker was.
 -- Promise:    a job that was active at the last check, has no lock and is still active waits at the front again, the one
 --             taken first runs first. Over max_crashes it carries `defa`: the next taker fails it, here or in Node.
@@ -11,6 +7,12 @@
 -- Returns:    nil when another check ran within the interval; else per recovered job: id, 1 when it is to fail or 0
 -- Events:     waiting (prev active), stalled
 -- Complexity: O(active)
+
+-- include: max_events
+-- include: check_places
+-- include: count_up
+-- include: wake
+
 local META, ACTIVE, EVENTS, STALLED, CHECK, WAIT, REPEAT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local base, now_ms, interval_ms, max_crashes = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local call = redis.call

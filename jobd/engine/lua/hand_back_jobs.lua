@@ -1,8 +1,3 @@
--- include: max_events
--- include: check_places
--- include: find_held
--- include: drop_active
--- include: put_back
 -- hand_back_jobs: return what a stopped worker still held.
 -- Promise:    every active job whose lock has the prefix waits at the front again, the one taken first runs first;
 --             attempts and crashes are as they were. Prioritized jobs go before their equals.
@@ -12,6 +7,13 @@
 -- Returns:    the ids, newest first
 -- Events:     waiting (prev active)
 -- Complexity: O(active), plus the place in active of each id
+
+-- include: max_events
+-- include: check_places
+-- include: find_held
+-- include: drop_active
+-- include: put_back
+
 local META, base, token_prefix = KEYS[1], ARGV[1], ARGV[2]
 check_places(base)
 local max_len = max_events(META)

@@ -1,13 +1,3 @@
--- include: max_events
--- include: check_places
--- include: find_held
--- include: drop_active
--- include: count_up
--- include: json_of
--- include: keep_rule
--- include: end_job
--- include: put_back
--- include: note_drained
 -- recover_jobs: take the jobs of a dead worker from it.
 -- Promise:    every active job whose lock has the prefix waits at the front again, the one taken first runs first; or
 --             it has failed, when its worker died under it more than max_crashes times. atm rises only by a failure.
@@ -21,6 +11,18 @@
 -- Returns:    per job, newest first: id, what (0 waits, 1 failed, 2 waits as a suspect)
 -- Events:     waiting (prev active), and stalled when counted; or those of end_job; drained
 -- Complexity: O(active), plus the place in active of each recovered id
+
+-- include: max_events
+-- include: check_places
+-- include: find_held
+-- include: drop_active
+-- include: count_up
+-- include: json_of
+-- include: keep_rule
+-- include: end_job
+-- include: put_back
+-- include: note_drained
+
 local META, ACTIVE, EVENTS = KEYS[1], KEYS[2], KEYS[3]
 local base, token_prefix, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local counted, max_crashes, reason = ARGV[4] == '1', tonumber(ARGV[5]), ARGV[6]

@@ -1,4 +1,3 @@
--- include: holds
 -- renew_locks: keep a worker's hold on its jobs.
 -- Promise:    a lock lives lock_ms from now for the attempt that owns it. A missing lock is taken again while nobody has
 --             taken the job since and its id is in active (Redis was away longer than the lock). Nothing else changes.
@@ -7,6 +6,9 @@
 -- Returns:    per job 1 renewed; -1 no job, -2 lost, -6 lock of another (codes.py)
 -- Events:     none
 -- Complexity: O(jobs), and O(active) for a missing lock
+
+-- include: holds
+
 local ACTIVE, STALLED, base, lock_ms = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local JOBS, FROM, SIZE = ARGV, 3, 2
 

@@ -1,4 +1,3 @@
--- include: find_held
 -- renew_prefix: keep a worker's hold on everything it holds, known to us or not.
 -- Promise:    every lock of an active job that begins with the prefix lives lock_ms from now. Nothing else changes.
 -- KEYS:       1 active (list)   2 stalled (set)   From base also the locks.
@@ -6,6 +5,9 @@
 -- Returns:    the ids, newest first
 -- Events:     none
 -- Complexity: O(active)
+
+-- include: find_held
+
 local STALLED, base, token_prefix, lock_ms = KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local ids = find_held(base, token_prefix)
 for _, id in ipairs(ids) do

@@ -1,16 +1,3 @@
--- include: max_events
--- include: check_places
--- include: count_up
--- include: holds
--- include: end_job
--- include: put_back
--- include: put_delayed
--- include: promote_due
--- include: read_job
--- include: delete_job
--- include: trim_finished
--- include: note_drained
--- include: work_is_left
 -- turn: finish these jobs, then take up to n more.
 -- Promise:    each finish is accepted or refused by itself, and only for the attempt its token names; each job taken is
 --             active, locked and counted (ats). Refused jobs are unchanged; the id of a deleted one leaves active.
@@ -31,6 +18,20 @@
 --             5 blocked (1)   6 suspects were passed over (1)
 -- Events:     per finish those of end_job, put_back, put_delayed; promote_due; active per taken job; drained
 -- Complexity: O(finishes + taken), plus the place in active of each finished id, plus what trimming deletes
+
+-- include: max_events
+-- include: check_places
+-- include: count_up
+-- include: holds
+-- include: end_job
+-- include: put_back
+-- include: put_delayed
+-- include: promote_due
+-- include: read_job
+-- include: delete_job
+-- include: trim_finished
+-- include: note_drained
+-- include: work_is_left
 local META, WAIT, ACTIVE, PRIORITIZED, DELAYED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local EVENTS, MARKER, LIMITER, STALLED, COMPLETED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local base, now, lock_ms, token_prefix, worker_name = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
