@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.cli.output import warn
 from jobd.daemon.worker_spec import child_environment, numbers_of
 from jobd.engine.job import Taken
+from jobd.engine.settling import read_opts
 from jobd.errors import ConfigError, InputError
 from jobd.locate import Secret, read_secret
 from jobd.worker.handlers import load_object
@@ -74,7 +75,7 @@ class Trial:
         """Return the handler's result as JSON. Raises what the handler, setup or a wrap raises."""
         plan, queue = self._plan, self._queue
         with _stdout_to_stderr(), asyncio.Runner() as runner:
-            job = Job(self._taken, queue.name, plan.policy.attempts, _Stderr())
+            job = Job(self._taken, queue.name, plan.policy.attempts_of(read_opts(self._taken.opts)), _Stderr())
             _call(runner, queue.setup)
             try:
                 result = plan.call(job)

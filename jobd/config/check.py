@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jobd.config.check_schedule import check_schedule
-from jobd.config.model import BackoffSpec, Mode
+from jobd.config.model import BackoffTable, Mode
 from jobd.config.normalize import at, process_tables
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _first_written(tree: Tree, queue: Queue, keys: Iterable[str]) -> Path_:
     return ("queues", queue.name)
 
 
-def _check_backoff(tree: Tree, backoff: BackoffSpec, path: Path_) -> None:
+def _check_backoff(tree: Tree, backoff: BackoffTable, path: Path_) -> None:
     if backoff.max_ms is not None and backoff.max_ms < backoff.delay_ms:
         tree.refuse((*path, "max"), "`max` is below `delay`")
 

@@ -33,7 +33,9 @@ from jobd.config.fields import (
     TextOrSecret,
     Whole,
 )
+from jobd.engine.backoff import Backoff
 from jobd.engine.job import KEEP_ALL
+from jobd.engine.settling import DEFAULT_BACKOFF as ENGINE_DEFAULT
 from jobd.errors import ConfigError, InputError
 from jobd.locate import RedisSource, Secret, drop_ins, read_secret, run_socket, state_dir
 
@@ -100,7 +102,7 @@ class BackoffType(StrEnum):
     EXPONENTIAL = "exponential"
 
 
-class BackoffSpec(Table):
+class BackoffTable(Table):
     """The delay before the next attempt. `jitter` is the share of the delay that is random, 0 to 1."""
 
     type: Annotated[BackoffType, Choice()]
@@ -108,8 +110,15 @@ class BackoffSpec(Table):
     max_ms: SomeDuration | None = Field(default=None, alias="max")
     jitter: Share = 0.0
 
+    def rule(self) -> Backoff:
+        """Return it as the engine works with it."""
+        return Backoff(self.type.value, self.delay_ms, self.jitter, self.max_ms)
 
-DEFAULT_BACKOFF = BackoffSpec(type=BackoffType.EXPONENTIAL, delay="1s", max="5m", jitter=0.2)  # type: ignore[arg-type]
+
+DEFAULT_BACKOFF = BackoffTable.model_construct(
+    type=BackoffType(ENGINE_DEFAULT.kind), delay=ENGINE_DEFAULT.delay_ms, max=ENGINE_DEFAULT.max_ms,
+    jitter=ENGINE_DEFAULT.jitter,
+)  # fmt: skip
 """Used when `attempts` comes from the file and no backoff does: 50 jobs that fail together do not return together."""
 
 
@@ -142,7 +151,7 @@ class JobHandler(Table):
     handler: Handler
     timeout_ms: SomeDuration | None = Field(default=None, alias="timeout")
     attempts: Count | None = None
-    backoff: BackoffSpec | None = None
+    backoff: BackoffTable | None = None
 
 
 class ProcessKeys(Table):
@@ -217,7 +226,7 @@ class QueueKeys(ProcessKeys):
     mode: Annotated[Mode, Choice()] | None = None
     attempts: Count = 1
     attempts_max: Count | None = None
-    backoff: BackoffSpec | None = None
+    backoff: BackoffTable | None = None
     timeout_ms: SomeDuration | None = Field(default=None, alias="timeout")
     kill_after_ms: Duration = Field(default=10_000, alias="kill_after")
     expire_ms: SomeDuration | None = Field(default=None, alias="expire")
@@ -363,7 +372,7 @@ class Config:
 __all__ = [
     "DEFAULT_BACKOFF",
     "App",
-    "BackoffSpec",
+    "BackoffTable",
     "BackoffType",
     "Breaker",
     "Config",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.duration import format_duration
-from jobd.engine.backoff import Backoff
 from jobd.engine.custody import adopt_jobs
 from jobd.engine.job import TurnRequest
 from jobd.engine.settling import Policy, after_failure, read_opts
@@ -14,7 +13,7 @@ from jobd.engine.turn import turn
 
 if TYPE_CHECKING:
     from jobd.clock import Clock
-    from jobd.config.model import BackoffSpec, Queue
+    from jobd.config.model import Queue
     from jobd.daemon.fleet import Loss
     from jobd.engine.job import Finish, Taken
     from jobd.engine.keys import Keys
@@ -66,11 +65,7 @@ def policy_of(queue: Queue, name: str | None) -> Policy:
     return Policy(
         attempts=(own.attempts if own else None) or queue.attempts,
         attempts_max=queue.attempts_max,
-        backoff=_backoff(backoff) if backoff else None,
+        backoff=backoff.rule() if backoff else None,
         keep_completed=queue.keep_completed,
         keep_failed=queue.keep_failed,
     )
-
-
-def _backoff(spec: BackoffSpec) -> Backoff:
-    return Backoff(spec.type.value, spec.delay_ms, spec.jitter, spec.max_ms)

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobd import __version__
-from jobd.engine.job import Keep
 from jobd.locate import read_secret
 from jobd.protocol import board
-from jobd.protocol.worker import BackoffSpec, HandlerSpec, KeepSpec, Load, Numbers, RedisTarget, Start
+from jobd.protocol.worker import HandlerSpec, Load, Numbers, RedisTarget, Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from jobd.config import model
-    from jobd.config.model import Config, Queue
+    from jobd.config.model import Config, JobHandler, Queue
     from jobd.locate import RedisSource, Secret
 
 _PRIVATE = ("JOBD_",)
@@ -101,8 +99,8 @@ def numbers_of(queue: Queue) -> Numbers:
     return Numbers(
         concurrency=queue.concurrency,
         lock_ms=queue.lock_duration_ms,
-        keep_completed=_keep(queue.keep_completed),
-        keep_failed=_keep(queue.keep_failed),
+        keep_completed=queue.keep_completed,
+        keep_failed=queue.keep_failed,
         limiter_max=limit.max if limit else None,
         limiter_duration_ms=limit.duration_ms if limit else None,
         unknown="fail" if queue.unknown.value == "fail" else "retry",
@@ -110,7 +108,7 @@ def numbers_of(queue: Queue) -> Numbers:
         jobs={name: _handler(queue, job) for name, job in queue.jobs.items()},
         attempts=queue.attempts,
         attempts_max=queue.attempts_max,
-        backoff=_backoff(queue.backoff),
+        backoff=queue.backoff.rule() if queue.backoff else None,
     )
 
 
@@ -140,14 +138,10 @@ def start_message(
     )
 
 
-def _keep(keep: Keep) -> KeepSpec:
-    return KeepSpec(keep.count, keep.age_s, keep.limit)
-
-
-def _handler(queue: Queue, job: model.JobHandler | None) -> HandlerSpec:
+def _handler(queue: Queue, job: JobHandler | None) -> HandlerSpec:
     own_timeout = job.timeout_ms if job else None
     own_attempts = job.attempts if job else None
-    own_backoff = job.backoff if job else None
+    backoff = (job.backoff if job else None) or queue.backoff
     return HandlerSpec(
         path=job.handler if job else str(queue.handler),
         mode=queue.mode.value if queue.mode else None,
@@ -156,12 +150,5 @@ def _handler(queue: Queue, job: model.JobHandler | None) -> HandlerSpec:
         expire_ms=queue.expire_ms,
         attempts=own_attempts or queue.attempts,
         attempts_max=queue.attempts_max,
-        backoff=_backoff(own_backoff or queue.backoff),
+        backoff=backoff.rule() if backoff else None,
     )
-
-
-def _backoff(spec: model.BackoffSpec | None) -> BackoffSpec | None:
-    if spec is None:
-        return None
-    kind = "fixed" if spec.type.value == "fixed" else "exponential"
-    return BackoffSpec(kind, spec.delay_ms, spec.max_ms, spec.jitter)  # type: ignore[arg-type]

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, TypeVar
 
+from jobd.engine.backoff import Backoff
+from jobd.engine.job import Keep
 from jobd.errors import ProtocolError
 
 Mode = Literal["async", "thread", "process"]
@@ -29,25 +31,6 @@ class RedisTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class BackoffSpec:
-    """A backoff as the file gives it. `kind` is BullMQ's type."""
-
-    kind: Literal["fixed", "exponential"]
-    delay_ms: int
-    max_ms: int | None = None
-    jitter: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class KeepSpec:
-    """Which finished jobs stay; engine.job.Keep on the wire."""
-
-    count: int | None = None
-    age_s: int | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class HandlerSpec:
     """A handler and what bounds one attempt of it. `path` is `module:attribute`."""
 
@@ -58,7 +41,7 @@ class HandlerSpec:
     expire_ms: int | None = None
     attempts: int = 1
     attempts_max: int | None = None
-    backoff: BackoffSpec | None = None
+    backoff: Backoff | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +50,8 @@ class Numbers:
 
     concurrency: int
     lock_ms: int
-    keep_completed: KeepSpec
-    keep_failed: KeepSpec
+    keep_completed: Keep
+    keep_failed: Keep
     limiter_max: int | None
     limiter_duration_ms: int | None
     unknown: Literal["fail", "retry"]
@@ -78,7 +61,7 @@ class Numbers:
     attempts: int = 1
     """This, `attempts_max` and `backoff` hold for jobs nobody handles; a handler's spec has its own."""
     attempts_max: int | None = None
-    backoff: BackoffSpec | None = None
+    backoff: Backoff | None = None
 
 
 # --- daemon and template ---------------------------------------------------------------------------------------------
@@ -301,7 +284,7 @@ def expect(body: dict[str, Any], kind: type[T]) -> T:
 
 def warm_up() -> None:
     """Work out the shapes of all messages now rather than at their first use; forks of this process have them."""
-    for kind in (*_TYPES.values(), RedisTarget, BackoffSpec, KeepSpec, HandlerSpec, Numbers, HandlerReport):
+    for kind in (*_TYPES.values(), RedisTarget, Backoff, Keep, HandlerSpec, Numbers, HandlerReport):
         _hints(kind)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jobd.engine.backoff import Backoff
-from jobd.engine.job import Keep
 from jobd.engine.settling import Policy
 from jobd.errors import HandlerError
 from jobd.worker.handlers import Handler, load_handler
@@ -16,7 +14,7 @@ from jobd.worker.wraps import Wrap, split_for_thread, wrap_async, wrap_sync
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jobd.protocol.worker import BackoffSpec, HandlerSpec, KeepSpec, Mode, Numbers
+    from jobd.protocol.worker import HandlerSpec, Mode, Numbers
     from jobd.worker.executors import LaneExecutor
     from jobd.worker.job import Job
 
@@ -90,18 +88,10 @@ def _policy(numbers: Numbers, spec: HandlerSpec | Numbers) -> Policy:
     return Policy(
         attempts=spec.attempts,
         attempts_max=spec.attempts_max,
-        backoff=_backoff(spec.backoff) if spec.backoff else None,
-        keep_completed=_keep(numbers.keep_completed),
-        keep_failed=_keep(numbers.keep_failed),
+        backoff=spec.backoff,
+        keep_completed=numbers.keep_completed,
+        keep_failed=numbers.keep_failed,
     )
-
-
-def _backoff(spec: BackoffSpec) -> Backoff:
-    return Backoff(spec.kind, spec.delay_ms, spec.jitter, spec.max_ms)
-
-
-def _keep(spec: KeepSpec) -> Keep:
-    return Keep(spec.count, spec.age_s, spec.limit)
 
 
 def _nobody(job: Job) -> Any:

@@ -12,8 +12,9 @@ import pytest
 import redis
 
 from jobd.client import Queue
+from jobd.engine.backoff import Backoff
 from jobd.protocol import worker as messages
-from jobd.protocol.worker import BackoffSpec, HandlerSpec
+from jobd.protocol.worker import HandlerSpec
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.support.worker_parent import WorkerParent, numbers
@@ -95,7 +96,7 @@ def test_failed_attempt_is_retried_with_backoff_until_attempts_are_used_up(bench
     found = bench.run("basic:fail", job={"attempts": 3})
     assert (found["state"], found["atm"], len(json.loads(found["stacktrace"]))) == ("failed", "3", 3)
     bench.parent.workers[0].kill()
-    spec = {"attempts": 2, "backoff": BackoffSpec("fixed", 3_600_000)}
+    spec = {"attempts": 2, "backoff": Backoff("fixed", 3_600_000)}
     assert bench.run("basic:fail", **spec)["delay"] == "3600000"
 
 

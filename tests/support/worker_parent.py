@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jobd
+from jobd.engine.job import Keep
 from jobd.protocol import board, framing
 from jobd.protocol import worker as messages
-from jobd.protocol.worker import HandlerSpec, KeepSpec, Numbers, RedisTarget
+from jobd.protocol.worker import HandlerSpec, Numbers, RedisTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "fixtures" / "handlers"
@@ -35,7 +36,7 @@ def numbers(handler: str | None, *, concurrency: int = 1, lock_ms: int = 30_000,
     spec = {name: value for name, value in more.items() if name in spec_fields}
     rest = {name: value for name, value in more.items() if name not in spec_fields}
     base = Numbers(
-        concurrency, lock_ms, KeepSpec(), KeepSpec(), None, None, "fail",
+        concurrency, lock_ms, Keep(), Keep(), None, None, "fail",
         HandlerSpec(handler, **spec) if handler else None, {},
     )  # fmt: skip
     return replace(base, **rest)

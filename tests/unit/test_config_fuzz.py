@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobd.config.load import load
-from jobd.config.model import App, BackoffSpec, Breaker, DaemonSettings, QueueTable, RedisSettings, Schedule
+from jobd.config.model import App, BackoffTable, Breaker, DaemonSettings, QueueTable, RedisSettings, Schedule
 from jobd.config.problems import ConfigProblems, render_problems
 from jobd.errors import JobdError
 from jobd.locate import redis_source, socket_candidates
@@ -56,7 +56,7 @@ _trees = st.fixed_dictionaries(
         "daemon": _table(DaemonSettings) | _values,
         "defaults": _table(QueueTable) | _values,
         "presets": st.dictionaries(_names_of_queues, _table(QueueTable) | _values, max_size=2) | _values,
-        "queues": st.dictionaries(_names_of_queues, _table(QueueTable, BackoffSpec, Breaker) | _values, max_size=3),
+        "queues": st.dictionaries(_names_of_queues, _table(QueueTable, BackoffTable, Breaker) | _values, max_size=3),
         "schedules": st.dictionaries(_names_of_queues, _table(Schedule) | _values, max_size=2) | _values,
         "_env_file": _values,
         "tree": _values,

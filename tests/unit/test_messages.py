@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from jobd.engine.backoff import Backoff
+from jobd.engine.job import Keep
 from jobd.errors import ProtocolError
 from jobd.protocol import worker as messages
-from jobd.protocol.worker import BackoffSpec, HandlerReport, HandlerSpec, KeepSpec, Message, Numbers, RedisTarget
+from jobd.protocol.worker import HandlerReport, HandlerSpec, Message, Numbers, RedisTarget
 
-HANDLER = HandlerSpec("shop.mail:send", "async", 1000, 2000, 3000, 5, 9, BackoffSpec("exponential", 1000, 5000, 0.2))
-NUMBERS = Numbers(4, 30_000, KeepSpec(1, 2, 3), KeepSpec(), 10, 1000, "fail", HANDLER, {"x": HandlerSpec("a:b")})
+HANDLER = HandlerSpec("shop.mail:send", "async", 1000, 2000, 3000, 5, 9, Backoff("exponential", 1000, 0.2, 5000))
+NUMBERS = Numbers(4, 30_000, Keep(1, 2, 3), Keep(), 10, 1000, "fail", HANDLER, {"x": HandlerSpec("a:b")})
 START = messages.Start(
     "0.0.1", "host:mail", "mail", "inc:0.0.1:", RedisTarget("redis://h", "bull", "u", "secret"), NUMBERS,
     "a:setup", None, ["a:wrap"], 5, True,

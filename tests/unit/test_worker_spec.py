@@ -18,8 +18,10 @@ from jobd.daemon.worker_spec import (
     start_message,
     template_key,
 )
+from jobd.engine.backoff import Backoff
+from jobd.engine.job import Keep
 from jobd.locate import RedisSource
-from jobd.protocol.worker import BackoffSpec, HandlerReport, KeepSpec
+from jobd.protocol.worker import HandlerReport
 
 REDIS = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'
 
@@ -83,11 +85,11 @@ def test_numbers_carry_the_files_policy_and_a_job_names_own(read):
     numbers = numbers_of(config.queues["a"])
     assert (numbers.concurrency, numbers.lock_ms, numbers.unknown) == (4, 10_000, "retry")
     assert (numbers.limiter_max, numbers.limiter_duration_ms) == (10, 1_000)
-    assert numbers.keep_failed == KeepSpec(7, 86_400, None)
+    assert numbers.keep_failed == Keep(7, 86_400, None)
     assert numbers.default is not None
     assert (numbers.default.timeout_ms, numbers.default.attempts, numbers.default.attempts_max) == (60_000, 3, 9)
-    assert numbers.default.backoff == BackoffSpec("fixed", 5_000)
-    assert (numbers.attempts, numbers.attempts_max, numbers.backoff) == (3, 9, BackoffSpec("fixed", 5_000))
+    assert numbers.default.backoff == Backoff("fixed", 5_000)
+    assert (numbers.attempts, numbers.attempts_max, numbers.backoff) == (3, 9, Backoff("fixed", 5_000))
     own = numbers.jobs["x"]
     assert (own.path, own.timeout_ms, own.attempts, own.expire_ms) == ("m:g", 300_000, 8, 3_600_000)
 
