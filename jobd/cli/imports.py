@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jobd.config.load import load
-from jobd.config.problems import ConfigProblems, in_order
+from jobd.config.problems import ConfigProblems
 from jobd.daemon.imports import import_problems
 from jobd.daemon.templates import Template, TemplateError
 from jobd.daemon.worker_spec import child_environment, load_message, template_key
@@ -48,11 +48,9 @@ def load_all(settings: Settings, file: str | None = None, *, resolve: bool = Fal
     try:
         return load(file or settings.config, resolve_secrets=resolve, redis_url=settings.redis)
     except ConfigProblems as error:
-        more = import_handlers(error.partial, resolve=False).problems if error.partial else []
-        if not more or error.partial is None:
+        if error.partial is None:
             raise
-        problems = in_order([*error.details, *more], [error.main, *(file.name for file in error.partial.files)])
-        raise ConfigProblems(problems, error.main) from None
+        raise error.joined(import_handlers(error.partial, resolve=False).problems) from None
 
 
 def import_handlers(config: Config, *, resolve: bool) -> Imported:

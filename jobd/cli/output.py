@@ -57,10 +57,10 @@ def problem_text(error: BaseException) -> str:
 def error_document(error: BaseException) -> dict[str, Any]:
     """Return the document that stands for `error` under --json."""
     code = error.code if isinstance(error, JobdError) else _CODES.get(type(error), "error")
-    message = _said(error)
-    if isinstance(error, ConfigError) and error.problems:
-        message = message.partition("\n")[0].removeprefix("error: ")  # the problems are in the detail
-    body = {"code": code, "message": message, "detail": _detail(error)}
+    message, detail = _said(error), _detail(error)
+    if detail.get("problems"):
+        message = message.partition("\n")[0].removeprefix("error: ")
+    body = {"code": code, "message": message, "detail": detail}
     return {"schema": 1, "error": body}
 
 

@@ -73,7 +73,7 @@ def pause(settings: Settings, queue: str, reason: str | None) -> None:
 def resume(settings: Settings, queue: str) -> None:
     """Undo `queue pause`."""
     found = ask(settings, "queue.resume", {"queue": queue})
-    answer(settings, found, lambda _: [f"{queue} is not paused"])
+    answer(settings, found, lambda _: [f"{queue} is resumed"])
 
 
 @command("quiet", examples=["jobd queue quiet email      # running jobs finish; other hosts go on"])

@@ -99,17 +99,21 @@ class ConfigProblems(ConfigError):
     """A configuration that was refused, with every problem found. `details` are the problems with their places.
 
     `partial` is what is left without them, None when the syntax is broken: good for finding more problems, not to run.
+    `kept` has the text say that the old configuration runs on.
     """
 
-    def __init__(self, details: Sequence[Problem], main: str, partial: Config | None = None) -> None:
-        super().__init__(render_problems(details, main), [str(problem) for problem in details])
+    def __init__(
+        self, details: Sequence[Problem], main: str, partial: Config | None = None, *, kept: bool = False
+    ) -> None:
+        super().__init__(render_problems(details, main, kept=kept), [str(problem) for problem in details])
         self.details = tuple(details)
         self.main = main
         self.partial = partial
 
-    def render(self, *, kept: bool = False) -> str:
-        """Return the text for people; `kept` says that the old configuration runs on."""
-        return render_problems(self.details, self.main, kept=kept)
+    def joined(self, more: Iterable[Problem]) -> ConfigProblems:
+        """Return these problems and what the imports of `partial` showed, in one order."""
+        files = [file.name for file in self.partial.files] if self.partial else []
+        return ConfigProblems(in_order([*self.details, *more], [self.main, *files]), self.main)
 
 
 def without_secrets(line: str, *, all_values: bool = False) -> str:

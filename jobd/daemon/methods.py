@@ -25,7 +25,6 @@ from jobd.protocol.control import EXIT_NOT_PERMITTED, PROTOCOL, BadRequest, Meth
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from jobd.config.model import Config
     from jobd.daemon.control_server import Caller
     from jobd.daemon.notify import Notifier
     from jobd.daemon.status import RedisAnswer
@@ -60,14 +59,12 @@ class Methods:
         supervisor: Supervisor,
         runner: AsyncRunner,
         source: RedisSource,
-        load: Callable[[Path | None], Config],
         notifier: Notifier,
     ) -> None:
-        """Prepare. `load` reads a configuration as this daemon would: its own file for None."""
+        """Prepare."""
         self._supervisor = supervisor
         self._runner = runner
         self._source = source
-        self._load = load
         self._notifier = notifier
         self._last_reload: dict[str, Any] | None = None
         queues = QueueMethods(runner, source.prefix, self._queue_documents)
@@ -140,7 +137,7 @@ class Methods:
         named = params.optional_text("config")
         params.done()
         generation = self._supervisor.generation
-        steps = await self._supervisor.rehearse(self._load(Path(named) if named else None))
+        steps = await self._supervisor.rehearse(Path(named) if named else None)
         changes = has_changes(steps)
         return {
             "generation": generation,

@@ -20,8 +20,10 @@ from jobd.errors import InputError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from jobd.config.model import Config, Queue
+    from jobd.config.problems import Problem
     from jobd.daemon.pools import Pool
     from jobd.daemon.shelf import Loading
     from jobd.daemon.supervisor import Supervisor
@@ -91,11 +93,40 @@ class Reload:
         Raises:
             ConfigError, Refused: as Supervisor.reload; nothing has changed then.
         """
+        try:
+            return await self._run()
+        except ConfigProblems as error:
+            raise ConfigProblems(error.details, error.main, kept=True) from None
+
+    async def read(self, path: Path) -> Config:
+        """Return the configuration in this file; where it is wrong, what else does not import is told with it.
+
+        Raises:
+            ConfigProblems: all of it.
+        """
+        supervisor = self._supervisor
+        try:
+            return load(path, env=supervisor.environ, redis_url=supervisor.redis_argument)
+        except ConfigProblems as error:
+            if error.partial is None:
+                raise
+            raise error.joined(await self._more_problems(error.partial)) from None
+
+    async def _more_problems(self, partial: Config) -> list[Problem]:
+        queues = list(self._supervisor.selected(partial).values())
+        try:
+            return await self._import_problems(partial, queues, queues)
+        except (TemplateError, InputError):
+            return []  # the file is refused anyway, with the problems that were found by reading it
+        finally:
+            await self._throw_away()
+
+    async def _run(self) -> ReloadReport:
         supervisor = self._supervisor
         clock = supervisor.clock
         started = clock.monotonic()
         log.info("reload begins", by=self._who, code=self._code or None)
-        wanted = load(supervisor.config.path, env=supervisor.environ, redis_url=supervisor.redis_argument)
+        wanted = await self.read(supervisor.config.path)
         steps = await supervisor.plan(wanted)
         self._refuse_cold(steps)
         self._notes = self._code_notes()
@@ -119,13 +150,16 @@ class Reload:
         log.info("reloaded", generation=supervisor.generation, took_ms=round(took_s * 1000), by=self._who)
         return ReloadReport(supervisor.generation, took_s, steps, notes=self._notes)
 
-    async def rehearse(self, wanted: Config) -> list[Step]:
-        """Return what a reload with this configuration would do, its new and changed handlers imported on trial.
+    async def rehearse(self, path: Path | None) -> list[Step]:
+        """Return what a reload would do, with this file instead of the daemon's own if one is given.
+
+        New and changed handlers are imported on trial.
 
         Raises:
-            ConfigError: a handler does not import (exit 78).
+            ConfigError: the file is wrong or a handler does not import (exit 78).
             Refused: a template for it cannot be started.
         """
+        wanted = await self.read(path or self._supervisor.config.path)
         steps = await self._supervisor.plan(wanted)
         queues = self._supervisor.selected(wanted)
         try:
@@ -181,6 +215,11 @@ class Reload:
             await trial.wait()
 
     async def _import(self, wanted: Config, renewed: list[Queue], queues: list[Queue]) -> None:
+        problems = await self._import_problems(wanted, renewed, queues)
+        if problems:
+            raise ConfigProblems(problems, wanted.name)
+
+    async def _import_problems(self, wanted: Config, renewed: list[Queue], queues: list[Queue]) -> list[Problem]:
         problems = []
         for key in dict.fromkeys(template_key(queue) for queue in renewed):
             members = [queue for queue in queues if template_key(queue) == key]
@@ -188,8 +227,7 @@ class Reload:
                 continue
             loading = self._loadings[key] = await self._supervisor.shelf.make(wanted, key, members)
             problems += import_problems(wanted, members, loading.reports)
-        if problems:
-            raise ConfigProblems(problems, wanted.name)
+        return problems
 
     async def _start_trial(self, wanted: Config, queue: Queue, generation: int) -> None:
         supervisor = self._supervisor

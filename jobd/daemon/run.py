@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, assert_never
 
 from jobd import __version__
 from jobd.clock import SYSTEM_CLOCK
-from jobd.config.load import load
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
 from jobd.daemon.control_server import ControlServer
@@ -172,7 +171,7 @@ class Daemon:
         supervisor.on_loss = recover.lost
         supervisor.count_waiting = partial(count_waiting, runner, source.prefix)
         supervisor.stopper = Stopper(supervisor, recover, self._stopped.set)
-        self.methods = Methods(supervisor, runner, source, self._load, self.notifier)
+        self.methods = Methods(supervisor, runner, source, self.notifier)
         servers = self._control_servers()
         duties = self._duties(supervisor, runner, record)
         try:
@@ -261,9 +260,6 @@ class Daemon:
         await self._stop(None, now=False)
 
     # --- requests and signals ----------------------------------------------------------------------------------------
-
-    def _load(self, path: Path | None) -> Config:
-        return load(path or self.config.path, env=self.environ, redis_url=self.options.redis)
 
     def _wished(self, wish: Wish) -> None:
         if not self._serving:

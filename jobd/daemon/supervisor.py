@@ -20,6 +20,7 @@ from jobd.errors import NotThere, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from pathlib import Path
 
     from jobd.clock import Clock
     from jobd.config.model import Config, Queue
@@ -272,11 +273,11 @@ class Supervisor:
             facts[name] = replace(facts.get(name, Facts()), waiting=await self.count_waiting(name))
         return plan(self.config, wanted, (before, after), facts)
 
-    async def rehearse(self, wanted: Config) -> list[Step]:
-        """Return what a reload with this configuration would do; raises what it would raise for its handlers."""
+    async def rehearse(self, path: Path | None) -> list[Step]:
+        """Return what a reload would do (with this file, if given); raises what it would raise for the file."""
         from jobd.daemon.reload import Reload
 
-        return await Reload(self, lambda text: None, code=False, who="plan").rehearse(wanted)
+        return await Reload(self, lambda text: None, code=False, who="plan").rehearse(path)
 
     async def reload(self, code: bool, progress: Callable[[str], None], who: str) -> ReloadReport:
         """Read the file again and apply it, or change nothing.

@@ -111,7 +111,7 @@ def test_a_refused_reload_says_what_keeps_running(run: Run, short_tmp: Path) -> 
     def refuse(_: dict[str, Any]) -> dict[str, Any]:
         raise Refusal(
             "config-invalid",
-            "error: 2 problems in jobd.toml",
+            "error: 2 problems in jobd.toml\n\n  jobd.toml:1:1  bad\n\n  jobd.toml:2:1  bad",
             78,
             {"problems": ["jobd.toml:1:1 bad", "jobd.toml:2:1 bad"]},
         )
@@ -120,9 +120,12 @@ def test_a_refused_reload_says_what_keeps_running(run: Run, short_tmp: Path) -> 
         code, out, err = run("reload")
         in_json = run("reload", "--json")
     assert (code, out) == (78, "")
-    assert err.splitlines() == ["error: 2 problems in jobd.toml", "not applied. generation 7 keeps running."]
+    said = err.splitlines()
+    assert (said[0], said[-1]) == ("error: 2 problems in jobd.toml", "not applied. generation 7 keeps running.")
     assert in_json[0] == 78
-    assert json.loads(in_json[1])["error"]["detail"] == {"problems": ["jobd.toml:1:1 bad", "jobd.toml:2:1 bad"]}
+    told = json.loads(in_json[1])["error"]
+    assert told["message"] == "2 problems in jobd.toml"
+    assert told["detail"] == {"problems": ["jobd.toml:1:1 bad", "jobd.toml:2:1 bad"]}
 
 
 @pytest.mark.parametrize(

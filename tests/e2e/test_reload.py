@@ -217,3 +217,18 @@ def test_a_plan_tells_of_a_handler_that_does_not_import_and_leaves_nothing_behin
     assert "cannot import `daemon_handlers:missing`" in str(failed.value)
     wait_until(lambda: sorted(daemon.children()) == sorted(before))
     assert daemon.status()["generation"] == 1
+
+
+@pytest.mark.parametrize("method", ["plan", "reload"])
+def test_all_problems_are_told_at_once_also_by_a_running_daemon(make, method):
+    daemon = make(OK.format("a"))
+    before = daemon.children()
+    daemon.write('[queues.a]\nhandler = "daemon_handlers:missing"\nconcurency = 8\n')
+    with pytest.raises(Failed) as failed:
+        daemon.call(method)
+    text = str(failed.value)
+    assert "cannot import `daemon_handlers:missing`" in text
+    assert "unknown key `concurency`" in text
+    assert "2 problems in jobd.toml" in text
+    assert ("(old configuration kept)" in text) == (method == "reload")
+    wait_until(lambda: sorted(daemon.children()) == sorted(before))
