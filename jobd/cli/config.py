@@ -63,11 +63,7 @@ def _toml_lines(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _origin_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    rows = [
-        (f"{entry['key']} = {entry['value']}", entry["origin"]) if isinstance(entry, dict)
-        else (f"{entry[0]} = {entry[1]}", entry[2])
-        for entry in document["entries"]
-    ]  # fmt: skip
+    rows = [(f"{entry['key']} = {entry['value']}", entry["origin"]) for entry in document["entries"]]
     width = min(60, max((cell_width(setting) for setting, _ in rows), default=0))
     for setting, place in rows:
         yield f"{padded(setting, width)}{GAP}# {place}"

@@ -46,6 +46,4 @@ def health(settings: Settings, kind: str | None) -> int:
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    why = document.get("why")
-    reasons = ", ".join(why) if isinstance(why, list) else why
-    yield str(document["state"]) + (f" ({reasons})" if reasons else "")
+    yield str(document["state"]) + (f" ({document['why']})" if document["why"] else "")

@@ -65,7 +65,7 @@ def _tell_refused(settings: Settings, error: Refused) -> int:
     if settings.json:
         print_document(error_document(error))
         return error.exit_code
-    generation = error.detail.get("generation") or _generation(settings)
+    generation = _generation(settings)
     problems = error.detail.get("problems") or []
     warn(f"error: {problems[0]}" if len(problems) == 1 else problem_text(error))
     warn(f"not applied. generation {generation} keeps running." if generation else "not applied.")

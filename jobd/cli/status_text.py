@@ -54,7 +54,7 @@ def status_lines(document: Document, width: int | None, *, colored: bool) -> Ite
         for line, queue in zip(lines[1:], queues, strict=True):
             yield _with_color(line, queue) if colored else line
     for entry in document.get("drift") or []:
-        yield f"drift: {_drift(entry)}"
+        yield f"drift: {printable(entry)}"
 
 
 def _daemon_line(document: Document) -> str:
@@ -153,10 +153,6 @@ def _note(queue: Document) -> str:
         return str(queue["note"])
     why = queue.get("why")
     return "" if why in (None, "nothing_due", queue["state"]) else str(why).replace("_", " ")
-
-
-def _drift(entry: Any) -> str:
-    return printable(entry.get("text") or entry) if isinstance(entry, dict) else printable(entry)
 
 
 def _with_color(line: str, queue: Document) -> str:

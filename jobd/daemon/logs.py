@@ -207,7 +207,7 @@ def _shown(text: str) -> str:
     return " ".join(mask_url(word) if "://" in word else word for word in text.split(" "))
 
 
-class Output:
+class LineOutput:
     """A file descriptor that is written to without ever waiting for its reader."""
 
     def __init__(self, fd: int, told_of_dropped: Callable[[int], bytes]) -> None:
@@ -264,7 +264,7 @@ class Output:
 class _OutputHandler(logging.Handler):
     def __init__(self, fd: int, formatter: logging.Formatter) -> None:
         super().__init__()
-        self.output = Output(fd, self._told_of_dropped)
+        self.output = LineOutput(fd, self._told_of_dropped)
         self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:

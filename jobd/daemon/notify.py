@@ -12,8 +12,10 @@ from jobd.daemon.logs import event_log
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OWN_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-"""Meant for the daemon itself; a child that inherited them could report in its name."""
+OWN_VARIABLES = frozenset({
+    "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
+})  # fmt: skip
+"""Meant for the daemon itself (sd_notify(3), sd_listen_fds(3)); a child that inherited them could speak in its name."""
 
 _log = event_log(__name__)
 

@@ -11,7 +11,7 @@ from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
 from jobd.daemon.exits import Ending
 from jobd.daemon.imports import import_problems
-from jobd.daemon.plan import has_changes, refusals
+from jobd.daemon.plan import counted, has_changes, refusals
 from jobd.daemon.process import Worker
 from jobd.daemon.templates import TemplateError
 from jobd.daemon.views import Action, ReloadReport, Step
@@ -172,9 +172,9 @@ class Reload:
         return steps
 
     def _checked(self, wanted: Config) -> str:
-        files = _count(len(wanted.files), "file")
+        files = counted(len(wanted.files), "file")
         handlers = {path for trial in self._trials.values() for path in handlers_of(trial.queue)}
-        return f"{files}, {_count(len(handlers), 'handler')} imported in a trial worker" if handlers else files
+        return f"{files}, {counted(len(handlers), 'handler')} imported in a trial worker" if handlers else files
 
     def _refuse_cold(self, steps: list[Step]) -> None:
         cold = refusals(steps)
@@ -291,7 +291,7 @@ class Reload:
         if is_new:
             pool.fill()
             await pool.filled()
-            self._say(queue.name, f"{_count(pool.wanted, 'worker')} ready")
+            self._say(queue.name, f"{counted(pool.wanted, 'worker')} ready")
             return
         total = max(before, 1)
         self._say(queue.name, f"1/{total} replaced")
@@ -307,8 +307,4 @@ def _draining(pool: Pool) -> str:
     if not jobs:
         return "removed"
     named = ", ".join(view.job_id or view.name for view in jobs[:3])
-    return f"draining, {_count(len(jobs), 'job')} left ({named})"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
+    return f"draining, {counted(len(jobs), 'job')} left ({named})"

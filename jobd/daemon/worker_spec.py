@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobd import __version__
+from jobd.daemon.notify import without_own
 from jobd.locate import read_secret
 from jobd.protocol import board
 from jobd.protocol.worker import HandlerSpec, Load, Numbers, RedisTarget, Start
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 _PRIVATE = ("JOBD_",)
 """Variables by prefix that are the daemon's own business."""
-
-_SYSTEMD = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"})
-"""systemd's words to the daemon (sd_notify(3), sd_listen_fds(3)): a handler that inherits them speaks in its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,8 @@ def child_environment(config: Config, environ: Mapping[str, str]) -> dict[str, s
     """Return the environment of templates: the daemon's, without its own variables and the sources of secrets."""
     return {
         name: value
-        for name, value in environ.items()
-        if name not in config.secret_names and name not in _SYSTEMD and not name.startswith(_PRIVATE)
+        for name, value in without_own(environ).items()
+        if name not in config.secret_names and not name.startswith(_PRIVATE)
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.engine.job import KEEP_ALL, Keep, Recovered, Taken
 from jobd.engine.runner import Command, Word
 from jobd.engine.scripts import script
-from jobd.engine.turn import decode_id, encode_id, keep_words, read_taken
+from jobd.engine.turn import decode_id, decode_ids, encode_id, keep_words, read_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ def renew_locks(keys: Keys, held: Sequence[tuple[str, str]], lock_ms: int) -> Co
 def renew_prefix(keys: Keys, token_prefix: str, lock_ms: int) -> Command[list[str]]:
     """Keep all locks of active jobs that begin with the prefix; return the ids, newest first. Safe to send twice."""
     words = (2, keys.active, keys.stalled, keys.base, token_prefix, lock_ms)
-    return Command(words, _ids, script("renew_prefix"), safe_twice=True)
+    return Command(words, decode_ids, script("renew_prefix"), safe_twice=True)
 
 
 def adopt_jobs(keys: Keys, token_prefix: str, known: Iterable[str], lock_ms: int | None = None) -> Command[list[Taken]]:
@@ -85,7 +85,7 @@ def hand_back_jobs(keys: Keys, token_prefix: str) -> Command[list[str]]:
     Only when its worker is gone. Safe to send twice.
     """
     words = (3, keys.meta, keys.active, keys.events, keys.base, token_prefix)
-    return Command(words, _ids, script("hand_back_jobs"), safe_twice=True)
+    return Command(words, decode_ids, script("hand_back_jobs"), safe_twice=True)
 
 
 def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int) -> Command[list[Recovered] | None]:
@@ -103,10 +103,6 @@ def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int
         return None if reply is None else _recovered(reply)
 
     return Command(words, read, script("check_stalled"), safe_twice=True)
-
-
-def _ids(reply: list[bytes]) -> list[str]:
-    return [decode_id(raw) for raw in reply]
 
 
 def _recovered(reply: list[Any]) -> list[Recovered]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobd.engine.runner import Command
-from jobd.engine.turn import decode_id, encode_id
+from jobd.engine.turn import decode_ids, encode_id
 
 if TYPE_CHECKING:
     from jobd.engine.keys import Keys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def active_ids(keys: Keys) -> Command[list[str]]:
     """Read the ids of all active jobs, newest first."""
-    return Command(("LRANGE", keys.active, 0, -1), _ids, safe_twice=True)
+    return Command(("LRANGE", keys.active, 0, -1), decode_ids, safe_twice=True)
 
 
 def taken_by(keys: Keys, job_id: str) -> Command[str | None]:
@@ -28,10 +28,6 @@ def last_take(keys: Keys, job_id: str) -> Command[tuple[str | None, str | None]]
         return _text(reply[0]), _text(reply[1])
 
     return Command(("HMGET", encode_id(keys.job(job_id)), "pb", "ats"), read, safe_twice=True)
-
-
-def _ids(reply: list[bytes]) -> list[str]:
-    return [decode_id(raw) for raw in reply]
 
 
 def _text(reply: Any) -> str | None:

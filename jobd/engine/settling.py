@@ -27,10 +27,7 @@ _CACHED_OPTS = 1_024
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """The options of one job that matter after the take, as far as they can be used.
-
-    `attempts` 0: the job has none. `broken` says what could not be used (the rest holds then); None when all is well.
-    """
+    """The options of one job that matter after the take, as far as they can be used. `attempts` 0: it has none."""
 
     attempts: int = 0
     backoff: Backoff | None = None
@@ -39,7 +36,6 @@ class JobOptions:
     keep_logs: int | None = None
     lifo: bool = False
     stack_trace_limit: int | None = None
-    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ _NO_OPTIONS = JobOptions()
 
 
 def read_opts(raw: bytes | None) -> JobOptions:
-    """Return the options of a job's `opts` field. Never raises: what cannot be used is told in `broken`."""
+    """Return the options of a job's `opts` field. Never raises: what cannot be used is left out, the rest holds."""
     if not raw:
         return _NO_OPTIONS
     return _read_cached(raw) if len(raw) <= _CACHED_OPTS else _read(raw)
@@ -84,51 +80,27 @@ def read_opts(raw: bytes | None) -> JobOptions:
 def _read(raw: bytes) -> JobOptions:
     try:
         stored = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        return JobOptions(broken=f"opts: not JSON: {error}")
+    except (ValueError, RecursionError):
+        return _NO_OPTIONS
     if not isinstance(stored, dict):
-        return JobOptions(broken=f"opts: expected an object, got {type(stored).__name__}")
-    wrong: list[str] = []
+        return _NO_OPTIONS
     return JobOptions(
-        attempts=_whole(stored, "attempts", wrong) or 0,
-        backoff=_backoff(stored, wrong),
-        keep_completed=_keep(stored, "removeOnComplete", wrong),
-        keep_failed=_keep(stored, "removeOnFail", wrong),
-        keep_logs=_whole(stored, "kl", wrong),
+        attempts=_whole(stored.get("attempts")) or 0,
+        backoff=Backoff.from_opts(stored.get("backoff")),
+        keep_completed=keep_from_opts(stored.get("removeOnComplete")),
+        keep_failed=keep_from_opts(stored.get("removeOnFail")),
+        keep_logs=_whole(stored.get("kl")),
         lifo=stored.get("lifo") is True,
-        stack_trace_limit=_whole(stored, "stackTraceLimit", wrong),
-        broken="; ".join(wrong) or None,
+        stack_trace_limit=_whole(stored.get("stackTraceLimit")),
     )
 
 
 _read_cached = lru_cache(maxsize=512)(_read)
 
 
-def _whole(stored: dict[str, Any], name: str, wrong: list[str]) -> int | None:
-    value = stored.get(name)
-    if value is None:
-        return None
+def _whole(value: Any) -> int | None:
     number = _usable(value)
-    if number is None or number < 0:
-        wrong.append(f"opts.{name}: expected a whole number of at least 0, got {value!r:.40}")
-        return None
-    return number
-
-
-def _backoff(stored: dict[str, Any], wrong: list[str]) -> Backoff | None:
-    # An unknown type is no fault: a Node worker may have a strategy of that name.
-    value = stored.get("backoff")
-    if value is not None and not isinstance(value, dict | int | float):
-        wrong.append(f"opts.backoff: expected a number or an object, got {value!r:.40}")
-    return Backoff.from_opts(value)
-
-
-def _keep(stored: dict[str, Any], name: str, wrong: list[str]) -> Keep | None:
-    value = stored.get(name)
-    keep = keep_from_opts(value)
-    if keep is None and value is not None:
-        wrong.append(f"opts.{name}: expected true, false, a number or an object, got {value!r:.40}")
-    return keep
+    return None if number is None or number < 0 else number
 
 
 def keep_from_opts(value: Any) -> Keep | None:

@@ -165,6 +165,11 @@ def decode_id(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def decode_ids(raw: Sequence[bytes]) -> list[str]:
+    """Return ids as text, as `decode_id`."""
+    return [decode_id(each) for each in raw]
+
+
 def encode_id(job_id: str) -> bytes:
     """Return the bytes of an id, `decode_id` undone."""
     return job_id.encode("utf-8", "surrogateescape")

@@ -14,7 +14,7 @@ from jobd.protocol.board import SLOTS, BoardWriter
 from jobd.worker.executors import CoroutineExecutor, LaneExecutor
 from jobd.worker.job import Job
 from jobd.worker.refusal import refusal_of
-from jobd.worker.run import Fate, Run
+from jobd.worker.run import Interruption, Run
 
 if TYPE_CHECKING:
     import asyncio
@@ -133,20 +133,20 @@ class Desk:
         run = self.running.get(order.slot)
         if run is None or run.taken.id != order.job_id or run.taken.attempts_started != order.ats:
             return
-        self.interrupt(run, Fate.LOST if order.why == "lock-lost" else Fate.CANCELLED)
+        self.interrupt(run, Interruption.LOST if order.why == "lock-lost" else Interruption.CANCELLED)
 
-    def interrupt(self, run: Run, fate: Fate) -> None:
+    def interrupt(self, run: Run, why: Interruption) -> None:
         """Interrupt a run; the first reason counts, except that a lost lock or a stop overrides a timeout."""
-        if run.fate in (Fate.NONE, Fate.TIMED_OUT):
-            run.fate = fate
-        if fate is not Fate.STOPPED and fate is not Fate.TIMED_OUT:
+        if run.interruption in (Interruption.NONE, Interruption.TIMED_OUT):
+            run.interruption = why
+        if why is not Interruption.STOPPED and why is not Interruption.TIMED_OUT:
             run.kill_after_cancel(monotonic())
         self._executor(run).interrupt(run)
 
     def interrupt_all(self) -> None:
         """Interrupt everything, because the worker stops."""
         for run in list(self.running.values()):
-            self.interrupt(run, Fate.STOPPED)
+            self.interrupt(run, Interruption.STOPPED)
 
     # --- what a Job calls, from any thread ---------------------------------------------------------------------------
 
@@ -207,10 +207,10 @@ class Desk:
         now = monotonic()
         for run in list(self.running.values()):
             timeout = run.plan.timeout_s
-            if not timeout or run.fate is not Fate.NONE:
+            if not timeout or run.interruption is not Interruption.NONE:
                 continue
             due = run.deadline_at or now + timeout
             if due <= now:
-                self.interrupt(run, Fate.TIMED_OUT)
+                self.interrupt(run, Interruption.TIMED_OUT)
             else:
                 self._arm(due)

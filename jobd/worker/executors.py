@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
 from jobd.errors import Cancelled, JobTimeout
-from jobd.worker.run import Fate, Run
+from jobd.worker.run import Interruption, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ class CoroutineExecutor:
         run.task = self._loop.create_task(self._serve(run))
 
     def interrupt(self, run: Run) -> None:
-        """Cancel a run; `run.fate` says why."""
+        """Cancel a run; `run.interruption` says why."""
         # A task that is cancelled before its first step would never reach the code below, and the run never end.
         if run.task is not None and run.started_at:
             run.task.cancel()
@@ -89,7 +89,7 @@ class LaneExecutor:
         with run.guard:
             if run.thread_id:
                 run.struck = True
-                kind = JobTimeout if run.fate is Fate.TIMED_OUT else Cancelled
+                kind = JobTimeout if run.interruption is Interruption.TIMED_OUT else Cancelled
                 _raise_in_thread(run.thread_id, kind)
 
     def serve(self) -> NoReturn:

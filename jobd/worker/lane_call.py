@@ -7,7 +7,7 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
-from jobd.worker.run import Fate
+from jobd.worker.run import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ class LaneCall:
 
     def __init__(self, job: Job, call: Callable[[Job], Any]) -> None:
         self.job = job
-        self.fate = Fate.NONE
+        self.interruption = Interruption.NONE
         self.settled = False
         self.guard = threading.Lock()
         self.thread_id = 0
@@ -68,7 +68,7 @@ def in_lane(lanes: LaneExecutor, call: Callable[[Job], Any]) -> Callable[[Job], 
                 await asyncio.shield(lane_call.ended)
             except asyncio.CancelledError:
                 # The slot is not free before the thread is: what cancelled us shows in what the handler raises.
-                lane_call.fate = Fate.TIMED_OUT
+                lane_call.interruption = Interruption.TIMED_OUT
                 lanes.interrupt(lane_call)
         return lane_call.result()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Imports:
     """What importing gave; the fields of protocol.worker.Loaded."""
 
     reports: list[HandlerReport]
@@ -27,7 +27,7 @@ class Outcome:
     files: dict[str, int]
 
 
-def load_all(load: Load) -> Outcome:
+def load_all(load: Load) -> Imports:
     """Set up path and environment, then import handlers and extras in order; nothing here raises for user code."""
     os.environ.update(load.env)
     sys.path[:0] = load.path
@@ -39,7 +39,7 @@ def load_all(load: Load) -> Outcome:
     for path in load.extras:
         reports.append(_report(path, load.path, _object_of))
         watch.look(path)
-    return Outcome(reports, watch.unsafe, watch.notices(), _files(load.path))
+    return Imports(reports, watch.unsafe, watch.notices(), _files(load.path))
 
 
 def _mode_of(path: str, searched: list[str]) -> HandlerReport:

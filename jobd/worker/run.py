@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobd.worker.plans import Plan
 
 
-class Fate(Enum):
+class Interruption(Enum):
     """Why a run was interrupted."""
 
     NONE = "none"
@@ -52,8 +52,8 @@ class Run:
     """A lane runs it in a copy of its own context."""
 
     __slots__ = (
-        "_board", "_call", "deadline_at", "ended_at", "fate", "finish", "guard", "job", "limited_ms", "options", "plan",
-        "settled", "slot", "started_at", "struck", "taken", "task", "thread_id",
+        "_board", "_call", "deadline_at", "ended_at", "finish", "guard", "interruption", "job", "limited_ms", "options",
+        "plan", "settled", "slot", "started_at", "struck", "taken", "task", "thread_id",
     )  # fmt: skip
 
     def __init__(self, job: Job, plan: Plan, options: JobOptions, slot: int, board: BoardWriter) -> None:
@@ -64,7 +64,7 @@ class Run:
         self.slot = slot
         self._board = board
         self.finish: Finish | None = None
-        self.fate = Fate.NONE
+        self.interruption = Interruption.NONE
         self.settled = False
         self.started_at = self.deadline_at = self.ended_at = 0.0
         self.limited_ms = 0
@@ -89,8 +89,8 @@ class Run:
             if plan.kill_after_s is not None:
                 kill_at = self.deadline_at + plan.kill_after_s
         self._board.run(self.slot, taken.id, self.job.name, taken.attempts_started, (now, self.deadline_at, kill_at))
-        if self.fate is not Fate.NONE:
-            raise Cancelled(self.fate.value)
+        if self.interruption is not Interruption.NONE:
+            raise Cancelled(self.interruption.value)
         self.job.data  # noqa: B018 - read here, where the handler runs: broken data fails before it, large data costs no other job
         return plan.call
 
@@ -117,23 +117,23 @@ class Run:
         self._end(self._finish_of(error))
 
     def _end(self, finish: Finish | None) -> None:
-        self.finish = None if self.fate is Fate.LOST else finish
+        self.finish = None if self.interruption is Interruption.LOST else finish
         self.ended_at = monotonic()
         self._board.returned(self.slot)
         self.settled = True
 
     def _finish_of(self, error: BaseException) -> Finish | None:
-        if self.fate in (Fate.LOST, Fate.STOPPED) and isinstance(error, _INTERRUPTS):
+        if self.interruption in (Interruption.LOST, Interruption.STOPPED) and isinstance(error, _INTERRUPTS):
             return None
         if isinstance(error, RetryLater):
             try:
                 return self._later(error)
             except DurationError as wrong:
                 error = wrong
-        if self.fate is Fate.CANCELLED and isinstance(error, _INTERRUPTS):
+        if self.interruption is Interruption.CANCELLED and isinstance(error, _INTERRUPTS):
             return self._failure("cancelled", trace_of(error), final=True)
         final = isinstance(error, Unrecoverable)
-        if self.fate is Fate.TIMED_OUT and not final:
+        if self.interruption is Interruption.TIMED_OUT and not final:
             after = format_duration((self.plan.timeout_s or 0) * 1000)
             return self._failure(f"timed out after {after}", trace_of(error), final=False)
         return self._failure(reason_of(error), trace_of(error), final=final)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobd.config.load import load
-from jobd.config.model import Config
+from jobd.config.model import MAX_SLOTS, Config
 from jobd.daemon.imports import import_problems
 from jobd.daemon.worker_spec import (
     child_environment,
@@ -21,6 +21,7 @@ from jobd.daemon.worker_spec import (
 from jobd.engine.backoff import Backoff
 from jobd.engine.job import Keep
 from jobd.locate import RedisSource
+from jobd.protocol.board import SLOTS
 from jobd.protocol.worker import HandlerReport
 
 REDIS = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'
@@ -140,3 +141,7 @@ def test_a_setup_from_the_app_table_is_placed_there(read):
     report = HandlerReport("shop:setup", False, None, "attribute", 'cannot import "shop:setup": no attribute `setup`')
     (problem,) = import_problems(config, config.queues.values(), [report])
     assert problem.place == "jobd.toml:4:10"
+
+
+def test_the_file_allows_as_many_slots_as_a_board_has() -> None:
+    assert MAX_SLOTS == SLOTS
