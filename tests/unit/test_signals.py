@@ -41,7 +41,10 @@ def test_on_a_terminal_ctrl_z_suspends_as_usual() -> None:
 def _handlers_come_back() -> Iterator[None]:
     numbers = handled_signals(stdin_is_terminal=False)
     before = {number: signal.getsignal(number) for number in numbers}
+    # Whoever started the tests may have them blocked, and then none would come.
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for number, handler in before.items():
         signal.signal(number, handler)
 
