@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
@@ -37,9 +38,14 @@ _held = threading.local()
 
 def withhold(*things: Private) -> None:
     """From now on processes that handlers fork get /dev/null in place of these descriptors."""
-    if not _private:
-        os.register_at_fork(before=_hold, after_in_parent=_resume, after_in_child=_part)
+    _watch_forks()
     _private.update(things)
+
+
+@cache
+def _watch_forks() -> None:
+    # Once in a process: a second `_hold` would remember the held signals as those to go back to.
+    os.register_at_fork(before=_hold, after_in_parent=_resume, after_in_child=_part)
 
 
 def end_if_child(error: BaseException | None) -> None:
