@@ -27,6 +27,9 @@ ANSWER_LIMIT_S = 5.0
 CONNECT_LIMIT_S = 5.0
 """How long opening a connection may take."""
 
+POOL_SIZE = 50
+"""Connections of one client. More callers than that at once wait for a free one instead of being refused."""
+
 CLIENT_NAME = "jobd"
 """CLIENT LIST shows it. No queue's worker name: BullMQ's getWorkers must not count a producer."""
 
@@ -65,15 +68,16 @@ def sync_client(source: RedisSource, *, answer_limit_s: float | None = ANSWER_LI
     Raises:
         InputError: as connection_kwargs.
     """
-    kwargs = connection_kwargs(source)
-    kwargs.setdefault("client_name", CLIENT_NAME)
+    kwargs = _pool_kwargs(source, answer_limit_s)
     classes = {
         "unix": redis.connection.UnixDomainSocketConnection,
         "rediss": redis.connection.SSLConnection,
         "redis": redis.connection.Connection,
     }
-    kwargs |= {"socket_timeout": answer_limit_s, "retry": Retry(NoBackoff(), 0)}
-    pool = redis.ConnectionPool(connection_class=classes[urlsplit(source.url).scheme], **kwargs)
+    kwargs["retry"] = Retry(NoBackoff(), 0)
+    pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+        connection_class=classes[urlsplit(source.url).scheme], **kwargs
+    )
     _try_options(pool)
     client = redis.Redis(connection_pool=pool)
     client.auto_close_connection_pool = True
@@ -82,10 +86,9 @@ def sync_client(source: RedisSource, *, answer_limit_s: float | None = ANSWER_LI
 
 def async_client(source: RedisSource, *, answer_limit_s: float | None = ANSWER_LIMIT_S) -> redis.asyncio.Redis:
     """As sync_client, for asyncio; use it on one event loop only."""
-    kwargs = connection_kwargs(source)
-    kwargs.setdefault("client_name", CLIENT_NAME)
-    kwargs |= {"socket_timeout": answer_limit_s, "retry": AsyncRetry(NoBackoff(), 0)}
-    pool = redis.asyncio.ConnectionPool(connection_class=_async_class(source), **kwargs)
+    kwargs = _pool_kwargs(source, answer_limit_s)
+    kwargs["retry"] = AsyncRetry(NoBackoff(), 0)
+    pool = redis.asyncio.BlockingConnectionPool(connection_class=_async_class(source), **kwargs)
     _try_options(pool)
     client = redis.asyncio.Redis(connection_pool=pool)
     client.auto_close_connection_pool = True
@@ -112,6 +115,11 @@ def raw_connection(
         return _async_class(source)(**kwargs)
     except TypeError as error:
         raise InputError(f"cannot read the redis url's options: {error}") from error
+
+
+def _pool_kwargs(source: RedisSource, answer_limit_s: float | None) -> dict[str, Any]:
+    defaults = {"client_name": CLIENT_NAME, "max_connections": POOL_SIZE, "timeout": answer_limit_s}
+    return defaults | connection_kwargs(source) | {"socket_timeout": answer_limit_s}
 
 
 def _async_class(source: RedisSource) -> type[RawConnection]:

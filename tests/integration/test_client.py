@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -186,6 +187,15 @@ def test_threads_may_share_a_queue(queue: Queue) -> None:
         handles += came[0]
     assert len({job.id for job in handles}) == 400
     assert queue.counts()["waiting"] == 400
+
+
+def test_more_threads_than_connections_wait_for_a_free_one(queue: Queue) -> None:
+    # A URL of its own with a small pool: the default's fifty threads and more would only take longer.
+    few = Queue(queue.name, url=queue.source.url + "?max_connections=2", prefix=queue.source.prefix)
+    with ThreadPoolExecutor(20) as pool:
+        ids = set(pool.map(lambda number: few.add("n", number).id, range(100)))
+    few.close()
+    assert len(ids) == queue.counts()["waiting"] == 100
 
 
 def test_a_forked_child_uses_connections_of_its_own(queue: Queue, r: redis.Redis) -> None:

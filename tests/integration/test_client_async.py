@@ -65,6 +65,14 @@ def test_many_jobs_arrive_in_order(use: Any) -> None:
     use(act)
 
 
+def test_hundreds_of_tasks_may_add_at_once(use: Any) -> None:
+    async def act(queue: AsyncQueue) -> None:
+        jobs = await asyncio.gather(*(queue.add("n", number) for number in range(400)))
+        assert len({job.id for job in jobs}) == (await queue.counts())["waiting"] == 400
+
+    use(act)
+
+
 def test_waits_end_with_result_failure_or_time(use: Any, r: redis.Redis) -> None:
     async def act(queue: AsyncQueue) -> None:
         done, failed, gone, slow, removed = await queue.add_many([("n", {})] * 5)
