@@ -62,6 +62,15 @@ def load(
     return config
 
 
+def unreadable_secrets(config: Config, env: Mapping[str, str], redis_url: str | None) -> ConfigProblems | None:
+    """Return which secrets of a loaded configuration cannot be read, each with its place; None when all can."""
+    try:
+        load(config.path, env=env, redis_url=redis_url, resolve_secrets=True)
+    except ConfigProblems as problems:
+        return problems
+    return None
+
+
 def _configuration(tree: Tree, settings: Settings, env: Mapping[str, str], names: frozenset[str]) -> Config:
     base = tree.main.parent
     queues = {name: resolve_queue(name, table, settings, base) for name, table in settings.queues.items()}

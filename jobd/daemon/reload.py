@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from jobd.config.load import load
+from jobd.config.load import load, unreadable_secrets
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
 from jobd.daemon.exits import Ending
@@ -16,7 +16,7 @@ from jobd.daemon.process import Worker
 from jobd.daemon.templates import TemplateError
 from jobd.daemon.views import Action, ReloadReport, Step
 from jobd.daemon.worker_spec import handlers_of, template_key
-from jobd.errors import InputError, Refused
+from jobd.errors import InputError, JobdError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +166,7 @@ class Reload:
             if not refusals(steps):
                 await self._import(wanted, [queues[name] for name in self._renewed(steps)], list(queues.values()))
         except (TemplateError, InputError) as error:
-            raise Refused("trial-failed", f"cannot start a trial worker: {error}") from error
+            raise self._no_trial(wanted, error) from error
         finally:
             await self._throw_away()
         return steps
@@ -210,9 +210,15 @@ class Reload:
             for queue in renewed:
                 await self._start_trial(wanted, queue, generation)
         except (TemplateError, InputError) as error:
-            raise Refused("trial-failed", f"cannot start a trial worker: {error}") from error
+            raise self._no_trial(wanted, error) from error
         for trial in self._trials.values():
             await trial.wait()
+
+    def _no_trial(self, wanted: Config, error: TemplateError | InputError) -> JobdError:
+        told = None
+        if isinstance(error, InputError):
+            told = unreadable_secrets(wanted, self._supervisor.environ, self._supervisor.redis_argument)
+        return told or Refused("trial-failed", f"cannot start a trial worker: {error}")
 
     async def _import(self, wanted: Config, renewed: list[Queue], queues: list[Queue]) -> None:
         problems = await self._import_problems(wanted, renewed, queues)

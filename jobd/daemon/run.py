@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from jobd import __version__
 from jobd.clock import SYSTEM_CLOCK
+from jobd.config.load import unreadable_secrets
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
 from jobd.daemon.control_server import ControlServer
@@ -229,7 +230,8 @@ class Daemon:
         try:
             problems = await supervisor.load()
         except InputError as error:
-            raise ConfigError(str(error), [str(error)]) from error
+            told = unreadable_secrets(self.config, self.environ, self.options.redis)
+            raise (told or ConfigError(str(error), [str(error)])) from error
         except TemplateError:
             if supervisor.stopping:
                 return False  # the stop ended the templates

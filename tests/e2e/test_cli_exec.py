@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,9 @@ def test_check_reads_secrets_only_when_asked(home: Path) -> None:
     done = _jobd(home, "check", "--resolve")
     assert done.returncode == 78
     assert "not/there" in done.stderr
+    ran = _jobd(home, "run")
+    assert ran.returncode == 78
+    assert re.search(r"jobd\.toml:\d+:\d+  cannot read secret file", ran.stderr)
 
 
 def test_config_show_tells_where_a_value_comes_from(home: Path) -> None:

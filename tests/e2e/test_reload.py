@@ -50,6 +50,7 @@ def test_a_removed_queue_drains_and_its_waiting_jobs_stay(make, jobs, tmp_path):
         ('[queues.a]\nhandler = "daemon_handlers:ok"\nsetup = "daemon_handlers:bad_setup"\n', 1),
         ('[queues.a]\nhandler = "daemon_handlers:ok"\npython = "/no/such/python"\n', 78),
         ('[queues.a]\nhandler = "daemon_handlers:ok"\npython = "/bin/true"\n', 1),
+        ('[queues.a]\nhandler = "daemon_handlers:ok"\nenv = { KEY = { env = "NO_SUCH_SECRET" } }\n', 78),
     ],
 )
 def test_a_mistake_changes_nothing(make, jobs, bad, code):
