@@ -3,11 +3,16 @@
 # make chaos  kill workers, daemon and Redis at random for CHAOS_SECONDS and count the jobs
 # make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look
 #
-# Installing happens in .venv and tests/interop/node_modules only, once, and again when the lists of packages change.
+# Installing happens in .venv, .venv-lowest and tests/interop/node_modules only, once, and again when the lists of
+# packages change.
 
 SHELL := bash
 PYTHON ?= python3
 VENV := .venv
+LOWEST := .venv-lowest
+# Whatever talks to Redis through names of redis-py, in a virtualenv with the oldest one that pyproject.toml allows.
+LOWEST_TESTS := tests/integration/test_connect.py tests/integration/test_client.py tests/integration/test_client_async.py \
+	tests/integration/test_worker_redis.py tests/integration/test_worker_ahead.py
 BIN := $(VENV)/bin
 QUIETLY := .ci/quietly
 NODE_MODULES := tests/interop/node_modules
@@ -33,6 +38,7 @@ check:
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@$(QUIETLY) $(BIN)/lint-imports
+	@$(QUIETLY) $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
 	@$(BIN)/python -m pytest
 
 chaos: install-test
@@ -43,7 +49,7 @@ bench: install-test
 
 install-demo: $(VENV)/installed-demo
 
-install-test: $(VENV)/installed-test $(NODE_MODULES)/.package-lock.json
+install-test: $(VENV)/installed-test $(LOWEST)/installed $(NODE_MODULES)/.package-lock.json
 	@.ci/system-packages redis-server=redis-server /lib/systemd/systemd=systemd
 
 $(VENV)/installed-demo: pyproject.toml | $(BIN)/python
@@ -56,6 +62,12 @@ $(VENV)/installed-test: pyproject.toml | $(BIN)/python
 	@$(QUIETLY) $(BIN)/python -m pip install --editable '.[daemon,embedded,dev]'
 	@touch $@ $(VENV)/installed-demo
 
+$(LOWEST)/installed: pyproject.toml | $(BIN)/python
+	@echo "installing the lowest redis-py into $(LOWEST)"
+	@$(QUIETLY) $(PYTHON) -m venv --clear $(LOWEST)
+	@$(QUIETLY) $(LOWEST)/bin/python -m pip install --editable . 'redis==6.4.0' hiredis hypothesis pytest pytest-timeout
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "jobd needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/system-packages /no-ensurepip=python3-venv
@@ -67,4 +79,4 @@ $(NODE_MODULES)/.package-lock.json: tests/interop/package-lock.json
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) $(NODE_MODULES) examples/nestjs/node_modules examples/nestjs/dist
+	@rm -rf $(VENV) $(LOWEST) $(NODE_MODULES) examples/nestjs/node_modules examples/nestjs/dist

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import redis
 
 from jobd.client import Queue
@@ -16,26 +14,6 @@ from tests.support.cutting_proxy import CuttingProxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.support.worker_parent import WorkerParent, WorkerProcess, numbers
-
-
-@pytest.fixture
-def queue(own_redis: RedisServer) -> Iterator[Queue]:
-    made = Queue("mail", url=own_redis.url, prefix="bull")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(own_redis: RedisServer) -> Iterator[redis.Redis]:
-    made = own_redis.client()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def parent(own_redis: RedisServer) -> Iterator[WorkerParent]:
-    with WorkerParent(own_redis.url, "bull") as made:
-        yield made
 
 
 def waiting(client: redis.Redis) -> list[dict[str, str]]:

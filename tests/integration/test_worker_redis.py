@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,26 +16,6 @@ from tests.support.cutting_proxy import CuttingProxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.support.worker_parent import WorkerParent, numbers, renewing
-
-
-@pytest.fixture
-def queue(own_redis: RedisServer) -> Iterator[Queue]:
-    made = Queue("mail", url=own_redis.url, prefix="bull")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(own_redis: RedisServer) -> Iterator[redis.Redis]:
-    made = own_redis.client()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def parent(own_redis: RedisServer) -> Iterator[WorkerParent]:
-    with WorkerParent(own_redis.url, "bull") as made:
-        yield made
 
 
 def completed(client: redis.Redis) -> int:
