@@ -47,9 +47,8 @@ def problem_text(error: BaseException) -> str:
     """Return what a person reads when `error` ends a command."""
     text = _said(error)
     lines = [text if text.startswith("error: ") else f"error: {text}"]
-    known = _detail(error).get("known")  # the daemon's refusals carry it too
-    if known:
-        lines.append(f"known: {', '.join(known)}")
+    if isinstance(error, NotThere) and error.known:
+        lines.append(f"known: {', '.join(error.known)}")
     if isinstance(error, DaemonAway):
         lines += [f"tried {path}: {why}" for path, why in error.tried if str(path) not in text]
     return "\n".join(lines)

@@ -54,7 +54,5 @@ def test_a_refused_login_is_not_permitted() -> None:
 def test_text_for_people_says_error_once_and_what_there_is() -> None:
     assert problem_text(ConfigError("error: 2 problems")) == "error: 2 problems"
     assert problem_text(NotThere("queue", "x", known=["a", "b"])) == 'error: no such queue: "x"\nknown: a, b'
-    refused = Refused("queue-unknown", 'no such queue: "x"', detail={"known": ["a", "b"]})
-    assert problem_text(refused) == 'error: no such queue: "x"\nknown: a, b'
     assert problem_text(DaemonAway("no daemon", [("/a.sock", "gone")])) == "error: no daemon\ntried /a.sock: gone"
     assert problem_text(OSError(28, "No space left on device")) == "error: No space left on device"
