@@ -1,8 +1,11 @@
 import { OnQueueEvent, QueueEventsHost, QueueEventsListener } from '@nestjs/bullmq';
 import { Job, QueueEvents } from 'bullmq';
 
-/** Waits for what the handlers return, by the queue's event stream. */
-@QueueEventsListener('email')
+/**
+ * Waits for what the handlers return, by the queue's event stream. By default a listener sees only what happens after its
+ * first read has reached Redis, and the first job may be through by then: this one reads on from the start of the program.
+ */
+@QueueEventsListener('email', { lastEventId: `${Date.now()}-0` })
 export class EmailResults extends QueueEventsHost {
   @OnQueueEvent('progress')
   onProgress({ jobId, data }: { jobId: string; data: unknown }): void {
