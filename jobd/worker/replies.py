@@ -32,13 +32,14 @@ class Replies(asyncio.Protocol):
         self._waiting: asyncio.Future[list[Any]] | None = None
         self._wanted = 0
         self._got: list[Any] = []
-        self._lost = False
+        self.lost = False
+        """Whether the connection is gone; nobody need have been waiting on it."""
         transport.set_protocol(self)
 
     def ask(self, request: bytes, replies: int) -> asyncio.Future[list[Any]]:
         """Send a request; the future gets that many replies (an error reply is one of them) or ConnectionError."""
         waiting: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        if self._lost:
+        if self.lost:
             waiting.set_exception(Broken("connection closed"))
             return waiting
         self._waiting, self._wanted = waiting, replies
@@ -73,7 +74,7 @@ class Replies(asyncio.Protocol):
         self._fail(Broken(str(exc) if exc else "connection closed by the server"))
 
     def _fail(self, error: Exception) -> None:
-        self._lost = True
+        self.lost = True
         waiting, self._waiting = self._waiting, None
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)

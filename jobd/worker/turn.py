@@ -333,10 +333,10 @@ class TurnLoop:
         self._wire.drop()
         self._answered()
         self._patience.failed(error)
-        self._late = []  # they are found again with what else a lost reply may have brought
-        if self._ahead.take:
-            self._ahead.landed()
-            self._marker.drop()
+        self._late = []  # found again with what else a lost reply may have brought
+        self._ahead.take = 0  # the board goes on saying that a turn is in flight: it may hold jobs until `_recover`
+        # Else it would be found dead after the return, by a turn sent along, and that would pass for another outage.
+        self._marker.drop()
         if self._up:
             self._up = False
             self._board.redis_down(time.monotonic())

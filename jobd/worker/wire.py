@@ -71,7 +71,7 @@ class Wire:
     @property
     def is_open(self) -> bool:
         """Whether it was opened and has not failed since."""
-        return self._connection is not None
+        return self._connection is not None and not (self._replies is not None and self._replies.lost)
 
     async def open(self) -> None:
         """Open it anew; an old connection is dropped first.

@@ -9,6 +9,7 @@ from pathlib import Path
 import redis
 
 from jobd.client import Queue
+from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.redis_server import RedisServer
@@ -73,6 +74,18 @@ def test_lost_reply_of_a_turn_that_waited_loses_nothing_and_runs_nothing_twice(
         wait_until(lambda: completed(client) == 2)
 
 
+def test_a_turn_lost_with_redis_stays_on_the_board_until_its_jobs_are_looked_for(
+    own_redis: RedisServer, client: redis.Redis, parent: WorkerParent
+) -> None:
+    worker = start_idle(parent, client, "basic:echo")
+    own_redis.kill()
+    assert worker.expect(messages.RedisState).up is False
+    # The daemon renews by prefix while this says so: the lost turn may have taken jobs.
+    assert worker.board.turn_sent_at > 0
+    own_redis.start()
+    assert worker.expect(messages.RedisState).up is True
+
+
 def test_a_killed_wait_is_begun_again(queue: Queue, client: redis.Redis, parent: WorkerParent) -> None:
     start_idle(parent, client, "basic:echo")
     client.client_kill_filter(_id=waiting(client)[0]["id"])
@@ -128,3 +141,23 @@ def test_a_reply_that_lay_unread_while_another_took_the_job_starts_nothing(
     wait_until(lambda: completed(client) == 1)
     assert marks.read_text() == "2\n"
     assert client.get("bull:mail:1:lock") == "another:1:2"
+
+
+def test_an_outage_is_told_once_though_nothing_waited_on_the_second_connection(
+    own_redis: RedisServer, queue: Queue, client: redis.Redis, parent: WorkerParent, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    queue.add("a", {"file": str(marks), "seconds": 0.5})
+    worker = parent.start("mail", numbers("rough:mark_slowly"))
+    wait_until(marks.exists)
+    own_redis.kill()
+    assert worker.expect(messages.RedisState).up is False
+    own_redis.start()
+    assert worker.expect(messages.RedisState).up is True
+    wait_until(lambda: waiting(client), what="a turn waits in Redis again")
+    assert worker.board.redis_down_at == 0
+    worker.send(messages.DumpStacks())
+    # Nothing about Redis came before the answer.
+    packet = framing.receive(worker.sock)
+    assert packet is not None
+    assert isinstance(messages.decode(packet[0]), messages.Stacks)
