@@ -20,12 +20,12 @@ if TYPE_CHECKING:
         RetryLater,
         Unrecoverable,
     )
-    from jobd.worker.job import Job
+    from jobd.worker.handlers.job import Job
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Job": "jobd.worker.job",
+    "Job": "jobd.worker.handlers.job",
     "Queue": "jobd.client",
     "AsyncQueue": "jobd.client",
     "Backoff": "jobd.client",

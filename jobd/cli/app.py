@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobd.cli.commands import Group
+from jobd.cli.click_commands import Group
 from jobd.cli.exits import INTERRUPTED, Exit, exit_of
 from jobd.cli.output import error_document, print_document, problem_text, warn
 from jobd.cli.settings import COLORS, Settings
@@ -19,23 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HOMES = {
-    "init": ("jobd.cli.init:init", "write a commented jobd.toml, jobs.py and test_jobs.py"),
-    "check": ("jobd.cli.check:check", "read the file, validate it, import the handlers in a throw-away process"),
-    "run": ("jobd.cli.run:run", "run the daemon until it is stopped"),
-    "plan": ("jobd.cli.reload:plan", "show what reload would do"),
-    "reload": ("jobd.cli.reload:reload", "apply edits, wait, say what was done"),
-    "status": ("jobd.cli.status:status", "what runs, waits, fails; what differs from the file"),
-    "health": ("jobd.cli.health:health", "is it running and ready, for probes"),
-    "stop": ("jobd.cli.stop:stop", "stop the daemon, return when it is gone"),
-    "drain": ("jobd.cli.stop:stop", ""),
-    "quiet": ("jobd.cli.quiet:quiet", "this host takes no jobs, until unquiet or restart"),
-    "unquiet": ("jobd.cli.quiet:unquiet", "undo quiet"),
-    "exec": ("jobd.cli.exec:exec_", "run one handler here, without a daemon"),
-    "queue": ("jobd.cli.queue:queue", "list, show, pause, resume, quiet, unquiet, scale"),
-    "job": ("jobd.cli.job:job", "add, list, show, logs, retry, remove"),
-    "worker": ("jobd.cli.worker:worker", "list"),
-    "config": ("jobd.cli.config:config", "show"),
-    "version": ("jobd.cli.version:version", "jobd, Python, redis-py, BullMQ's layout"),
+    "init": ("jobd.cli.commands.init:init", "write a commented jobd.toml, jobs.py and test_jobs.py"),
+    "check": (
+        "jobd.cli.commands.check:check",
+        "read the file, validate it, import the handlers in a throw-away process",
+    ),
+    "run": ("jobd.cli.commands.run:run", "run the daemon until it is stopped"),
+    "plan": ("jobd.cli.commands.reload:plan", "show what reload would do"),
+    "reload": ("jobd.cli.commands.reload:reload", "apply edits, wait, say what was done"),
+    "status": ("jobd.cli.commands.status:status", "what runs, waits, fails; what differs from the file"),
+    "health": ("jobd.cli.commands.health:health", "is it running and ready, for probes"),
+    "stop": ("jobd.cli.commands.stop:stop", "stop the daemon, return when it is gone"),
+    "drain": ("jobd.cli.commands.stop:stop", ""),
+    "quiet": ("jobd.cli.commands.quiet:quiet", "this host takes no jobs, until unquiet or restart"),
+    "unquiet": ("jobd.cli.commands.quiet:unquiet", "undo quiet"),
+    "exec": ("jobd.cli.commands.exec:exec_", "run one handler here, without a daemon"),
+    "queue": ("jobd.cli.commands.queue:queue", "list, show, pause, resume, quiet, unquiet, scale"),
+    "job": ("jobd.cli.commands.job:job", "add, list, show, logs, retry, remove"),
+    "worker": ("jobd.cli.commands.worker:worker", "list"),
+    "config": ("jobd.cli.commands.config:config", "show"),
+    "version": ("jobd.cli.commands.version:version", "jobd, Python, redis-py, BullMQ's layout"),
 }
 _TITLES = {
     "init": "Start", "plan": "Change", "status": "Look", "stop": "Stop", "exec": "Try", "queue": "More",

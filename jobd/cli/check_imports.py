@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from jobd.config.load import load
 from jobd.config.problems import ConfigProblems
-from jobd.daemon.imports import import_problems
-from jobd.daemon.templates import Template, TemplateError
-from jobd.daemon.worker_spec import child_environment, load_message, template_key
+from jobd.daemon.processes.template_process import Template, TemplateError
+from jobd.daemon.processes.worker_spec import child_environment, load_message, template_key
+from jobd.daemon.reload.import_problems import import_problems
 from jobd.locate import Secret
 
 if TYPE_CHECKING:
     from jobd.cli.settings import Settings
     from jobd.config.model import Config, Queue
     from jobd.config.problems import Problem
-    from jobd.daemon.worker_spec import TemplateKey
+    from jobd.daemon.processes.worker_spec import TemplateKey
 
 _HIDDEN = "***"
 """Stands for a secret that was not read: modules that only look whether a variable is set still import."""

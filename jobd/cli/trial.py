@@ -12,16 +12,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jobd.cli.output import warn
-from jobd.daemon.worker_spec import child_environment, numbers_of
+from jobd.daemon.processes.worker_spec import child_environment, numbers_of
 from jobd.engine.job import Taken
-from jobd.engine.settling import read_opts
+from jobd.engine.outcome_policy import read_opts
 from jobd.errors import ConfigError, InputError
 from jobd.locate import Secret, read_secret
-from jobd.worker.handlers import load_object
-from jobd.worker.job import Job
-from jobd.worker.payload import to_json
-from jobd.worker.plans import Plans
-from jobd.worker.wraps import load_wraps
+from jobd.worker.handlers.job import Job
+from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.payload import to_json
+from jobd.worker.handlers.policy import Plans
+from jobd.worker.handlers.wraps import load_wraps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

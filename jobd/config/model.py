@@ -35,7 +35,7 @@ from jobd.config.fields import (
 )
 from jobd.engine.backoff import Backoff
 from jobd.engine.job import KEEP_ALL
-from jobd.engine.settling import DEFAULT_BACKOFF as ENGINE_DEFAULT
+from jobd.engine.outcome_policy import DEFAULT_BACKOFF as ENGINE_DEFAULT
 from jobd.errors import ConfigError, InputError
 from jobd.locate import RedisSource, Secret, drop_ins, read_secret, run_socket, state_dir
 

@@ -8,12 +8,12 @@ import string
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
-from jobd.daemon.pidfile import Incarnation, ProcessMark, ServedQueue, mark, this_incarnation
+from jobd.daemon.state_dir import Incarnation, ProcessMark, ServedQueue, mark, this_incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobd.daemon.pidfile import StateDir
+    from jobd.daemon.state_dir import StateDir
 
 log = event_log(__name__)
 

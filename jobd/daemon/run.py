@@ -13,7 +13,8 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.config.load import unreadable_secrets
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
-from jobd.daemon.control_server import ControlServer
+from jobd.daemon.control.methods import Methods
+from jobd.daemon.control.server import ControlServer
 from jobd.daemon.duties.deadlines import Deadlines
 from jobd.daemon.duties.earlier import Earlier, kill_survivors
 from jobd.daemon.duties.limits import Limits
@@ -22,17 +23,16 @@ from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.stalled import Stalled
 from jobd.daemon.duties.until_empty import until_empty
 from jobd.daemon.duties.upkeep import Upkeep
+from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
 from jobd.daemon.incarnation import IncarnationRecord, new_id
-from jobd.daemon.methods import Methods
 from jobd.daemon.notify import Notifier
-from jobd.daemon.pidfile import StateDir
-from jobd.daemon.reaper import become_subreaper
-from jobd.daemon.redis_server import EmbeddedRedis, EmbeddedSettings
-from jobd.daemon.shelf import Shelf
+from jobd.daemon.processes.reaper import become_subreaper
+from jobd.daemon.processes.template_process import TemplateError
+from jobd.daemon.processes.template_store import Shelf
 from jobd.daemon.signals import Signals, Wish
+from jobd.daemon.state_dir import StateDir
 from jobd.daemon.stopping import Stopper
 from jobd.daemon.supervisor import Supervisor
-from jobd.daemon.templates import TemplateError
 from jobd.engine.connect import async_client
 from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts

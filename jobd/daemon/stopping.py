@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jobd.daemon.exits import Ending
 from jobd.daemon.logs import event_log
+from jobd.daemon.processes.exits import Ending
 from jobd.daemon.views import StopReport
 from jobd.duration import format_duration
 from jobd.protocol.board import SlotState

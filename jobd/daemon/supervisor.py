@@ -8,14 +8,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from jobd.config.model import MAX_WORKERS
-from jobd.daemon.fleet import Fleet
-from jobd.daemon.imports import import_problems
 from jobd.daemon.logs import event_log
-from jobd.daemon.plan import Facts, plan
-from jobd.daemon.pools import Hold
+from jobd.daemon.processes.fleet import Fleet
+from jobd.daemon.processes.pool import Hold
+from jobd.daemon.processes.worker_spec import template_key
+from jobd.daemon.reload.import_problems import import_problems
+from jobd.daemon.reload.plan import Facts, plan
 from jobd.daemon.show import Tally, queue_view
 from jobd.daemon.views import DaemonState, QueueView, ReloadReport, Step, StopReport
-from jobd.daemon.worker_spec import template_key
 from jobd.errors import NotThere, Refused
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from jobd.clock import Clock
     from jobd.config.model import Config, Queue
     from jobd.config.problems import Problem
-    from jobd.daemon.fleet import Loss
     from jobd.daemon.incarnation import IncarnationRecord
-    from jobd.daemon.pools import Pool
-    from jobd.daemon.shelf import Shelf
+    from jobd.daemon.processes.fleet import Loss
+    from jobd.daemon.processes.pool import Pool
+    from jobd.daemon.processes.template_store import Shelf
     from jobd.daemon.stopping import Stopper
     from jobd.locate import RedisSource
 
@@ -275,7 +275,7 @@ class Supervisor:
 
     async def rehearse(self, path: Path | None) -> list[Step]:
         """Return what a reload would do (with this file, if given); raises what it would raise for the file."""
-        from jobd.daemon.reload import Reload
+        from jobd.daemon.reload.transaction import Reload
 
         return await Reload(self, lambda text: None, code=False, who="plan").rehearse(path)
 
@@ -286,7 +286,7 @@ class Supervisor:
             ConfigError: the file is wrong or a handler does not import (exit 78).
             Refused: a change that needs a restart, or a trial worker that is not ready.
         """
-        from jobd.daemon.reload import Reload
+        from jobd.daemon.reload.transaction import Reload
 
         if self._reload_lock.locked():
             progress(f"waiting for the reload of {self._reloader}")

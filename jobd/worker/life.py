@@ -21,14 +21,14 @@ from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import BoardWriter
 from jobd.worker import forked
-from jobd.worker.channel import Channel
-from jobd.worker.desk import Desk
-from jobd.worker.handlers import load_object
-from jobd.worker.plans import Plans
-from jobd.worker.report import reason_of, trace_of
-from jobd.worker.stacks import all_stacks
-from jobd.worker.turn import TurnLoop
-from jobd.worker.wraps import Wrap, load_wraps
+from jobd.worker.daemon_channel import Channel
+from jobd.worker.fetch.loop import TurnLoop
+from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.policy import Plans
+from jobd.worker.handlers.wraps import Wrap, load_wraps
+from jobd.worker.run.failure_text import reason_of, trace_of
+from jobd.worker.run.slots import Desk
+from jobd.worker.run.stacks import all_stacks
 
 if TYPE_CHECKING:
     import socket

@@ -21,8 +21,8 @@ from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import LAYOUT
 from jobd.worker import child
-from jobd.worker.loading import load_all
-from jobd.worker.runtime import work
+from jobd.worker.handlers.loading import load_all
+from jobd.worker.life import work
 from jobd.worker.warmup import warm_up
 
 

@@ -295,8 +295,8 @@ def test_colors_come_when_asked_for(words: tuple[str, ...], colored: bool, run: 
 
 
 def test_a_daemon_that_does_not_answer_is_not_ready(run: Run, short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobd.cli.health._ANSWER_LIMIT_S", 0.05)
-    monkeypatch.setattr("jobd.cli.status._ANSWER_LIMIT_S", 0.05)
+    monkeypatch.setattr("jobd.cli.commands.health._ANSWER_LIMIT_S", 0.05)
+    monkeypatch.setattr("jobd.cli.commands.status._ANSWER_LIMIT_S", 0.05)
     awake = threading.Event()
 
     def sleep(_: dict[str, Any]) -> dict[str, Any]:

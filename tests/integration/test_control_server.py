@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from jobd.daemon import control_server
-from jobd.daemon.control_server import MAX_CONNECTIONS, listen_privately
+from jobd.daemon.control import server as control_server
+from jobd.daemon.control.server import MAX_CONNECTIONS, listen_privately
 from jobd.errors import DaemonAway, Refused
 from jobd.protocol.control import LINE_MAX
 from jobd.protocol.control_client import ControlClient

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from jobd import __version__
-from jobd.daemon.templates import Template, TemplateDied, TemplateError
-from jobd.daemon.worker_spec import TemplateKey
+from jobd.daemon.processes.template_process import Template, TemplateDied, TemplateError
+from jobd.daemon.processes.worker_spec import TemplateKey
 from jobd.protocol import board, framing
 from jobd.protocol.worker import Load
 from tests.support.daemon_process import HANDLERS, ROOT, alive
@@ -111,7 +111,7 @@ def test_a_template_that_is_killed_while_it_loads_or_later_says_that_it_died():
 
 
 def test_a_template_that_does_not_answer_forks_nothing_more_and_ends_with_its_last_worker(monkeypatch):
-    monkeypatch.setattr("jobd.daemon.templates._FORK_LIMIT_S", 0.3)
+    monkeypatch.setattr("jobd.daemon.processes.template_process._FORK_LIMIT_S", 0.3)
 
     async def work() -> None:
         one = template("daemon_handlers:ok")
@@ -137,7 +137,7 @@ def test_a_template_that_does_not_answer_forks_nothing_more_and_ends_with_its_la
 
 
 def test_another_version_of_jobd_is_refused_and_its_process_ended(monkeypatch):
-    monkeypatch.setattr("jobd.daemon.templates.__version__", "99.0")
+    monkeypatch.setattr("jobd.daemon.processes.template_process.__version__", "99.0")
 
     async def work() -> None:
         one = template("daemon_handlers:ok")

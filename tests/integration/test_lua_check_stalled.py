@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobd.engine.custody import check_stalled
 from jobd.engine.job import Recovered
+from jobd.engine.locks import check_stalled
 from tests.support.queue_of import NOW, QueueOf
 
 

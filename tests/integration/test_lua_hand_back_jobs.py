@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobd.engine.custody import hand_back_jobs
+from jobd.engine.locks import hand_back_jobs
 from tests.support.queue_of import PREFIX, QueueOf
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobd.engine.custody import recover_jobs
 from jobd.engine.job import KEEP_ALL, KEEP_NONE, Keep, Recovered
+from jobd.engine.locks import recover_jobs
 from tests.support.queue_of import NOW, PREFIX, QueueOf
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobd.engine.custody import adopt_jobs, renew_locks, renew_prefix
+from jobd.engine.locks import adopt_jobs, renew_locks, renew_prefix
 from tests.support.queue_of import LOCK_MS, PREFIX, QueueOf
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobd.engine.custody import check_stalled, hand_back_jobs, recover_jobs
 from jobd.engine.job import Finish, Taken
+from jobd.engine.locks import check_stalled, hand_back_jobs, recover_jobs
 from jobd.engine.states import Outcome
 from jobd.errors import RedisRefused
 from tests.support.queue_of import NOW, PREFIX, QueueOf, done

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobd.daemon.redis_answer import ask_redis
-from jobd.daemon.status import RedisAnswer
+from jobd.daemon.control.redis_answer import ask_redis
+from jobd.daemon.control.status_document import RedisAnswer
 from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
 from jobd.locate import RedisSource

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import redis
 
-from jobd.daemon import redis_binary, redis_server
-from jobd.daemon.redis_binary import find_server, read_stamp
-from jobd.daemon.redis_server import EmbeddedRedis, EmbeddedSettings, kept_password, usable_socket
+from jobd.daemon.embedded import redis_binary, redis_server
+from jobd.daemon.embedded.redis_binary import find_server, read_stamp
+from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings, kept_password, usable_socket
 from jobd.engine.connect import sync_client
 from jobd.errors import Refused
 from jobd.locate import RedisSource
@@ -266,7 +266,7 @@ def test_two_servers_never_write_the_same_folder(short_tmp: Path, monkeypatch: p
 _DAEMON = """
 import asyncio, sys
 from pathlib import Path
-from jobd.daemon.redis_server import EmbeddedRedis, EmbeddedSettings
+from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
 async def main():
     folder = Path(sys.argv[1])
     server = EmbeddedRedis(EmbeddedSettings(folder / "state", folder / "run", "bull", server=Path(sys.argv[2])))

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from jobd.engine.job import Finish, Taken
-from jobd.engine.settling import Policy, after_failure, after_success, read_opts
+from jobd.engine.outcome_policy import Policy, after_failure, after_success, read_opts
 from jobd.engine.states import Outcome
 from tests.support.node import run_node
 from tests.support.queue_of import QueueOf

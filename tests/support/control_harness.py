@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from jobd.daemon.control_server import Caller, ControlServer
+from jobd.daemon.control.server import Caller, ControlServer
 from jobd.errors import NotThere
 
 

@@ -11,8 +11,8 @@ import jobd
 from jobd import Unrecoverable
 from jobd.engine.job import Taken
 from jobd.errors import HandlerError
-from jobd.worker.binding import bind
-from jobd.worker.job import Job
+from jobd.worker.handlers.binding import bind
+from jobd.worker.handlers.job import Job
 
 if TYPE_CHECKING:
     from jobd import Job as HiddenJob

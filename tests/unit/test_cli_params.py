@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from jobd.cli.job_add import _bare_wait
+from jobd.cli.commands.job_add import _bare_wait
 from jobd.cli.params import dash_number_last, parse_json, read_payload
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobd.cli.commands.reload import plan_lines, reload_lines
+from jobd.cli.commands.stop import stop_lines
 from jobd.cli.output import printable
-from jobd.cli.reload import plan_lines, reload_lines
 from jobd.cli.status_text import status_lines
-from jobd.cli.stop import stop_lines
 from jobd.cli.table import Column, cut, draw
 
 

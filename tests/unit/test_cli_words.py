@@ -11,7 +11,7 @@ import pytest
 
 from jobd.cli import main
 from jobd.cli.app import jobd
-from jobd.cli.commands import Group
+from jobd.cli.click_commands import Group
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from jobd.daemon.params import Params
-from jobd.daemon.queue_methods import _which
+from jobd.daemon.control.params import Params
+from jobd.daemon.control.queue_methods import _which
 from jobd.protocol.control import BadParams
 
 

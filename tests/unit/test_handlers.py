@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobd.errors import HandlerError
-from jobd.worker.handlers import load_handler
+from jobd.worker.handlers.lookup import load_handler
 
 SOURCE = """
 import functools

@@ -11,7 +11,9 @@ import pytest
 import jobd.engine
 from jobd.engine.adding import add_job, add_jobs
 from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job
-from jobd.engine.custody import (
+from jobd.engine.job import Finish, Limiter, TurnRequest
+from jobd.engine.keys import Keys
+from jobd.engine.locks import (
     adopt_jobs,
     check_stalled,
     hand_back_jobs,
@@ -19,8 +21,6 @@ from jobd.engine.custody import (
     renew_locks,
     renew_prefix,
 )
-from jobd.engine.job import Finish, Limiter, TurnRequest
-from jobd.engine.keys import Keys
 from jobd.engine.options import new_job
 from jobd.engine.outcome import job_outcome
 from jobd.engine.reading import get_job, get_state, list_jobs, queue_facts

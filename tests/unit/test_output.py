@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from jobd.daemon.output import KEPT_BYTES, RATE_LIMIT, Output
+from jobd.daemon.processes.printed_output import KEPT_BYTES, RATE_LIMIT, Output
 
 
 class Printed:

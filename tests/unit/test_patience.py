@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobd.errors import RedisRefused, RedisUnavailable
-from jobd.worker.patience import RECONNECT_S, REFUSED_S, Patience
+from jobd.worker.fetch.reconnect_delay import RECONNECT_S, REFUSED_S, Patience
 
 
 def test_redis_that_is_away_is_tried_at_once_and_then_a_few_times_a_second() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobd.daemon import pidfile
-from jobd.daemon.pidfile import Incarnation, ProcessMark, ServedQueue, StateDir, mark, start_time, this_incarnation
+from jobd.daemon import state_dir as pidfile
+from jobd.daemon.state_dir import Incarnation, ProcessMark, ServedQueue, StateDir, mark, start_time, this_incarnation
 from jobd.errors import Refused
 
 QUEUE = ServedQueue("redis://:***@h/0", "bull", "email")
@@ -39,7 +39,7 @@ def test_acquire_and_release_twice_are_harmless(tmp_path: Path) -> None:
 
 def test_a_killed_daemon_holds_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom jobd.daemon.pidfile import StateDir\n"
+        "import sys, time\nfrom pathlib import Path\nfrom jobd.daemon.state_dir import StateDir\n"
         "s = StateDir(Path(sys.argv[1])); s.acquire(); print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:

@@ -9,7 +9,7 @@ import pytest
 
 from jobd.config.load import load
 from jobd.config.model import Config
-from jobd.daemon.plan import Facts, has_changes, plan, refusals
+from jobd.daemon.reload.plan import Facts, has_changes, plan, refusals
 from jobd.daemon.views import Action, Mark, Step
 
 REDIS = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'

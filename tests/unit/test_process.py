@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jobd.clock import SYSTEM_CLOCK
-from jobd.daemon.exits import Ending
-from jobd.daemon.process import Worker, WorkerState
+from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.worker_process import Worker, WorkerState
 from jobd.protocol.worker import Cancel, Drain, Quiet, Resume, Stop
 
 KILLED = int(signal.SIGKILL)

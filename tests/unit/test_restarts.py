@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobd.daemon.restarts import HEALTHY_S, MAX_DELAY_S, BreakerState, RestartDelay
+from jobd.daemon.processes.restarts import HEALTHY_S, MAX_DELAY_S, BreakerState, RestartDelay
 
 
 def test_the_first_restart_has_no_delay_and_later_ones_grow_to_half_a_minute():

@@ -9,7 +9,7 @@ import pytest
 
 from jobd.engine.backoff import Backoff
 from jobd.engine.job import KEEP_ALL, KEEP_NONE, Finish, Keep, Taken
-from jobd.engine.settling import (
+from jobd.engine.outcome_policy import (
     DEFAULT_BACKOFF,
     LONGEST_DELAY_MS,
     JobOptions,

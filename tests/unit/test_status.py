@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobd.daemon.status import (
+from jobd.daemon.control.status_document import (
     DaemonFacts,
     RedisAnswer,
     Why,

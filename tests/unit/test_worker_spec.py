@@ -9,8 +9,7 @@ import pytest
 
 from jobd.config.load import load
 from jobd.config.model import MAX_SLOTS, Config
-from jobd.daemon.imports import import_problems
-from jobd.daemon.worker_spec import (
+from jobd.daemon.processes.worker_spec import (
     child_environment,
     load_message,
     numbers_of,
@@ -18,6 +17,7 @@ from jobd.daemon.worker_spec import (
     start_message,
     template_key,
 )
+from jobd.daemon.reload.import_problems import import_problems
 from jobd.engine.backoff import Backoff
 from jobd.engine.job import Keep
 from jobd.locate import RedisSource

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.commands import command
+from jobd.cli.click_commands import command
 from jobd.cli.exits import Exit
 from jobd.cli.output import answer, plural, warn
 from jobd.cli.table import Column, draw, terminal_width
@@ -14,7 +14,7 @@ from jobd.cli.table import Column, draw, terminal_width
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobd.cli.imports import Imported
+    from jobd.cli.check_imports import Imported
     from jobd.cli.settings import Settings
     from jobd.config.model import Config, Queue
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def check(settings: Settings, file: str | None, resolve: bool) -> int:
     """Validate the file and import its handlers in a throw-away process. Needs no Redis. All problems: exit 78."""
-    from jobd.cli.imports import import_handlers, load_all
+    from jobd.cli.check_imports import import_handlers, load_all
 
     config = load_all(settings, file, resolve=resolve)
     imported = import_handlers(config, resolve=resolve)

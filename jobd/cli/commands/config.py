@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.commands import Group, command
+from jobd.cli.click_commands import Group, command
 from jobd.cli.output import answer
 from jobd.cli.reach import connect
 from jobd.cli.table import GAP, cell_width, padded
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.group(
     "config",
     cls=Group,
-    homes={"show": ("jobd.cli.config:show", "the settings in force, or those of the file when no daemon runs")},
+    homes={
+        "show": ("jobd.cli.commands.config:show", "the settings in force, or those of the file when no daemon runs")
+    },
     examples=["jobd config show", "jobd config show --origin"],
 )
 def config() -> None:

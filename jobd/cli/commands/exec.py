@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobd.cli.commands import command
+from jobd.cli.click_commands import command
 from jobd.cli.exits import Exit
 from jobd.cli.output import print_document, warn
 from jobd.cli.params import read_payload
@@ -84,7 +84,7 @@ def _check_python(queue: Queue) -> None:
 
 
 def _tell_failure(settings: Settings, error: BaseException, *, pdb: bool) -> int:
-    from jobd.worker.report import reason_of, trace_of
+    from jobd.worker.run.failure_text import reason_of, trace_of
 
     error.__traceback__ = _users_part(error.__traceback__)
     trace = trace_of(error)

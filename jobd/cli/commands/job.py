@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.commands import Group, command
+from jobd.cli.click_commands import Group, command
 from jobd.cli.fields import fields
 from jobd.cli.job_filter import filter_options, filter_params
 from jobd.cli.output import answer, printable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobd.cli.settings import Settings
 
-_HERE = "jobd.cli.job"
+_HERE = "jobd.cli.commands.job"
 _COLUMNS = (
     Column("ID"),
     Column("NAME"),
@@ -35,12 +35,12 @@ _COLUMNS = (
     "job",
     cls=Group,
     homes={
-        "add": ("jobd.cli.job_add:add", "add a job, with --wait also its result"),
+        "add": ("jobd.cli.commands.job_add:add", "add a job, with --wait also its result"),
         "list": (f"{_HERE}:list_", "jobs of a queue, by state, name, error, age"),
         "show": (f"{_HERE}:show", "everything about one job"),
         "logs": (f"{_HERE}:logs", "what a job logged"),
-        "retry": ("jobd.cli.job_bulk:retry", "run finished jobs again"),
-        "remove": ("jobd.cli.job_bulk:remove", "delete jobs that do not run"),
+        "retry": ("jobd.cli.commands.job_bulk:retry", "run finished jobs again"),
+        "remove": ("jobd.cli.commands.job_bulk:remove", "delete jobs that do not run"),
     },
     examples=[
         "jobd job add email welcome '{\"userId\": 7}' --wait",

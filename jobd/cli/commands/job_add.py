@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.commands import Command, command
+from jobd.cli.click_commands import Command, command
 from jobd.cli.exits import Exit
 from jobd.cli.output import answer, warn
 from jobd.cli.params import DURATION, read_payload

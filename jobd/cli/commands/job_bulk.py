@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from jobd.cli.commands import command
+from jobd.cli.click_commands import command
 from jobd.cli.exits import Exit
 from jobd.cli.job_filter import filter_options, filter_params
 from jobd.cli.output import answer, plural, printable, warn

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.commands import Command, Group, command
+from jobd.cli.click_commands import Command, Group, command
 from jobd.cli.fields import fields
 from jobd.cli.output import answer, plural
 from jobd.cli.params import dash_number_last
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jobd.cli.settings import Settings
 
-_HERE = "jobd.cli.queue"
+_HERE = "jobd.cli.commands.queue"
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.commands import command
+from jobd.cli.click_commands import command
 from jobd.cli.exits import Exit
 from jobd.cli.output import answer, error_document, plural, print_document, problem_text, progress, warn
 from jobd.cli.reach import ask_daemon, connect

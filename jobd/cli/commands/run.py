@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobd.cli.commands import command
+from jobd.cli.click_commands import command
 
 if TYPE_CHECKING:
     from jobd.cli.settings import Settings
@@ -27,7 +27,7 @@ def run(settings: Settings, queues: tuple[str, ...], until_empty: bool) -> int:
     """Run the daemon in the foreground until it is stopped. A wrong file: all problems, exit 78."""
     import asyncio
 
-    from jobd.cli.imports import load_all
+    from jobd.cli.check_imports import load_all
     from jobd.daemon.logs import hold_standard_descriptors
 
     hold_standard_descriptors()

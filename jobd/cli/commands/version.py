@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd import __version__
-from jobd.cli.commands import command
+from jobd.cli.click_commands import command
 from jobd.cli.output import answer
 
 if TYPE_CHECKING:

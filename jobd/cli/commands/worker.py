@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.commands import Group, command
+from jobd.cli.click_commands import Group, command
 from jobd.cli.output import answer
 from jobd.cli.reach import ask_daemon
 from jobd.cli.table import Column, draw, terminal_width
@@ -34,7 +34,7 @@ _COLUMNS = (
 @click.group(
     "worker",
     cls=Group,
-    homes={"list": ("jobd.cli.worker:list_", "every worker process of this host")},
+    homes={"list": ("jobd.cli.commands.worker:list_", "every worker process of this host")},
     examples=["jobd worker list"],
 )
 def worker() -> None:

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jobd
-from jobd.daemon import status
+from jobd.daemon.control import status_document as status
+from jobd.daemon.control.params import Params
+from jobd.daemon.control.queue_methods import QueueMethods
+from jobd.daemon.control.redis_answer import ask_redis
 from jobd.daemon.logs import event_log
-from jobd.daemon.params import Params
-from jobd.daemon.plan import has_changes, refusals
-from jobd.daemon.queue_methods import QueueMethods
-from jobd.daemon.redis_answer import ask_redis
+from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.errors import JobdError, NotThere, Refused
 from jobd.protocol.control import EXIT_NOT_PERMITTED, PROTOCOL, BadRequest, Method, RpcCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from jobd.daemon.control_server import Caller
+    from jobd.daemon.control.server import Caller
+    from jobd.daemon.control.status_document import RedisAnswer
     from jobd.daemon.notify import Notifier
-    from jobd.daemon.status import RedisAnswer
     from jobd.daemon.supervisor import Supervisor
     from jobd.daemon.views import QueueView, ReloadReport, Step
     from jobd.engine.runner import AsyncRunner

@@ -16,8 +16,8 @@ from jobd.protocol.control import BadParams, Method
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from jobd.daemon.control_server import Caller
-    from jobd.daemon.params import Params
+    from jobd.daemon.control.params import Params
+    from jobd.daemon.control.server import Caller
     from jobd.engine.runner import AsyncRunner
 
     OwnQueues = Callable[[Sequence[str] | None], Awaitable[dict[str, dict[str, Any]]]]

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobd.daemon.status import RedisAnswer
+from jobd.daemon.control.status_document import RedisAnswer
 from jobd.engine.keys import Keys
 from jobd.engine.reading import QueueFacts, queue_facts
 from jobd.engine.runner import Command

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
-from jobd.daemon.exits import Ending
 from jobd.daemon.logs import event_log
+from jobd.daemon.processes.exits import Ending
 from jobd.protocol.board import SlotState
 
 if TYPE_CHECKING:
-    from jobd.daemon.fleet import Fleet
+    from jobd.daemon.processes.fleet import Fleet
 
 log = event_log(__name__)
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
-from jobd.engine.custody import recover_jobs
 from jobd.engine.job import KEEP_ALL
 from jobd.engine.keys import Keys
+from jobd.engine.locks import recover_jobs
 from jobd.engine.owners import active_ids, taken_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobd.daemon.fleet import Fleet
     from jobd.daemon.incarnation import IncarnationRecord
-    from jobd.daemon.pidfile import Incarnation, ProcessMark
+    from jobd.daemon.processes.fleet import Fleet
+    from jobd.daemon.state_dir import Incarnation, ProcessMark
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)

@@ -12,7 +12,7 @@ from jobd.engine.keys import Keys
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobd.daemon.fleet import Fleet
+    from jobd.daemon.processes.fleet import Fleet
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from jobd.daemon.exits import Ending, describe, is_kill
+from jobd.daemon.duties.timed_out import fail_overdue
 from jobd.daemon.logs import event_log
-from jobd.daemon.timed_out import fail_overdue
+from jobd.daemon.processes.exits import Ending, describe, is_kill
 from jobd.daemon.views import StoppedJob
-from jobd.engine.custody import hand_back_jobs, recover_jobs
 from jobd.engine.keys import Keys
+from jobd.engine.locks import hand_back_jobs, recover_jobs
 from jobd.errors import RedisRefused, RedisUnavailable
 
 if TYPE_CHECKING:
-    from jobd.daemon.fleet import Fleet, Loss
+    from jobd.daemon.processes.fleet import Fleet, Loss
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)

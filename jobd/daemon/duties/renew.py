@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from jobd.daemon.duties.duty import Duty
-from jobd.daemon.exits import Ending
 from jobd.daemon.logs import event_log
+from jobd.daemon.processes.exits import Ending
 from jobd.engine.codes import Code
-from jobd.engine.custody import renew_locks, renew_prefix
 from jobd.engine.keys import Keys
+from jobd.engine.locks import renew_locks, renew_prefix
 from jobd.protocol.board import SlotState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobd.daemon.fleet import Fleet
-    from jobd.daemon.pools import Pool
-    from jobd.daemon.process import Worker
+    from jobd.daemon.processes.fleet import Fleet
+    from jobd.daemon.processes.pool import Pool
+    from jobd.daemon.processes.worker_process import Worker
     from jobd.engine.runner import AsyncRunner, Command
     from jobd.protocol.board import SlotView
 

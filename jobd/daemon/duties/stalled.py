@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
-from jobd.engine.custody import check_stalled
 from jobd.engine.keys import Keys
+from jobd.engine.locks import check_stalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobd.daemon.fleet import Fleet
+    from jobd.daemon.processes.fleet import Fleet
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.duration import format_duration
-from jobd.engine.custody import adopt_jobs
 from jobd.engine.job import TurnRequest
-from jobd.engine.settling import Policy, after_failure, read_opts
+from jobd.engine.locks import adopt_jobs
+from jobd.engine.outcome_policy import Policy, after_failure, read_opts
 from jobd.engine.turn import turn
 
 if TYPE_CHECKING:
     from jobd.clock import Clock
     from jobd.config.model import Queue
-    from jobd.daemon.fleet import Loss
+    from jobd.daemon.processes.fleet import Loss
     from jobd.engine.job import Finish, Taken
     from jobd.engine.keys import Keys
     from jobd.engine.runner import AsyncRunner

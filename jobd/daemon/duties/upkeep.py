@@ -6,18 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
-from jobd.daemon.exits import Ending
 from jobd.daemon.logs import event_log
-from jobd.daemon.memory import memory_bytes
-from jobd.daemon.reaper import reap_strangers
+from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.memory import memory_bytes
+from jobd.daemon.processes.reaper import reap_strangers
 from jobd.duration import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobd.config.model import Recycle
-    from jobd.daemon.pools import Place, Pool
-    from jobd.daemon.process import Worker
+    from jobd.daemon.processes.pool import Place, Pool
+    from jobd.daemon.processes.worker_process import Worker
     from jobd.daemon.supervisor import Supervisor
 
 log = event_log(__name__)

@@ -16,11 +16,11 @@ from urllib.parse import quote
 
 import redis.exceptions as failures
 
-from jobd.daemon import exec_server
+from jobd.daemon.embedded import exec_server
+from jobd.daemon.embedded.redis_binary import ServerBinary, find_server, write_stamp
+from jobd.daemon.embedded.server_process import ServerProcess
 from jobd.daemon.logs import event_log
-from jobd.daemon.redis_binary import ServerBinary, find_server, write_stamp
-from jobd.daemon.restarts import RestartDelay
-from jobd.daemon.server_process import ServerProcess
+from jobd.daemon.processes.restarts import RestartDelay
 from jobd.engine.connect import async_client
 from jobd.errors import JobdError, Refused
 from jobd.locate import RedisSource, write_url_file

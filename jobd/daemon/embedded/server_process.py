@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
-from jobd.daemon import exec_server
+from jobd.daemon.embedded import exec_server
 from jobd.daemon.logs import event_log
 from jobd.daemon.notify import without_own
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
-from jobd.daemon.memory import OomKills
-from jobd.daemon.pidfile import ServedQueue
-from jobd.daemon.pools import Pool
-from jobd.daemon.shelf import START_TRIES
-from jobd.daemon.spawn import WorkerProcess
-from jobd.daemon.templates import TemplateDied, TemplateError
-from jobd.daemon.worker_spec import numbers_of, redis_target, start_message, template_key
+from jobd.daemon.processes.memory import OomKills
+from jobd.daemon.processes.pool import Pool
+from jobd.daemon.processes.spawn import WorkerProcess
+from jobd.daemon.processes.template_process import TemplateDied, TemplateError
+from jobd.daemon.processes.template_store import START_TRIES
+from jobd.daemon.processes.worker_spec import numbers_of, redis_target, start_message, template_key
+from jobd.daemon.state_dir import ServedQueue
 from jobd.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from jobd.clock import Clock
     from jobd.config.model import Config, Queue
     from jobd.daemon.incarnation import IncarnationRecord
-    from jobd.daemon.process import Worker
-    from jobd.daemon.shelf import Shelf
-    from jobd.daemon.templates import Template
-    from jobd.daemon.worker_spec import TemplateKey
+    from jobd.daemon.processes.template_process import Template
+    from jobd.daemon.processes.template_store import Shelf
+    from jobd.daemon.processes.worker_process import Worker
+    from jobd.daemon.processes.worker_spec import TemplateKey
     from jobd.locate import RedisSource
     from jobd.protocol.worker import Start
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from jobd.daemon.exits import Ending, describe
 from jobd.daemon.logs import event_log
-from jobd.daemon.process import Worker
-from jobd.daemon.restarts import FIRST_DELAY_S, BreakerState, RestartDelay
-from jobd.daemon.worker_spec import numbers_of
+from jobd.daemon.processes.exits import Ending, describe
+from jobd.daemon.processes.restarts import FIRST_DELAY_S, BreakerState, RestartDelay
+from jobd.daemon.processes.worker_process import Worker
+from jobd.daemon.processes.worker_spec import numbers_of
 from jobd.duration import format_duration
 
 if TYPE_CHECKING:

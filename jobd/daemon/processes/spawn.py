@@ -8,17 +8,17 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from jobd.daemon.channel import Channel
 from jobd.daemon.logs import event_log
-from jobd.daemon.output import Output
+from jobd.daemon.processes.channel import Channel
+from jobd.daemon.processes.printed_output import Output
 from jobd.protocol import board, framing
 from jobd.protocol.worker import Quieted, Ready, RedisState, Stacks, StartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobd.daemon.process import Worker
-    from jobd.daemon.templates import Template
+    from jobd.daemon.processes.template_process import Template
+    from jobd.daemon.processes.worker_process import Worker
     from jobd.protocol.worker import Message, Start
 
 log = event_log(__name__)

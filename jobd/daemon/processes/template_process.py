@@ -9,10 +9,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from jobd import __version__
-from jobd.daemon.channel import Channel
-from jobd.daemon.exits import describe, status_of_zombie, wait_status_of
 from jobd.daemon.logs import event_log
-from jobd.daemon.output import Output
+from jobd.daemon.processes.channel import Channel
+from jobd.daemon.processes.exits import describe, status_of_zombie, wait_status_of
+from jobd.daemon.processes.printed_output import Output
 from jobd.errors import JobdError
 from jobd.protocol import board, framing
 from jobd.protocol.worker import Exited, Fork, Forked, ForkFailed, Load, Loaded
@@ -20,7 +20,7 @@ from jobd.protocol.worker import Exited, Fork, Forked, ForkFailed, Load, Loaded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobd.daemon.worker_spec import TemplateKey
+    from jobd.daemon.processes.worker_spec import TemplateKey
     from jobd.protocol.worker import Message
 
 log = event_log(__name__)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
-from jobd.daemon.templates import Template, TemplateDied
-from jobd.daemon.worker_spec import child_environment, extras_of, handlers_of, load_message
+from jobd.daemon.processes.template_process import Template, TemplateDied
+from jobd.daemon.processes.worker_spec import child_environment, extras_of, handlers_of, load_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from jobd.config.model import Config, Queue
-    from jobd.daemon.worker_spec import TemplateKey
+    from jobd.daemon.processes.worker_spec import TemplateKey
     from jobd.protocol.worker import HandlerReport, Load, Loaded
 
 log = event_log(__name__)

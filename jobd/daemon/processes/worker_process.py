@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from jobd.daemon.exits import Ending
+from jobd.daemon.processes.exits import Ending
 from jobd.protocol.worker import Cancel, Drain, DumpStacks, Quiet, Resume, Settings, Stop
 
 if TYPE_CHECKING:

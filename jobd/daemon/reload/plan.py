@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from jobd.daemon.processes.worker_spec import handlers_of
 from jobd.daemon.views import Action, Mark, Step
-from jobd.daemon.worker_spec import handlers_of
 from jobd.duration import format_size, spell_duration
 from jobd.engine.job import KEEP_ALL, KEEP_NONE, Keep
 from jobd.locate import Secret

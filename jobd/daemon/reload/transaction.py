@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from jobd.config.load import load, unreadable_secrets
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
-from jobd.daemon.exits import Ending
-from jobd.daemon.imports import import_problems
-from jobd.daemon.plan import counted, has_changes, refusals
-from jobd.daemon.process import Worker
-from jobd.daemon.templates import TemplateError
+from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.template_process import TemplateError
+from jobd.daemon.processes.worker_process import Worker
+from jobd.daemon.processes.worker_spec import handlers_of, template_key
+from jobd.daemon.reload.import_problems import import_problems
+from jobd.daemon.reload.plan import counted, has_changes, refusals
 from jobd.daemon.views import Action, ReloadReport, Step
-from jobd.daemon.worker_spec import handlers_of, template_key
 from jobd.errors import InputError, JobdError, Refused
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from jobd.config.model import Config, Queue
     from jobd.config.problems import Problem
-    from jobd.daemon.pools import Pool
-    from jobd.daemon.shelf import Loading
+    from jobd.daemon.processes.pool import Pool
+    from jobd.daemon.processes.template_process import Template
+    from jobd.daemon.processes.template_store import Loading
+    from jobd.daemon.processes.worker_spec import TemplateKey
     from jobd.daemon.supervisor import Supervisor
-    from jobd.daemon.templates import Template
-    from jobd.daemon.worker_spec import TemplateKey
 
 log = logs.event_log(__name__)
 

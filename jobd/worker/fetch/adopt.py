@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.engine.custody import adopt_jobs, renew_locks
+from jobd.engine.locks import adopt_jobs, renew_locks
 from jobd.engine.owners import active_ids, last_take
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from jobd.engine.job import Taken
     from jobd.engine.keys import Keys
-    from jobd.worker.wire import Wire
+    from jobd.worker.fetch.connection import Wire
 
 
 async def adopt(wire: Wire, keys: Keys, who: tuple[str, str], *, held: Collection[str], lock_ms: int) -> list[Taken]:

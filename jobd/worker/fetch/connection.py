@@ -15,7 +15,7 @@ from jobd.engine.connect import raw_connection
 from jobd.engine.runner import translate
 from jobd.errors import RedisUnavailable
 from jobd.worker import forked
-from jobd.worker.replies import AVAILABLE, Replies
+from jobd.worker.fetch.replies import AVAILABLE, Replies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

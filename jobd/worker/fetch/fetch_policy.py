@@ -9,7 +9,7 @@ from jobd.engine.turn import MAX_TAKE
 
 if TYPE_CHECKING:
     from jobd.engine.job import TurnReply
-    from jobd.worker.desk import Desk
+    from jobd.worker.run.slots import Desk
 
 LONGEST_LIMIT_S = 30.0
 """Longest sleep for a limiter before asking again, as BullMQ's maximumRateLimitDelay."""

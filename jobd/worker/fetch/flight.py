@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from jobd.engine.runner import Command
     from jobd.protocol.board import BoardWriter
-    from jobd.worker.run import Run
+    from jobd.worker.run.attempt import Run
 
 
 @dataclass(slots=True)

@@ -12,20 +12,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from jobd.engine.codes import SETTLED
-from jobd.engine.custody import renew_locks
 from jobd.engine.job import TurnRequest
 from jobd.engine.keys import Keys
+from jobd.engine.locks import renew_locks
 from jobd.engine.scripts import script
 from jobd.engine.turn import turn
 from jobd.errors import JobdError
-from jobd.worker.adopt import adopt
-from jobd.worker.appetite import Appetite
-from jobd.worker.flight import Ahead, Flight
-from jobd.worker.marker import MarkerWait
-from jobd.worker.notes import Notes
-from jobd.worker.patience import Patience
-from jobd.worker.refusal import refused
-from jobd.worker.wire import Wire
+from jobd.worker.fetch.adopt import adopt
+from jobd.worker.fetch.connection import Wire
+from jobd.worker.fetch.fetch_policy import Appetite
+from jobd.worker.fetch.flight import Ahead, Flight
+from jobd.worker.fetch.marker_wait import MarkerWait
+from jobd.worker.fetch.notes import Notes
+from jobd.worker.fetch.reconnect_delay import Patience
+from jobd.worker.run.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from jobd.engine.runner import Command
     from jobd.locate import RedisSource
     from jobd.protocol.board import BoardWriter
-    from jobd.worker.desk import Desk
-    from jobd.worker.run import Run
+    from jobd.worker.run.attempt import Run
+    from jobd.worker.run.slots import Desk
 
 log = logging.getLogger("jobd.worker")
 

@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 
 from jobd.engine.job import TurnReply
 from jobd.errors import JobdError, RedisUnavailable
-from jobd.worker.redis_clock import RedisClock
-from jobd.worker.wire import Wire
+from jobd.worker.fetch.connection import Wire
+from jobd.worker.fetch.redis_clock import RedisClock
 
 if TYPE_CHECKING:
     from jobd.engine.keys import Keys

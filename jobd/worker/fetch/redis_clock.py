@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
-    from jobd.worker.wire import Wire
+    from jobd.worker.fetch.connection import Wire
 
 ASK_EVERY_S = 60.0
 """Clocks that are kept drift by less than a millisecond in that time."""

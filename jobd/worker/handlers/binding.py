@@ -13,8 +13,8 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import HandlerError, Unrecoverable
-from jobd.worker.job import Job
-from jobd.worker.typeddicts import readable
+from jobd.worker.handlers.job import Job
+from jobd.worker.handlers.typeddicts import readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _KIND = inspect.Parameter
 _PLAIN = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object",
           list: "a list", type(None): "null"}  # fmt: skip
-_JOB_TEXTS = frozenset({"Job", "jobd.Job", "jobd.worker.job.Job"})
+_JOB_TEXTS = frozenset({"Job", "jobd.Job", "jobd.worker.handlers.job.Job"})
 
 
 def bind(function: Callable[..., Any], path: str) -> Callable[[Job], Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobd.worker.payload import data_of, options_of, to_json
+from jobd.worker.handlers.payload import data_of, options_of, to_json
 
 if TYPE_CHECKING:
     from jobd.engine.job import Taken

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobd.errors import HandlerError
 from jobd.protocol.worker import HandlerReport, Load
-from jobd.worker.handlers import load_handler, load_object
+from jobd.worker.handlers.lookup import load_handler, load_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable

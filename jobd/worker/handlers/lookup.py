@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import HandlerError
-from jobd.worker.binding import bind
+from jobd.worker.handlers.binding import bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
     from jobd.protocol.worker import Mode
-    from jobd.worker.job import Job
+    from jobd.worker.handlers.job import Job
 
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 

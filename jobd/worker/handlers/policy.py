@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jobd.engine.settling import Policy
+from jobd.engine.outcome_policy import Policy
 from jobd.errors import HandlerError
-from jobd.worker.handlers import Handler, load_handler
-from jobd.worker.lane_call import in_lane
-from jobd.worker.wraps import Wrap, split_for_thread, wrap_async, wrap_sync
+from jobd.worker.handlers.lookup import Handler, load_handler
+from jobd.worker.handlers.wraps import Wrap, split_for_thread, wrap_async, wrap_sync
+from jobd.worker.run.lane_call import in_lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jobd.protocol.worker import HandlerSpec, Mode, Numbers
-    from jobd.worker.executors import LaneExecutor
-    from jobd.worker.job import Job
+    from jobd.worker.handlers.job import Job
+    from jobd.worker.run.executors import LaneExecutor
 
 
 @dataclass(frozen=True, slots=True)

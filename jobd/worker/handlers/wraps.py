@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobd.worker.handlers import load_object
+from jobd.worker.handlers.lookup import load_object
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from jobd.worker.job import Job
+    from jobd.worker.handlers.job import Job
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.duration import format_duration, to_ms
 from jobd.engine.job import Finish
-from jobd.engine.settling import after_failure, after_success
+from jobd.engine.outcome_policy import after_failure, after_success
 from jobd.engine.states import Outcome
 from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable
 from jobd.worker import forked
-from jobd.worker.payload import NotJson, to_json
-from jobd.worker.report import clean, reason_of, trace_of
+from jobd.worker.handlers.payload import NotJson, to_json
+from jobd.worker.run.failure_text import clean, reason_of, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobd.engine.settling import JobOptions
+    from jobd.engine.outcome_policy import JobOptions
     from jobd.protocol.board import BoardWriter
-    from jobd.worker.job import Job
-    from jobd.worker.plans import Plan
+    from jobd.worker.handlers.job import Job
+    from jobd.worker.handlers.policy import Plan
 
 
 class Interruption(Enum):

@@ -16,12 +16,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
 from jobd.errors import Cancelled, JobTimeout
-from jobd.worker.run import Interruption, Run
+from jobd.worker.run.attempt import Interruption, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobd.worker.lane_call import LaneCall
+    from jobd.worker.run.lane_call import LaneCall
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = [ctypes.c_ulong, ctypes.py_object]

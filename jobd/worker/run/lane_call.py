@@ -7,13 +7,13 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
-from jobd.worker.run import Interruption
+from jobd.worker.run.attempt import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from jobd.worker.executors import LaneExecutor
-    from jobd.worker.job import Job
+    from jobd.worker.handlers.job import Job
+    from jobd.worker.run.executors import LaneExecutor
 
 
 class LaneCall:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from jobd.engine.codes import Code
 from jobd.engine.job import KEEP_ALL, Finish
-from jobd.engine.settling import after_failure
+from jobd.engine.outcome_policy import after_failure
 
 if TYPE_CHECKING:
-    from jobd.worker.plans import Plan, Plans
-    from jobd.worker.run import Run
+    from jobd.worker.handlers.policy import Plan, Plans
+    from jobd.worker.run.attempt import Run
 
 log = logging.getLogger("jobd.worker")
 

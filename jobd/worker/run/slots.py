@@ -8,13 +8,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from jobd.engine.job import Limiter
-from jobd.engine.settling import read_opts
+from jobd.engine.outcome_policy import read_opts
 from jobd.engine.turn import Note
 from jobd.protocol.board import SLOTS, BoardWriter
-from jobd.worker.executors import CoroutineExecutor, LaneExecutor
-from jobd.worker.job import Job
-from jobd.worker.refusal import refusal_of
-from jobd.worker.run import Interruption, Run
+from jobd.worker.handlers.job import Job
+from jobd.worker.run.attempt import Interruption, Run
+from jobd.worker.run.executors import CoroutineExecutor, LaneExecutor
+from jobd.worker.run.refusal import refusal_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jobd.engine.job import Taken
     from jobd.protocol.worker import Cancel, Numbers
-    from jobd.worker.plans import Plans
+    from jobd.worker.handlers.policy import Plans
 
 
 TURN_BYTES = 64 * 1024 * 1024

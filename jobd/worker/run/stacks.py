@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobd.worker.run import Run
+    from jobd.worker.run.attempt import Run
 
 
 def all_stacks(runs: Iterable[Run]) -> str:

@@ -1,0 +1,1 @@
+"""The control socket: who may connect, and what each request does."""

@@ -1,0 +1,1 @@
+"""A reload: plan (pure), trial, apply."""

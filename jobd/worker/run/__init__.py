@@ -1,0 +1,1 @@
+"""The handler's run: slots, attempts, executors, and how an attempt ended."""
