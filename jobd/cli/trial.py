@@ -18,9 +18,9 @@ from jobd.engine.outcome_policy import read_opts
 from jobd.errors import ConfigError, InputError
 from jobd.locate import Secret, read_secret
 from jobd.worker.handlers.job import Job
+from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
 from jobd.worker.handlers.payload import to_json
-from jobd.worker.handlers.policy import Plans
 from jobd.worker.handlers.wraps import load_wraps
 
 if TYPE_CHECKING:
@@ -68,27 +68,29 @@ class Trial:
         """
         self._enter_environment()
         with _stdout_to_stderr():
-            plans = self._plans()
-        self._plan = plans.of(self._name) or plans.nobody
+            policies = self._job_policies()
+        self._policy = policies.of(self._name) or policies.nobody
 
     def run(self) -> bytes:
         """Return the handler's result as JSON. Raises what the handler, setup or a wrap raises."""
-        plan, queue = self._plan, self._queue
+        policy, queue = self._policy, self._queue
         with _stdout_to_stderr(), asyncio.Runner() as runner:
-            job = Job(self._taken, queue.name, plan.policy.attempts_of(read_opts(self._taken.opts)), _Stderr())
+            job = Job(self._taken, queue.name, policy.outcome.attempts_of(read_opts(self._taken.opts)), _Stderr())
             _call(runner, queue.setup)
             try:
-                result = plan.call(job)
-                if plan.mode == "async":
+                result = policy.call(job)
+                if policy.mode == "async":
                     result = runner.run(result)
                 return to_json(result, "result")
             finally:
                 _call(runner, queue.teardown)
 
-    def _plans(self) -> Plans:
+    def _job_policies(self) -> JobPolicies:
         numbers = numbers_of(self._queue)
         own = {name: spec for name, spec in numbers.jobs.items() if name == self._name}
-        return Plans(replace(numbers, jobs=own, default=None if own else numbers.default), load_wraps(self._queue.wrap))
+        return JobPolicies(
+            replace(numbers, jobs=own, default=None if own else numbers.default), load_wraps(self._queue.wrap)
+        )
 
     def _enter_environment(self) -> None:
         queue, before = self._queue, dict(os.environ)

@@ -20,15 +20,14 @@ from jobd.locate import RedisSource
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import BoardWriter
-from jobd.worker import forked
+from jobd.worker import forks
 from jobd.worker.daemon_channel import Channel
 from jobd.worker.fetch.loop import TurnLoop
+from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
-from jobd.worker.handlers.policy import Plans
 from jobd.worker.handlers.wraps import Wrap, load_wraps
-from jobd.worker.run.failure_text import reason_of, trace_of
-from jobd.worker.run.slots import Desk
-from jobd.worker.run.stacks import all_stacks
+from jobd.worker.run.slots import Slots
+from jobd.worker.run.wording import all_stacks, reason_of, trace_of
 
 if TYPE_CHECKING:
     import socket
@@ -76,7 +75,7 @@ def _work(sock: socket.socket, board: BoardWriter) -> Exit:
         framing.send(sock, messages.encode(messages.StartFailed("import", str(error), error.path)))
         return Exit.IMPORT_FAILED
     worker = Worker(sock, board, start, user)
-    if "process" in user.plans.modes:
+    if "process" in user.policies.modes:
         _work_on_main_thread(worker)
     return worker.run()
 
@@ -88,29 +87,29 @@ def _work_on_main_thread(worker: Worker) -> NoReturn:
 
     def loop() -> None:
         try:
-            codes.append(worker.run(desk_is_there))
+            codes.append(worker.run(slots_are_there))
         except BaseException:
             traceback.print_exc()
         finally:
             _flush()
             os._exit(codes[0] if codes else Exit.CRASHED)
 
-    def desk_is_there() -> None:
-        # Before anything is taken: the first run must find the main thread's lane, not start another.
-        worker.desk.lanes.expect_lane()
+    def slots_are_there() -> None:
+        # Before anything is taken: the first run must find the main thread, not start another.
+        worker.slots.threads.expect_thread()
         ready.set()
 
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(loop,), name="jobd-loop", daemon=True).start()
     ready.wait()
-    worker.desk.lanes.serve()
+    worker.slots.threads.serve()
 
 
 class UserCode:
     """What of the application this worker calls."""
 
-    def __init__(self, plans: Plans, wraps: list[Wrap], setup: Any, teardown: Any) -> None:
-        self.plans = plans
+    def __init__(self, policies: JobPolicies, wraps: list[Wrap], setup: Any, teardown: Any) -> None:
+        self.policies = policies
         self.wraps = wraps
         self.setup = setup
         self.teardown = teardown
@@ -119,16 +118,16 @@ class UserCode:
     def load(cls, start: messages.Start) -> UserCode:
         """Import everything a Start names. Raises HandlerError."""
         wraps = load_wraps(start.wrap)
-        plans = Plans(start.numbers, wraps)
+        policies = JobPolicies(start.numbers, wraps)
         setup = load_object(start.setup) if start.setup else None
         teardown = load_object(start.teardown) if start.teardown else None
-        return cls(plans, wraps, setup, teardown)
+        return cls(policies, wraps, setup, teardown)
 
 
 class Worker:
-    """One worker: the loop, the desk, the turns, and the daemon's commands."""
+    """One worker: the loop, the slots, the turns, and the daemon's commands."""
 
-    desk: Desk
+    slots: Slots
 
     def __init__(self, sock: socket.socket, board: BoardWriter, start: messages.Start, user: UserCode) -> None:
         self._sock = sock
@@ -140,9 +139,9 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop
 
     def run(self, ready: Callable[[], None] = lambda: None) -> Exit:
-        """Work until told to end; `ready` is called when the desk is there."""
+        """Work until told to end; `ready` is called when the slots are there."""
         selector = selectors.DefaultSelector()
-        forked.withhold(self._sock, selector)
+        forks.withhold(self._sock, selector)
         self._loop = asyncio.SelectorEventLoop(selector)
         asyncio.set_event_loop(self._loop)
         life = self._loop.create_task(self._live(ready))
@@ -166,11 +165,11 @@ class Worker:
             _source(start.redis), keys, self._board, worker_name=_shown_name(start.name),
             token_prefix=start.token_prefix, report=self._redis_changed,
         )  # fmt: skip
-        self.desk = Desk(
-            self._loop, self._board, queue=start.queue, numbers=start.numbers, plans=self._user.plans,
+        self.slots = Slots(
+            self._loop, self._board, queue=start.queue, numbers=start.numbers, policies=self._user.policies,
             wake=self._turns.wake,
         )  # fmt: skip
-        self._turns.attach(self.desk)
+        self._turns.attach(self.slots)
         ready()
         up = await self._turns.connect()
         self._channel = Channel(self._loop, self._sock, self._received)
@@ -207,36 +206,36 @@ class Worker:
             case messages.Quiet():
                 self._turns.quiet(lambda: self._channel.send(messages.Quieted()))
             case messages.Resume():
-                self.desk.stopping = False
+                self.slots.stopping = False
                 self._turns.resume()
             case messages.Settings():
                 self._change(message.numbers)
             case messages.Drain():
-                self.desk.stopping = True
+                self.slots.stopping = True
                 self._turns.end()
             case messages.Stop():
                 self._stop(message.patience_ms)
             case messages.Cancel():
-                self.desk.cancel(message)
+                self.slots.cancel(message)
             case messages.DumpStacks():
-                self._channel.send(messages.Stacks(all_stacks(self.desk.running.values())))
+                self._channel.send(messages.Stacks(all_stacks(self.slots.running.values())))
             case _:
                 raise ProtocolError(f"a worker cannot use {type(message).__name__}")
 
     def _change(self, numbers: messages.Numbers) -> None:
         try:
-            plans = Plans(numbers, self._user.wraps)
+            policies = JobPolicies(numbers, self._user.wraps)
         except HandlerError as error:
             # The daemon plans a new worker for a new handler, so this is its mistake; the old handlers go on.
             log.warning("settings refused: %s", error)
             return
-        self.desk.use(numbers, plans)
+        self.slots.use(numbers, policies)
         self._turns.hungry()
 
     def _stop(self, patience_ms: int) -> None:
-        self.desk.stopping = True
+        self.slots.stopping = True
         self._turns.end()
-        self.desk.interrupt_all()
+        self.slots.interrupt_all()
         self._loop.call_later(patience_ms / 1000, _give_up)
 
 

@@ -6,6 +6,7 @@ they die with it.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import select
@@ -16,14 +17,14 @@ import traceback
 from typing import NoReturn
 
 import jobd
+from jobd.engine.scripts import script
 from jobd.errors import ProtocolError
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import LAYOUT
-from jobd.worker import child
+from jobd.worker import forks
 from jobd.worker.handlers.loading import load_all
 from jobd.worker.life import work
-from jobd.worker.warmup import warm_up
 
 
 class Template:
@@ -41,7 +42,7 @@ class Template:
         if packet is None:
             return
         load = messages.expect(packet[0], messages.Load)
-        warm_up()
+        _warm_up()
         loaded = load_all(load)
         self._unsafe = loaded.unsafe
         self._send(messages.Loaded(
@@ -88,7 +89,7 @@ class Template:
             return
         parent = os.getpid()
         try:
-            pid = child.fork()
+            pid = forks.fork()
         except OSError as error:
             self._send(messages.ForkFailed(worker, str(error)))
             return
@@ -107,7 +108,7 @@ class Template:
             sock_fd, board_fd, output = fds
             self._sock.close()
             os.close(self._wake_read)
-            child.settle_in(parent, output)
+            forks.settle_in(parent, output)
             os.close(self._wake_write)
             work(socket.socket(fileno=sock_fd), board_fd)
         except BaseException:
@@ -125,10 +126,22 @@ class Template:
         framing.send(self._sock, messages.encode(message), fds)
 
 
+def _warm_up() -> None:
+    """Do once what every worker would do after its fork, so that forks are ready at once; nothing stays open."""
+    for name in ("turn", "annotate", "adopt_jobs", "renew_locks"):
+        script(name)
+    messages.warm_up()
+    # Loads the codec with its tables; the first connection by host name would.
+    "localhost".encode("idna")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
 def main(arguments: list[str]) -> None:
     """Be a template; ends when the daemon does."""
-    child.die_with(os.getppid())
-    child.catch_signals()
+    forks.die_with(os.getppid())
+    forks.catch_signals()
     sock = socket.socket(fileno=int(arguments[0]))
     try:
         Template(sock).run()

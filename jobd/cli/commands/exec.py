@@ -84,7 +84,7 @@ def _check_python(queue: Queue) -> None:
 
 
 def _tell_failure(settings: Settings, error: BaseException, *, pdb: bool) -> int:
-    from jobd.worker.run.failure_text import reason_of, trace_of
+    from jobd.worker.run.wording import reason_of, trace_of
 
     error.__traceback__ = _users_part(error.__traceback__)
     trace = trace_of(error)

@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 from jobd.engine.connect import raw_connection
 from jobd.engine.runner import translate
 from jobd.errors import RedisUnavailable
-from jobd.worker import forked
+from jobd.worker import forks
 from jobd.worker.fetch.replies import AVAILABLE, Replies
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Wire:
         self._connection: Any = None
         self._replies: Replies | None = None
         self.client_id = 0
-        forked.withhold(self)
+        forks.withhold(self)
 
     def fileno(self) -> int:
         """Return the descriptor of the connection, -1 while it is closed."""

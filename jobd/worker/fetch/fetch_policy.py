@@ -9,7 +9,7 @@ from jobd.engine.turn import MAX_TAKE
 
 if TYPE_CHECKING:
     from jobd.engine.job import TurnReply
-    from jobd.worker.run.slots import Desk
+    from jobd.worker.run.slots import Slots
 
 LONGEST_LIMIT_S = 30.0
 """Longest sleep for a limiter before asking again, as BullMQ's maximumRateLimitDelay."""
@@ -21,7 +21,7 @@ SUSPECTS_PATIENCE_S = 5.0
 class Appetite:
     """Whether this worker wants jobs. `quiet`: it takes none; `dry`: there was nothing more at the last look."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Slots) -> None:
         self.quiet = True
         self.dry = False
         self._desk = desk

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
     from jobd.engine.runner import Command
     from jobd.protocol.board import BoardWriter
-    from jobd.worker.run.attempt import Run
+    from jobd.worker.run.attempt import Attempt
 
 
 @dataclass(slots=True)
 class Flight:
     """A turn, or notes alone, on their way; `begun` gets the raw replies."""
 
-    runs: list[Run]
+    runs: list[Attempt]
     take: int
     sent_at: float
     commands: list[Command[Any]]

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from jobd.engine.runner import Command
     from jobd.locate import RedisSource
     from jobd.protocol.board import BoardWriter
-    from jobd.worker.run.attempt import Run
-    from jobd.worker.run.slots import Desk
+    from jobd.worker.run.attempt import Attempt
+    from jobd.worker.run.slots import Slots
 
 log = logging.getLogger("jobd.worker")
 
@@ -65,12 +65,12 @@ class TurnLoop:
         self._marker = MarkerWait(source, keys, worker_name, self)
         self._ahead = Ahead(board)
         self._notes: Notes
-        self._desk: Desk
+        self._desk: Slots
         self._appetite: Appetite
         self._woken: asyncio.Future[None] | None = None
         self._signal = False
         self._ending = False
-        self._in_flight: list[Run] = []
+        self._in_flight: list[Attempt] = []
         self._late: list[Taken] = []
         self._flight: Flight | None = None
         self._sent_at = 0.0
@@ -79,7 +79,7 @@ class TurnLoop:
         self._patience = Patience()
         self._quieted: Callable[[], None] | None = None
 
-    def attach(self, desk: Desk) -> None:
+    def attach(self, desk: Slots) -> None:
         """Serve this desk."""
         self._desk = desk
         self._appetite = Appetite(desk)
@@ -266,7 +266,7 @@ class TurnLoop:
             return None
         return Flight(runs, take, self._sent(), commands, self._wire.begin(*commands))
 
-    def _request(self, runs: list[Run], take: int) -> TurnRequest:
+    def _request(self, runs: list[Attempt], take: int) -> TurnRequest:
         desk = self._desk
         return TurnRequest(
             time.time_ns() // 1_000_000, desk.numbers.lock_ms, self._token_prefix, self._name,
@@ -297,7 +297,7 @@ class TurnLoop:
     def _answered(self) -> None:
         self._sent_at = 0.0
 
-    def _settled(self, runs: list[Run], codes: list[int]) -> None:
+    def _settled(self, runs: list[Attempt], codes: list[int]) -> None:
         """Take note of the codes: accepted, refused for good, or to be sent again as a failure."""
         again = refused(runs, codes) if any(codes) else []
         self._desk.ended += again

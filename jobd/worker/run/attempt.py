@@ -14,9 +14,9 @@ from jobd.engine.job import Finish
 from jobd.engine.outcome_policy import after_failure, after_success
 from jobd.engine.states import Outcome
 from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable
-from jobd.worker import forked
+from jobd.worker import forks
 from jobd.worker.handlers.payload import NotJson, to_json
-from jobd.worker.run.failure_text import clean, reason_of, trace_of
+from jobd.worker.run.wording import clean, reason_of, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobd.engine.outcome_policy import JobOptions
     from jobd.protocol.board import BoardWriter
     from jobd.worker.handlers.job import Job
-    from jobd.worker.handlers.policy import Plan
+    from jobd.worker.handlers.job_policy import JobPolicy
 
 
 class Interruption(Enum):
@@ -40,26 +40,26 @@ class Interruption(Enum):
 
 
 _NO_GUARD = threading.Lock()
-"""Stands in where nobody interrupts a thread; lanes give each run a guard of its own."""
+"""Stands in where nobody interrupts a thread; a thread gives each attempt a guard of its own."""
 
 _INTERRUPTS = (asyncio.CancelledError, JobTimeout, Cancelled)
 
 
-class Run:
+class Attempt:
     """One attempt. `finish` is what a turn carries to Redis, None when nothing is to be sent."""
 
     context = None
-    """A lane runs it in a copy of its own context."""
+    """A thread runs it in a copy of its own context."""
 
     __slots__ = (
         "_board", "_call", "deadline_at", "ended_at", "finish", "guard", "interruption", "job", "limited_ms", "options",
-        "plan", "settled", "slot", "started_at", "struck", "taken", "task", "thread_id",
+        "policy", "settled", "slot", "started_at", "struck", "taken", "task", "thread_id",
     )  # fmt: skip
 
-    def __init__(self, job: Job, plan: Plan, options: JobOptions, slot: int, board: BoardWriter) -> None:
+    def __init__(self, job: Job, policy: JobPolicy, options: JobOptions, slot: int, board: BoardWriter) -> None:
         self.taken = job.taken
         self.job = job
-        self.plan = plan
+        self.policy = policy
         self.options = options
         self.slot = slot
         self._board = board
@@ -69,7 +69,7 @@ class Run:
         self.started_at = self.deadline_at = self.ended_at = 0.0
         self.limited_ms = 0
         self.task: asyncio.Task[None] | None = None
-        # For lanes: which thread runs it, under a guard, so that an interruption hits this run or none.
+        # For threads: which thread runs it, under a guard, so that an interruption hits this attempt or none.
         self.guard = _NO_GUARD
         self.thread_id = 0
         self.struck = False
@@ -82,38 +82,38 @@ class Run:
             Cancelled: it was interrupted before it began.
         """
         now = self.started_at = monotonic()
-        plan, taken = self.plan, self.taken
+        policy, taken = self.policy, self.taken
         kill_at = 0.0
-        if plan.timeout_s:
-            self.deadline_at = self.job.deadline = now + plan.timeout_s
-            if plan.kill_after_s is not None:
-                kill_at = self.deadline_at + plan.kill_after_s
+        if policy.timeout_s:
+            self.deadline_at = self.job.deadline = now + policy.timeout_s
+            if policy.kill_after_s is not None:
+                kill_at = self.deadline_at + policy.kill_after_s
         self._board.run(self.slot, taken.id, self.job.name, taken.attempts_started, (now, self.deadline_at, kill_at))
         if self.interruption is not Interruption.NONE:
             raise Cancelled(self.interruption.value)
         self.job.data  # noqa: B018 - read here, where the handler runs: broken data fails before it, large data costs no other job
-        return plan.call
+        return policy.call
 
     def kill_after_cancel(self, now: float) -> None:
         """Show on the board by when a cancelled run must be gone."""
-        if self.plan.kill_after_s is not None and self.started_at and not self.settled:
-            moments = (self.started_at, self.deadline_at, now + self.plan.kill_after_s)
+        if self.policy.kill_after_s is not None and self.started_at and not self.settled:
+            moments = (self.started_at, self.deadline_at, now + self.policy.kill_after_s)
             self._board.run(self.slot, self.taken.id, self.job.name, self.taken.attempts_started, moments)
 
     def succeeded(self, value: Any) -> None:
         """Take what the handler returned."""
-        forked.end_if_child(None)
+        forks.end_if_child(None)
         try:
             encoded = b"null" if value is None else _encoded(value)
         # A str or dict subclass of the user's can raise anything while it is read.
         except Exception as error:
             self.failed(error)
             return
-        self._end(after_success(self.taken, self.options, self.plan.policy, encoded))
+        self._end(after_success(self.taken, self.options, self.policy.outcome, encoded))
 
     def failed(self, error: BaseException) -> None:
         """Take what the handler raised."""
-        forked.end_if_child(error)
+        forks.end_if_child(error)
         self._end(self._finish_of(error))
 
     def _end(self, finish: Finish | None) -> None:
@@ -134,7 +134,7 @@ class Run:
             return self._failure("cancelled", trace_of(error), final=True)
         final = isinstance(error, Unrecoverable)
         if self.interruption is Interruption.TIMED_OUT and not final:
-            after = format_duration((self.plan.timeout_s or 0) * 1000)
+            after = format_duration((self.policy.timeout_s or 0) * 1000)
             return self._failure(f"timed out after {after}", trace_of(error), final=False)
         return self._failure(reason_of(error), trace_of(error), final=final)
 
@@ -146,7 +146,7 @@ class Run:
         return Finish(taken.id, taken.token, Outcome.LATER, delay_ms=delay_ms, suspect=taken.suspect)
 
     def _failure(self, reason: str, trace: str, *, final: bool) -> Finish:
-        return after_failure(self.taken, self.options, self.plan.policy, clean(reason), trace, final=final)
+        return after_failure(self.taken, self.options, self.policy.outcome, clean(reason), trace, final=final)
 
 
 def _encoded(value: Any) -> bytes:

@@ -1,7 +1,7 @@
-"""How a slot runs a handler: a coroutine on the loop, or a lane (a thread that takes runs one after another).
+"""How a slot runs a handler: a coroutine on the loop, or a worker thread, which takes attempts one after another.
 
-An executor starts a run and calls `over(run)` on the loop when `run.finish` says how it ended. A run is interrupted by
-`interrupt`, which never hits the run after it.
+An executor starts an attempt and calls `over(attempt)` on the loop when `attempt.finish` says how it ended. `interrupt`
+never hits the attempt after it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import ctypes
 import threading
 from collections import deque
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobd.errors import Cancelled, JobTimeout
-from jobd.worker.run.attempt import Interruption, Run
+from jobd.worker.run.attempt import Attempt, Interruption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from jobd.worker.run.lane_call import LaneCall
+    from jobd.worker.handlers.job import Job
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = [ctypes.c_ulong, ctypes.py_object]
@@ -30,97 +30,114 @@ _raise_in_thread.argtypes = [ctypes.c_ulong, ctypes.py_object]
 class CoroutineExecutor:
     """Runs async handlers: one task, with a context of its own, for each job."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Run], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Attempt], None]) -> None:
         self._loop = loop
         self._over = over
 
-    def start(self, run: Run) -> None:
-        """Begin a run."""
-        run.task = self._loop.create_task(self._serve(run))
+    def start(self, attempt: Attempt) -> None:
+        """Begin an attempt."""
+        attempt.task = self._loop.create_task(self._serve(attempt))
 
-    def interrupt(self, run: Run) -> None:
-        """Cancel a run; `run.interruption` says why."""
+    def interrupt(self, attempt: Attempt) -> None:
+        """Cancel an attempt; `attempt.interruption` says why."""
         # A task that is cancelled before its first step would never reach the code below, and the run never end.
-        if run.task is not None and run.started_at:
-            run.task.cancel()
+        if attempt.task is not None and attempt.started_at:
+            attempt.task.cancel()
 
-    async def _serve(self, run: Run) -> None:
+    async def _serve(self, attempt: Attempt) -> None:
         try:
-            call = run.begin()
-            value = await call(run.job)
+            call = attempt.begin()
+            value = await call(attempt.job)
         # Whatever the handler raises, SystemExit included, is the end of this attempt and of nothing else.
         except BaseException as error:
-            run.failed(error)
+            attempt.failed(error)
         else:
-            run.succeeded(value)
-        self._over(run)
+            attempt.succeeded(value)
+        self._over(attempt)
 
 
-class LaneExecutor:
+class ThreadExecutor:
     """Runs plain handlers: each in a thread that serves one run at a time; threads are started as they are needed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Run], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Attempt], None]) -> None:
         self._loop = loop
         self._over = over
-        self._feed: SimpleQueue[Run | LaneCall] = SimpleQueue()
-        self._through: deque[Run | LaneCall] = deque()
+        self._feed: SimpleQueue[Attempt | ThreadCall] = SimpleQueue()
+        self._through: deque[Attempt | ThreadCall] = deque()
         self._told = False
-        self._lanes = 0
+        self._threads = 0
         self._running = 0
         # What `setup` put into context variables is there for every job; what a job puts there is gone after it.
         self._context = contextvars.copy_context()
 
-    def start(self, run: Run | LaneCall) -> None:
-        """Begin a run."""
-        if isinstance(run, Run):
-            run.guard = threading.Lock()
+    def start(self, attempt: Attempt | ThreadCall) -> None:
+        """Begin an attempt."""
+        if isinstance(attempt, Attempt):
+            attempt.guard = threading.Lock()
         self._running += 1
-        if self._running > self._lanes:
-            self._lanes += 1
-            threading.Thread(target=self.serve, name=f"jobd-lane-{self._lanes}", daemon=True).start()
-        self._feed.put(run)
+        if self._running > self._threads:
+            self._threads += 1
+            threading.Thread(target=self.serve, name=f"jobd-thread-{self._threads}", daemon=True).start()
+        self._feed.put(attempt)
 
-    def expect_lane(self) -> None:
+    def expect_thread(self) -> None:
         """Count on a thread that will call `serve`: none is started in its place (mode process)."""
-        self._lanes += 1
+        self._threads += 1
 
-    def interrupt(self, run: Run | LaneCall) -> None:
+    def interrupt(self, attempt: Attempt | ThreadCall) -> None:
         """Raise JobTimeout or Cancelled in the run's thread: at once in Python code, else when a C call returns."""
-        with run.guard:
-            if run.thread_id:
-                run.struck = True
-                kind = JobTimeout if run.interruption is Interruption.TIMED_OUT else Cancelled
-                _raise_in_thread(run.thread_id, kind)
+        with attempt.guard:
+            if attempt.thread_id:
+                attempt.struck = True
+                kind = JobTimeout if attempt.interruption is Interruption.TIMED_OUT else Cancelled
+                _raise_in_thread(attempt.thread_id, kind)
+
+    def awaited(self, call: Callable[[Job], Any]) -> Callable[[Job], Awaitable[Any]]:
+        """Return `call` as a coroutine function. When it is cancelled, the thread is interrupted and waited for."""
+
+        async def awaited(job: Job) -> Any:
+            inner = ThreadCall(job, call)
+            self.start(inner)
+            while not inner.ended.done():
+                try:
+                    await asyncio.shield(inner.ended)
+                except asyncio.CancelledError:
+                    # The slot is not free before the thread is: what cancelled us shows in what the handler raises.
+                    inner.interruption = Interruption.TIMED_OUT
+                    self.interrupt(inner)
+            return inner.result()
+
+        return awaited
 
     def serve(self) -> NoReturn:
         """Serve runs on this thread, for ever: it ends with the process."""
         thread_id = threading.get_ident()
         while True:
-            run = self._feed.get()
-            self._attempt(run, thread_id)
-            self._through.append(run)
-            # Dropped before the wait: a finished job's data must not stay alive as long as the lane is idle.
-            del run
+            attempt = self._feed.get()
+            self._attempt(attempt, thread_id)
+            self._through.append(attempt)
+            # Dropped before the wait: a finished job's data must not stay alive as long as the thread is idle.
+            del attempt
             if not self._told:
                 self._told = True
                 self._loop.call_soon_threadsafe(self._collect)
 
-    def _attempt(self, run: Run | LaneCall, thread_id: int) -> None:
+    def _attempt(self, attempt: Attempt | ThreadCall, thread_id: int) -> None:
         """Run the handler and settle it; a late exception of `interrupt` is caught here, whenever it comes."""
         while True:
             try:
-                if not run.settled:
-                    run.thread_id = thread_id
-                    (run.context or self._context.copy()).run(_call, run)
-                with run.guard:
-                    run.thread_id = 0
-                if run.struck:
+                if not attempt.settled:
+                    attempt.thread_id = thread_id
+                    (attempt.context or self._context.copy()).run(_call, attempt)
+                with attempt.guard:
+                    attempt.thread_id = 0
+                if attempt.struck:
                     # It may still be on its way: withdraw it, or it hits the next job.
                     self._withdraw(thread_id)
                 break
             except (JobTimeout, Cancelled) as late:
-                if not run.settled:
-                    run.failed(late)
+                if not attempt.settled:
+                    attempt.failed(late)
 
     def _withdraw(self, thread_id: int) -> None:
         # Should it come in this very call, then that was the last of it.
@@ -128,23 +145,67 @@ class LaneExecutor:
             _raise_in_thread(thread_id, ctypes.py_object())
 
     def _collect(self) -> None:
-        # Cleared first: a lane that appends from here on calls again.
+        # Cleared first: a thread that appends from here on calls again.
         self._told = False
         through = self._through
         while through:
-            run = through.popleft()
+            attempt = through.popleft()
             self._running -= 1
-            if isinstance(run, Run):
-                self._over(run)
+            if isinstance(attempt, Attempt):
+                self._over(attempt)
             else:
-                run.tell()
+                attempt.tell()
 
 
-def _call(run: Run | LaneCall) -> None:
+def _call(attempt: Attempt | ThreadCall) -> None:
     try:
-        value = run.begin()(run.job)
+        value = attempt.begin()(attempt.job)
     # As with coroutines: the end of this attempt and of nothing else.
     except BaseException as error:
-        run.failed(error)
+        attempt.failed(error)
     else:
-        run.succeeded(value)
+        attempt.succeeded(value)
+
+
+class ThreadCall:
+    """What a thread runs for a coroutine, in the coroutine's context; how it ends goes into `ended`.
+
+    It is for handlers inside context managers that only a coroutine can enter.
+    """
+
+    def __init__(self, job: Job, call: Callable[[Job], Any]) -> None:
+        self.job = job
+        self.interruption = Interruption.NONE
+        self.settled = False
+        self.guard = threading.Lock()
+        self.thread_id = 0
+        self.struck = False
+        self.context: contextvars.Context | None = contextvars.copy_context()
+        self.ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._call = call
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def begin(self) -> Callable[[Job], Any]:
+        """Return what to call."""
+        return self._call
+
+    def succeeded(self, value: Any) -> None:
+        """Keep what the handler returned."""
+        self._value = value
+        self.settled = True
+
+    def failed(self, error: BaseException) -> None:
+        """Keep what the handler raised."""
+        self._error = error
+        self.settled = True
+
+    def tell(self) -> None:
+        """Tell the coroutine; on the loop."""
+        self.ended.set_result(None)
+
+    def result(self) -> Any:
+        """Return or raise what the handler did."""
+        if self._error is not None:
+            raise self._error
+        return self._value

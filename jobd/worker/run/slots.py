@@ -12,8 +12,8 @@ from jobd.engine.outcome_policy import read_opts
 from jobd.engine.turn import Note
 from jobd.protocol.board import SLOTS, BoardWriter
 from jobd.worker.handlers.job import Job
-from jobd.worker.run.attempt import Interruption, Run
-from jobd.worker.run.executors import CoroutineExecutor, LaneExecutor
+from jobd.worker.run.attempt import Attempt, Interruption
+from jobd.worker.run.executors import CoroutineExecutor, ThreadExecutor
 from jobd.worker.run.refusal import refusal_of
 
 if TYPE_CHECKING:
@@ -22,49 +22,48 @@ if TYPE_CHECKING:
 
     from jobd.engine.job import Taken
     from jobd.protocol.worker import Cancel, Numbers
-    from jobd.worker.handlers.policy import Plans
+    from jobd.worker.handlers.job_policy import JobPolicies
 
 
 TURN_BYTES = 64 * 1024 * 1024
 """Results of one turn, unless a single one is larger: Redis ends a connection that sends a gigabyte at once."""
 
 
-class Desk:
+class Slots:
     """Slots and the runs in them. Used on the loop's thread, except for what a Job calls.
 
     `ended` are runs whose result no turn has taken yet; `notes` what jobs wrote, in order, to be popped from the left.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, board: BoardWriter, *, queue: str, numbers: Numbers, plans: Plans,
-        wake: Callable[[], None],
+        self, loop: asyncio.AbstractEventLoop, board: BoardWriter, *, queue: str, numbers: Numbers,
+        policies: JobPolicies, wake: Callable[[], None],
     ) -> None:  # fmt: skip
         self.numbers: Numbers
-        self.plans: Plans
+        self.policies: JobPolicies
         self.stopping = False
-        self.ended: list[Run] = []
+        self.ended: list[Attempt] = []
         self.notes: deque[Note] = deque()
-        self.running: dict[int, Run] = {}
+        self.running: dict[int, Attempt] = {}
         self.suspects = 0
         self.taking_from = 0.0
-        self.lanes = LaneExecutor(loop, self._over)
+        self.threads = ThreadExecutor(loop, self._over)
         self._coroutines = CoroutineExecutor(loop, self._over)
-        self.use(numbers, plans)
+        self.use(numbers, policies)
         self._loop = loop
         self._thread_id = threading.get_ident()
         self._board = board
         self._queue = queue
         self._wake = wake
-        self._slots = list(range(SLOTS - 1, -1, -1))
+        self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._held: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._poked = False
 
-    def use(self, numbers: Numbers, plans: Plans) -> None:
-        """Run the jobs to come by these numbers and plans; what runs already keeps its own."""
-        plans.join_lanes(self.lanes)
-        self.numbers, self.plans = numbers, plans
+    def use(self, numbers: Numbers, policies: JobPolicies) -> None:
+        """Run the jobs to come by these numbers and policies; what runs already keeps its own."""
+        self.numbers, self.policies = numbers, policies.inside_coroutines(self.threads.awaited)
 
     @property
     def limiter(self) -> Limiter | None:
@@ -79,8 +78,8 @@ class Desk:
 
     @property
     def slots_left(self) -> int:
-        """How many slots hold no run, not even one whose result is still to be sent."""
-        return len(self._slots)
+        """How many slots hold no attempt, not even one whose result is still to be sent."""
+        return len(self._free_slots)
 
     def held(self) -> frozenset[str]:
         """Ids of all jobs in hand: running, or through and not yet settled."""
@@ -88,65 +87,65 @@ class Desk:
 
     def start(self, jobs: Iterable[Taken], now_ms: int) -> None:
         """Begin jobs just taken; one that must not run ends at once, its failure rides in the next turn."""
-        board, running, slots = self._board, self.running, self._slots
+        board, running, slots = self._board, self.running, self._free_slots
         for taken in jobs:
-            plan = self.plans.of(taken.name or "")
-            known = plan or self.plans.nobody
+            policy = self.policies.of(taken.name or "")
+            known = policy or self.policies.nobody
             options = read_opts(taken.opts)
-            job = Job(taken, self._queue, known.policy.attempts_of(options), self)
-            run = Run(job, known, options, slots.pop(), board)
+            job = Job(taken, self._queue, known.outcome.attempts_of(options), self)
+            attempt = Attempt(job, known, options, slots.pop(), board)
             self._held.add(taken.id)
-            finish = refusal_of(run, plan, self.plans, self.numbers.unknown, now_ms)
+            finish = refusal_of(attempt, policy, self.policies, self.numbers.unknown, now_ms)
             if finish is not None:
-                run.finish = finish
-                self.ended.append(run)
+                attempt.finish = finish
+                self.ended.append(attempt)
                 self._wake()
                 continue
-            running[run.slot] = run
+            running[attempt.slot] = attempt
             if taken.suspect:
                 self.suspects += 1
-            self._executor(run).start(run)
+            self._executor(attempt).start(attempt)
             if known.timeout_s:
                 self._arm(monotonic() + known.timeout_s)
         board.busy(len(running))
 
-    def collect(self) -> list[Run]:
+    def collect(self) -> list[Attempt]:
         """Return the runs that are through, for a turn to carry; they stay held until `settle`."""
         ended, self.ended = self.ended, []
         size = 0
-        for index, run in enumerate(ended):
-            size += len(run.finish.value) if run.finish is not None else 0
+        for index, attempt in enumerate(ended):
+            size += len(attempt.finish.value) if attempt.finish is not None else 0
             if size > TURN_BYTES and index:
                 self.ended = ended[index:]
                 return ended[:index]
         return ended
 
-    def settle(self, runs: Iterable[Run]) -> None:
+    def settle(self, attempts: Iterable[Attempt]) -> None:
         """Free the slots of runs whose result is in Redis, or not ours to send any more."""
-        for run in runs:
-            self._board.clear(run.slot)
-            self._slots.append(run.slot)
-            self._held.discard(run.taken.id)
+        for attempt in attempts:
+            self._board.clear(attempt.slot)
+            self._free_slots.append(attempt.slot)
+            self._held.discard(attempt.taken.id)
 
     def cancel(self, order: Cancel) -> None:
         """Interrupt the job a Cancel names; anything else is in that slot by now, or nothing: then nothing happens."""
-        run = self.running.get(order.slot)
-        if run is None or run.taken.id != order.job_id or run.taken.attempts_started != order.ats:
+        attempt = self.running.get(order.slot)
+        if attempt is None or attempt.taken.id != order.job_id or attempt.taken.attempts_started != order.ats:
             return
-        self.interrupt(run, Interruption.LOST if order.why == "lock-lost" else Interruption.CANCELLED)
+        self.interrupt(attempt, Interruption.LOST if order.why == "lock-lost" else Interruption.CANCELLED)
 
-    def interrupt(self, run: Run, why: Interruption) -> None:
-        """Interrupt a run; the first reason counts, except that a lost lock or a stop overrides a timeout."""
-        if run.interruption in (Interruption.NONE, Interruption.TIMED_OUT):
-            run.interruption = why
+    def interrupt(self, attempt: Attempt, why: Interruption) -> None:
+        """Interrupt an attempt; the first reason counts, except that a lost lock or a stop overrides a timeout."""
+        if attempt.interruption in (Interruption.NONE, Interruption.TIMED_OUT):
+            attempt.interruption = why
         if why is not Interruption.STOPPED and why is not Interruption.TIMED_OUT:
-            run.kill_after_cancel(monotonic())
-        self._executor(run).interrupt(run)
+            attempt.kill_after_cancel(monotonic())
+        self._executor(attempt).interrupt(attempt)
 
     def interrupt_all(self) -> None:
         """Interrupt everything, because the worker stops."""
-        for run in list(self.running.values()):
-            self.interrupt(run, Interruption.STOPPED)
+        for attempt in list(self.running.values()):
+            self.interrupt(attempt, Interruption.STOPPED)
 
     # --- what a Job calls, from any thread ---------------------------------------------------------------------------
 
@@ -176,22 +175,22 @@ class Desk:
 
     # --- ends and deadlines ------------------------------------------------------------------------------------------
 
-    def _executor(self, run: Run) -> CoroutineExecutor | LaneExecutor:
-        return self._coroutines if run.plan.mode == "async" else self.lanes
+    def _executor(self, attempt: Attempt) -> CoroutineExecutor | ThreadExecutor:
+        return self._coroutines if attempt.policy.mode == "async" else self.threads
 
-    def _over(self, run: Run) -> None:
-        del self.running[run.slot]
-        finish = run.finish
-        self._board.count_run(run.ended_at - run.started_at, finish is None or finish.outcome != "c")
+    def _over(self, attempt: Attempt) -> None:
+        del self.running[attempt.slot]
+        finish = attempt.finish
+        self._board.count_run(attempt.ended_at - attempt.started_at, finish is None or finish.outcome != "c")
         self._board.busy(len(self.running))
-        if run.taken.suspect:
+        if attempt.taken.suspect:
             self.suspects -= 1
-        if run.limited_ms:
-            self.taking_from = max(self.taking_from, monotonic() + run.limited_ms / 1000)
+        if attempt.limited_ms:
+            self.taking_from = max(self.taking_from, monotonic() + attempt.limited_ms / 1000)
         if finish is None:
-            self.settle((run,))
+            self.settle((attempt,))
         else:
-            self.ended.append(run)
+            self.ended.append(attempt)
         self._wake()
 
     def _arm(self, at: float) -> None:
@@ -205,12 +204,12 @@ class Desk:
     def _deadlines_passed(self) -> None:
         self._timer = None
         now = monotonic()
-        for run in list(self.running.values()):
-            timeout = run.plan.timeout_s
-            if not timeout or run.interruption is not Interruption.NONE:
+        for attempt in list(self.running.values()):
+            timeout = attempt.policy.timeout_s
+            if not timeout or attempt.interruption is not Interruption.NONE:
                 continue
-            due = run.deadline_at or now + timeout
+            due = attempt.deadline_at or now + timeout
             if due <= now:
-                self.interrupt(run, Interruption.TIMED_OUT)
+                self.interrupt(attempt, Interruption.TIMED_OUT)
             else:
                 self._arm(due)

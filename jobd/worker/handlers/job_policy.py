@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,64 +10,67 @@ from jobd.engine.outcome_policy import Policy
 from jobd.errors import HandlerError
 from jobd.worker.handlers.lookup import Handler, load_handler
 from jobd.worker.handlers.wraps import Wrap, split_for_thread, wrap_async, wrap_sync
-from jobd.worker.run.lane_call import in_lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from jobd.protocol.worker import HandlerSpec, Mode, Numbers
     from jobd.worker.handlers.job import Job
-    from jobd.worker.run.executors import LaneExecutor
+
+    Plain = Callable[[Job], Any]
+    Awaited = Callable[[Job], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class JobPolicy:
     """How the jobs of one name are run. Times are seconds; None none."""
 
     mode: Mode
     call: Callable[[Job], Any]
     on_loop: Sequence[Wrap]
-    """Wraps which only a coroutine can enter, around a `call` that runs in a thread; the desk joins the two."""
-    policy: Policy
+    """Wraps which only a coroutine can enter, around a `call` that runs in a thread; Slots joins the two."""
+    outcome: Policy
     timeout_s: float | None
     kill_after_s: float | None
     expire_ms: int | None
 
 
-class Plans:
-    """The plans of one queue. `by_name` holds the names with a handler of their own, `default` everybody else's."""
+class JobPolicies:
+    """The policies of one queue. `by_name` holds the names with a handler of their own, `default` everybody else's."""
 
     def __init__(self, numbers: Numbers, wraps: list[Wrap]) -> None:
         """Load every handler. Raises HandlerError for the first that cannot be."""
-        self.nobody = Plan("thread", _nobody, (), _policy(numbers, numbers), None, None, None)
-        self.by_name = {name: _plan(numbers, spec, wraps) for name, spec in numbers.jobs.items()}
-        self.default = _plan(numbers, numbers.default, wraps) if numbers.default else None
-        plans = [*self.by_name.values(), *([self.default] if self.default else [])]
-        self.modes = frozenset(plan.mode for plan in plans)
+        self.nobody = JobPolicy("thread", _nobody, (), _policy(numbers, numbers), None, None, None)
+        self.by_name = {name: _job_policy(numbers, spec, wraps) for name, spec in numbers.jobs.items()}
+        self.default = _job_policy(numbers, numbers.default, wraps) if numbers.default else None
+        policies = [*self.by_name.values(), *([self.default] if self.default else [])]
+        self.modes = frozenset(policy.mode for policy in policies)
         if "process" in self.modes and numbers.concurrency > 1:
             raise HandlerError("", "signature", 'mode "process" runs one job at a time: concurrency must be 1')
 
-    def join_lanes(self, lanes: LaneExecutor) -> None:
-        """Turn plain calls inside wraps of the loop into coroutines, which run them in these lanes."""
-        self.by_name = {name: _joined(plan, lanes) for name, plan in self.by_name.items()}
-        self.default = _joined(self.default, lanes) if self.default else None
+    def inside_coroutines(self, awaited: Callable[[Plain], Awaited]) -> JobPolicies:
+        """Return these policies with each plain call inside wraps of the loop made a coroutine by `awaited`."""
+        joined = copy(self)
+        joined.by_name = {name: _joined(policy, awaited) for name, policy in self.by_name.items()}
+        joined.default = _joined(self.default, awaited) if self.default else None
+        return joined
 
-    def of(self, name: str) -> Plan | None:
-        """Return the plan of a job's name, None when nobody handles it."""
+    def of(self, name: str) -> JobPolicy | None:
+        """Return the policy of a job's name, None when nobody handles it."""
         return self.by_name.get(name) or self.default
 
 
-def _joined(plan: Plan, lanes: LaneExecutor) -> Plan:
-    if not plan.on_loop:
-        return plan
-    call = wrap_async(in_lane(lanes, plan.call), plan.on_loop)
-    return replace(plan, mode="async", call=call, on_loop=())
+def _joined(policy: JobPolicy, awaited: Callable[[Plain], Awaited]) -> JobPolicy:
+    if not policy.on_loop:
+        return policy
+    call = wrap_async(awaited(policy.call), policy.on_loop)
+    return replace(policy, mode="async", call=call, on_loop=())
 
 
-def _plan(numbers: Numbers, spec: HandlerSpec, wraps: list[Wrap]) -> Plan:
+def _job_policy(numbers: Numbers, spec: HandlerSpec, wraps: list[Wrap]) -> JobPolicy:
     handler = load_handler(spec.path, spec.mode)
     call, on_loop = _wrapped(handler, wraps)
-    return Plan(
+    return JobPolicy(
         handler.mode,
         call,
         on_loop,

@@ -7,13 +7,13 @@ import sys
 
 _FORKS = """
 import gc, os, signal
-from jobd.worker import forked
+from jobd.worker import forks
 
 class Nothing:
     def fileno(self): return -1
 
 for _ in range(3):
-    forked.withhold(Nothing())
+    forks.withhold(Nothing())
     gc.collect()
     pid = os.fork()
     if pid == 0:

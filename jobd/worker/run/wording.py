@@ -1,13 +1,20 @@
-"""How an attempt that raised is put into words: the reason and the traceback, whatever the exception does."""
+"""What is told of attempts in words: the reason and traceback of one that raised, the stacks of those that run."""
 
 from __future__ import annotations
 
+import asyncio
+import io
+import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
+
+    from jobd.worker.run.attempt import Attempt
 
 TRACE_MAX = 16_000
 """Characters of one traceback, head and tail kept: it lies in Redis once an attempt."""
@@ -60,3 +67,24 @@ def _cut(text: str, limit: int) -> str:
         return text
     half = limit // 2 - 30
     return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+
+
+def all_stacks(attempts: Iterable[Attempt]) -> str:
+    """Return the stacks of all threads and of all tasks of the running loop."""
+    jobs = list(attempts)
+    by_thread = {attempt.thread_id: attempt for attempt in jobs if attempt.thread_id}
+    by_task = {attempt.task: attempt for attempt in jobs if attempt.task is not None}
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = []
+    for ident, frame in sys._current_frames().items():
+        title = f"thread {names.get(ident, ident)}{_told(by_thread.get(ident))}"
+        parts.append(f"{title}\n{''.join(traceback.format_stack(frame))}")
+    for task in asyncio.all_tasks():
+        text = io.StringIO()
+        task.print_stack(file=text)
+        parts.append(f"task {task.get_name()}{_told(by_task.get(task))}\n{text.getvalue()}")
+    return "\n".join(parts)
+
+
+def _told(attempt: Attempt | None) -> str:
+    return f" runs job {attempt.taken.id} ({attempt.job.name})" if attempt else ""
