@@ -67,15 +67,31 @@ class NoRedisConfigured(ConfigError):
 
 
 class RedisUnavailable(JobdError):
-    """Redis did not answer in time or the connection broke; whether the command ran is unknown."""
+    """Redis did not answer in time, the connection broke or could not be opened, or Redis is not ready.
+
+    `may_have_run` False: the command did not run, there was no connection to send it on or Redis said so. `trouble` is
+    a word of engine.trouble.Trouble.
+    """
 
     code = "redis-unavailable"
 
+    def __init__(self, message: str, *, trouble: str = "away", may_have_run: bool = True) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.may_have_run = may_have_run
+
 
 class RedisRefused(JobdError):
-    """Redis answered with an error; the command did not run to its end."""
+    """Redis answered with an error; the command did not run to its end.
+
+    `trouble` says what is wrong, in a word of engine.trouble.Trouble: "memory full", "read only", …
+    """
 
     code = "redis-refused"
+
+    def __init__(self, message: str, *, trouble: str = "refused") -> None:
+        super().__init__(message)
+        self.trouble = trouble
 
 
 class NotThere(JobdError):

@@ -1,4 +1,7 @@
-"""Who holds the active jobs: renewal, recovery of what a dead worker held, hand-back, the stalled check."""
+"""Who holds the active jobs: renewal, recovery of what a dead worker held, hand-back, the stalled check.
+
+A lock names its holder by its token; the name that a taker leaves in the hash (`pb`) outlives the lock.
+"""
 
 from __future__ import annotations
 
@@ -108,3 +111,26 @@ def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int
 def _recovered(reply: list[Any]) -> list[Recovered]:
     pairs = zip(reply[::2], reply[1::2], strict=True)
     return [Recovered(decode_id(raw), failed=what == 1, suspect=what == 2) for raw, what in pairs]
+
+
+def active_ids(keys: Keys) -> Command[list[str]]:
+    """Read the ids of all active jobs, newest first."""
+    return Command(("LRANGE", keys.active, 0, -1), decode_ids, safe_twice=True)
+
+
+def taken_by(keys: Keys, job_id: str) -> Command[str | None]:
+    """Read the name of the worker that took a job last (`<host>:<queue>:<pid>`); None when there is none."""
+    return Command(("HGET", encode_id(keys.job(job_id)), "pb"), _text, safe_twice=True)
+
+
+def last_take(keys: Keys, job_id: str) -> Command[tuple[str | None, str | None]]:
+    """Read who took a job last, as `taken_by`, and which take of the job that was (`ats`)."""
+
+    def read(reply: list[Any]) -> tuple[str | None, str | None]:
+        return _text(reply[0]), _text(reply[1])
+
+    return Command(("HMGET", encode_id(keys.job(job_id)), "pb", "ats"), read, safe_twice=True)
+
+
+def _text(reply: Any) -> str | None:
+    return None if reply is None else bytes(reply).decode("utf-8", "replace")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import redis.exceptions as failures
 
-from jobd.errors import RedisRefused, RedisUnavailable
+from jobd.engine.trouble import translate
+from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -40,17 +41,6 @@ class Command(Generic[T]):
             # redis-py reshapes the replies of commands it knows by name, and knows them as str only.
             return (str(self.words[0]).encode(), *self.words[1:])
         return ("EVALSHA", self.script.sha, *self.words)
-
-
-def translate(error: failures.RedisError | OSError) -> RedisUnavailable | RedisRefused:
-    """Return our exception for one of redis-py's: unavailable when the outcome is unknown, refused when it is not."""
-    if isinstance(error, failures.BusyLoadingError):
-        return RedisUnavailable(f"redis is not ready: {error}")
-    if isinstance(error, failures.AuthenticationError | failures.AuthorizationError):
-        return RedisRefused(f"redis refused the credentials: {error}")
-    if isinstance(error, failures.ConnectionError | failures.TimeoutError | OSError):
-        return RedisUnavailable(f"redis did not answer: {error}")
-    return RedisRefused(f"redis refused: {error}")
 
 
 class SyncRunner:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis.exceptions as failures
 
-from jobd.engine.runner import Command, translate
+from jobd.engine.runner import Command
+from jobd.engine.trouble import translate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
+from jobd.engine.trouble import Trouble
 from jobd.errors import RedisRefused, RedisUnavailable
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Duty:
             return 0.25
         except RedisRefused as error:
             self._trouble("redis refused", str(error))
-            self._on_redis(shown_refusal(str(error)))
+            self._on_redis(shown_refusal(error))
             return 1.0
         except Exception as error:
             # A duty must go on: without renewal every job would run twice.
@@ -76,9 +77,8 @@ class Duty:
             log.warning(event, duty=self.name, error=error)
 
 
-def shown_refusal(text: str) -> str:
+def shown_refusal(error: RedisRefused) -> str:
     """Return what Redis refused in the few words of `degraded_by`."""
-    for word, shown in (("OOM ", "memory full"), ("READONLY", "read only"), ("MISCONF", "cannot write its file")):
-        if word in text:
-            return shown
-    return text.splitlines()[0][:120]
+    if error.trouble != Trouble.OTHER:
+        return error.trouble
+    return str(error).splitlines()[0][:120]

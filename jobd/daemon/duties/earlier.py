@@ -12,8 +12,7 @@ from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
 from jobd.engine.job import KEEP_ALL
 from jobd.engine.keys import Keys
-from jobd.engine.locks import recover_jobs
-from jobd.engine.owners import active_ids, taken_by
+from jobd.engine.locks import active_ids, recover_jobs, taken_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.engine.locks import adopt_jobs, renew_locks
-from jobd.engine.owners import active_ids, last_take
+from jobd.engine.locks import active_ids, adopt_jobs, last_take, renew_locks
 
 if TYPE_CHECKING:
     from collections.abc import Collection

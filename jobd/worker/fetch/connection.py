@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 
 from jobd.engine.connect import raw_connection
-from jobd.engine.runner import translate
+from jobd.engine.trouble import translate
 from jobd.errors import RedisUnavailable
 from jobd.worker import forks
 from jobd.worker.fetch.replies import AVAILABLE, Replies
