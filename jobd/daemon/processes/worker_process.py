@@ -1,268 +1,171 @@
-"""One worker's process as a state machine: each method is an event or an order, and looks at the state first.
-
-It decides; what it decides is carried out through its `Link` (messages, signals) and told to its `Owner` (the pool).
-"""
+"""Make a worker's process: its socket, board, output pipe and pidfd, and carry its events to the state machine."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING
 
-from jobd.daemon.processes.exits import Ending
-from jobd.protocol.worker import Cancel, Drain, DumpStacks, Quiet, Resume, Settings, Stop
+from jobd.daemon.logs import event_log
+from jobd.daemon.processes.channel import Channel
+from jobd.daemon.processes.printed_output import Output
+from jobd.protocol import board, framing
+from jobd.protocol.worker import Quieted, Ready, RedisState, Stacks, StartFailed
 
 if TYPE_CHECKING:
-    from jobd.clock import Clock
-    from jobd.protocol.board import BoardReader, SlotView
-    from jobd.protocol.worker import Message, Numbers
+    from collections.abc import Callable
+
+    from jobd.daemon.processes.template_process import Template
+    from jobd.daemon.processes.worker_process import Worker
+    from jobd.protocol.worker import Message, Start
+
+log = event_log(__name__)
+
+START_LIMIT_S = 60.0
+"""How long a worker may take from its fork to ready; a `setup` that loads a model needs some of it."""
 
 
-class WorkerState(StrEnum):
-    """Where a worker is in its life."""
+class WorkerProcess:
+    """The process behind a Worker: the Link its orders go through. Lives until its exit status is known."""
 
-    FORKING = "forking"
-    """Its template was asked; there is no process yet."""
-    STARTING = "starting"
-    """It loads handlers, connects and runs `setup`."""
-    HELD = "held"
-    """Ready, and told to take nothing: the trial of a reload."""
-    READY = "ready"
-    QUIET = "quiet"
-    DRAINING = "draining"
-    STOPPING = "stopping"
-    KILLED = "killed"
-    """SIGKILL is sent, the exit not seen yet."""
-    GONE = "gone"
+    def __init__(
+        self, worker: Worker, template: Template, start: Callable[[], Start], record: Callable[[], None]
+    ) -> None:
+        """Prepare; `record` writes the pid down before the worker may take its first job, `start` says what to do."""
+        self.worker = worker
+        self.template = template
+        self.output: Output | None = None
+        self.last_output: list[str] = []
+        self._start = start
+        self._record = record
+        self._channel: Channel | None = None
+        self._pidfd = -1
+        self._limit: asyncio.TimerHandle | None = None
+        self._exit_task: asyncio.Task[None] | None = None
 
+    async def spawn(self) -> None:
+        """Fork it and send it its start message.
 
-_LIVES = frozenset({WorkerState.HELD, WorkerState.READY, WorkerState.QUIET, WorkerState.DRAINING, WorkerState.STOPPING})
-
-
-class Link(Protocol):
-    """The way to a worker's process."""
+        Raises:
+            TemplateError, OSError: there is no process.
+        """
+        ours, theirs = framing.pair()
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        board_fd = board.create()
+        try:
+            pid, self._pidfd = await self.template.fork(self.worker.name, (theirs.fileno(), board_fd, write_end))
+            reader = board.BoardReader(board_fd)
+        except BaseException:
+            ours.close()
+            os.close(read_end)
+            raise
+        finally:
+            theirs.close()
+            os.close(write_end)
+            os.close(board_fd)
+        self.output = Output(read_end, self._printed, self._dropped)
+        self._channel = Channel(ours, self._received, self._channel_ended)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pidfd, self._ended)
+        self.worker.spawned(pid, self, reader)
+        # The next start of the daemon finds this pid; without it a survivor would be unknown (pidfile.py).
+        self._record()
+        self.send(self._start())
+        self._limit = loop.call_later(START_LIMIT_S, self.worker.start_timed_out, START_LIMIT_S)
 
     def send(self, message: Message) -> None:
         """Send a message; lost when the process is gone."""
-        ...
+        if self._channel is not None:
+            self._channel.send(message)
 
     def kill(self) -> None:
-        """SIGKILL its whole process group; harmless when it is gone."""
-        ...
-
-
-class Owner(Protocol):
-    """Who is told what became of a worker."""
-
-    def worker_ready(self, worker: Worker) -> None:
-        """It is ready (held, quiet or taking)."""
-        ...
-
-    def worker_start_failed(self, worker: Worker, stage: str, reason: str) -> None:
-        """It cannot work; its exit follows."""
-        ...
-
-    def worker_gone(self, worker: Worker) -> None:
-        """Its process has ended, or never came to be; `ending` and `status` say how."""
-        ...
-
-
-class Worker:
-    """One process of one queue. `name` is its part of the token."""
-
-    def __init__(self, name: str, queue: str, generation: int, owner: Owner, clock: Clock, *, hold: bool) -> None:
-        self.name = name
-        self.queue = queue
-        self.generation = generation
-        self.state = WorkerState.FORKING
-        self.ending = Ending.CRASHED
-        self.status = 0
-        self.cause: str | None = None
-        """What the daemon knows about the death beyond its wait status."""
-        self.pid = 0
-        self.board: BoardReader | None = None
-        self.link: Link | None = None
-        self.overdue: list[SlotView] = []
-        """The jobs it was killed for, when it was killed for time."""
-        self.slot_limit = 1
-        """Slots beyond this were never used: a reader of the board need not look there."""
-        self.redis_up = True
-        self.owner = owner
-        self.started_at = clock.monotonic()
-        self.ready_at: float | None = None
-        self._clock = clock
-        self._hold = hold
-        self._quiet = False
-        self._told_to_hold = False
-
-    # --- events ------------------------------------------------------------------------------------------------------
-
-    def spawned(self, pid: int, link: Link, board: BoardReader) -> None:
-        """The template has forked it."""
-        self.pid, self.link, self.board = pid, link, board
-        if self.state is WorkerState.FORKING:
-            self.state = WorkerState.STARTING
-        else:  # no longer wanted; it got no Start yet and holds nothing
-            link.kill()
-
-    def fork_failed(self, reason: str) -> None:
-        """There will be no process."""
-        if self.state is WorkerState.GONE:
+        """SIGKILL its whole process group: what its handlers started goes with it. Harmless when it is gone."""
+        if self._pidfd < 0:
             return
-        wanted = self.state is WorkerState.FORKING
-        self.state = WorkerState.GONE
-        if wanted:
-            self.ending, self.cause = Ending.START_FAILED, reason
-            self.owner.worker_start_failed(self, "fork", reason)
-        self.owner.worker_gone(self)
+        # The worker leads a session of its own (setsid in the template's child). Its pid is not free for reuse before
+        # we have its exit status, so the group is the right one; before setsid there is no such group.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.worker.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def ready(self, *, redis_up: bool) -> None:
-        """It can work."""
-        self.redis_up = redis_up
-        if self.state is not WorkerState.STARTING:
-            return
-        self.ready_at = self._clock.monotonic()
-        self.state = WorkerState.HELD if self._hold else WorkerState.QUIET if self._quiet else WorkerState.READY
-        if self.state is WorkerState.QUIET:
-            self._send(Quiet())
-        elif self.state is WorkerState.READY and self._told_to_hold:
-            self._send(Resume())
-        self.owner.worker_ready(self)
+    # --- what it says ------------------------------------------------------------------------------------------------
 
-    def start_failed(self, stage: str, reason: str) -> None:
-        """It said why it cannot work, and exits."""
-        if self.state is not WorkerState.STARTING:
-            return
-        self.ending, self.cause = Ending.START_FAILED, reason
-        self.owner.worker_start_failed(self, stage, reason)
+    def _received(self, message: Message, fds: list[int]) -> None:
+        framing.close_all(fds)
+        worker = self.worker
+        match message:
+            case Ready():
+                self._clear_limit()
+                worker.ready(redis_up=message.redis_up)
+            case StartFailed():
+                self._clear_limit()
+                worker.start_failed(message.stage, message.reason)
+            case RedisState():
+                if message.up is not worker.redis_up:
+                    log.warning(
+                        "worker has redis again" if message.up else "worker lost redis",
+                        queue=worker.queue, pid=worker.pid, error=message.error,
+                    )  # fmt: skip
+                worker.redis_state(up=message.up)
+            case Stacks():
+                for line in message.text.splitlines():
+                    log.info("stack", queue=worker.queue, pid=worker.pid, line=line)
+            case Quieted():
+                log.debug("worker is quiet", queue=worker.queue, pid=worker.pid)
+            case _:
+                log.error("unexpected message from a worker", pid=worker.pid, message=type(message).__name__)
 
-    def start_timed_out(self, after_s: float) -> None:
-        """It was not ready in time."""
-        if self.state is not WorkerState.STARTING:
-            return
-        reason = f"not ready within {after_s:.0f}s"
-        self.kill(Ending.START_FAILED, reason)
-        self.owner.worker_start_failed(self, "setup", reason)
+    def _printed(self, line: str) -> None:
+        log.info("output", queue=self.worker.queue, pid=self.worker.pid, job=self._only_job(), line=line)
 
-    def redis_state(self, *, up: bool) -> None:
-        """It lost Redis, or has it again."""
-        self.redis_up = up
+    def _dropped(self, count: int) -> None:
+        log.warning("output dropped", queue=self.worker.queue, pid=self.worker.pid, lines=count)
 
-    def exited(self, status: int, *, template_died: bool) -> None:
-        """Its process has ended with this wait status."""
-        if self.state is WorkerState.GONE:
-            return
-        asked = self.state in (WorkerState.FORKING, WorkerState.DRAINING, WorkerState.STOPPING) and status == 0
-        self.status = status
-        if self.ending is Ending.CRASHED:
-            if asked:
-                self.ending = Ending.ASKED
-            elif template_died:
-                self.ending = Ending.TEMPLATE_DIED
-        self.state = WorkerState.GONE
-        self.owner.worker_gone(self)
+    def _only_job(self) -> str | None:
+        """The job that printed it, when only one runs."""
+        reader = self.worker.board
+        if reader is None or reader.busy != 1:
+            return None
+        views = reader.slots(self.worker.slot_limit)
+        return views[0].job_id if len(views) == 1 else None
 
-    def told_to_start(self) -> bool:
-        """Its start message is about to go; return whether it says to take nothing until Resume."""
-        self._told_to_hold = self._hold or self._quiet
-        return self._told_to_hold
+    def _channel_ended(self, why: str) -> None:
+        # A worker that cannot be talked to can be neither drained nor quieted. Usually its exit is what ended it.
+        log.debug("worker's socket ended", queue=self.worker.queue, pid=self.worker.pid, why=why)
 
-    # --- orders ------------------------------------------------------------------------------------------------------
+    # --- its end -----------------------------------------------------------------------------------------------------
 
-    def quiet(self) -> None:
-        """Take nothing more until `resume`; kept until it is ready when it is not yet."""
-        self._quiet = True
-        if self.state is WorkerState.READY:
-            self.state = WorkerState.QUIET
-            self._send(Quiet())
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        self._clear_limit()
+        self._kill_leftovers()
+        self._exit_task = asyncio.create_task(self._collect())
 
-    def resume(self) -> None:
-        """Take jobs again; undoes `quiet`."""
-        self._quiet = False
-        if self.state is WorkerState.QUIET:
-            self.state = WorkerState.READY
-            self._send(Resume())
+    async def _collect(self) -> None:
+        pid = self.worker.pid
+        # Death by the parent's end (PDEATHSIG) comes after the template's exit, so a dead template explains it.
+        status = await self.template.wait_status(pid, self._pidfd)
+        template_died = not self.template.alive
+        os.close(self._pidfd)
+        self._pidfd = -1
+        if self._channel is not None:
+            self._channel.close()
+        if self.output is not None:
+            self.last_output = self.output.last_lines()
+            self.output.close()
+            self.last_output = self.output.last_lines()
+        self.template.forget(pid)
+        self.worker.exited(status, template_died=template_died)
 
-    def release(self) -> None:
-        """The trial is over: take jobs, unless told to be quiet."""
-        self._hold = False
-        if self.state is not WorkerState.HELD:
-            return
-        self.state = WorkerState.QUIET if self._quiet else WorkerState.READY
-        if not self._quiet:
-            self._send(Resume())
+    def _kill_leftovers(self) -> None:
+        """SIGKILL what the ended worker's handlers left in its group: it would work on a job that runs elsewhere."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.worker.pid, signal.SIGKILL)
 
-    def settings(self, numbers: Numbers, generation: int) -> None:
-        """Take over new numbers."""
-        self.generation = generation
-        self.slot_limit = max(self.slot_limit, numbers.concurrency)
-        if self.state in _LIVES or self.state is WorkerState.STARTING:
-            self._send(Settings(numbers))
-
-    def drain(self) -> None:
-        """Finish what runs, then exit; one that is not up yet is not waited for."""
-        if self.state in (WorkerState.FORKING, WorkerState.STARTING, WorkerState.HELD):
-            self.kill(Ending.ASKED)
-        elif self.state in (WorkerState.READY, WorkerState.QUIET):
-            self.state = WorkerState.DRAINING
-            self._send(Drain())
-
-    def stop(self, patience_ms: int) -> None:
-        """Send the results in hand, cancel what runs, exit within `patience_ms`."""
-        if self.state in (WorkerState.FORKING, WorkerState.STARTING):
-            self.kill(Ending.ASKED)
-        elif self.state in _LIVES:
-            self.state = WorkerState.STOPPING
-            self._send(Stop(patience_ms))
-
-    def cancel(self, slot: int, job_id: str, ats: int) -> None:
-        """Tell the handler of one job that its lock is another's."""
-        if self.state in _LIVES:
-            self._send(Cancel(slot, job_id, ats, "lock-lost"))
-
-    def dump_stacks(self) -> None:
-        """Ask for the stacks of all threads and tasks."""
-        if self.state in _LIVES:
-            self._send(DumpStacks())
-
-    def kill(self, ending: Ending, cause: str | None = None) -> None:
-        """SIGKILL its process group; `ending` says who is to blame, the first call counts."""
-        if self.state in (WorkerState.GONE, WorkerState.KILLED):
-            return
-        self.ending, self.cause = ending, cause or self.cause
-        self.state = WorkerState.KILLED
-        if self.link is not None:
-            self.link.kill()
-
-    # --- facts -------------------------------------------------------------------------------------------------------
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether nobody has given it up before it had a process."""
-        return self.state is WorkerState.FORKING
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it was ready and has not ended."""
-        return self.state in _LIVES
-
-    @property
-    def takes_jobs(self) -> bool:
-        """Whether it is there to take jobs, now or when unquieted."""
-        return self.state in (WorkerState.READY, WorkerState.QUIET)
-
-    @property
-    def shown_state(self) -> str:
-        """Its state in the words of `status`."""
-        if self.state in (WorkerState.FORKING, WorkerState.STARTING, WorkerState.HELD):
-            return "starting"
-        if self.state in (WorkerState.READY, WorkerState.QUIET):
-            return self.state.value
-        return "draining"
-
-    def slots(self) -> list[SlotView]:
-        """Return what its slots do, by the board; nothing before it has a process."""
-        return self.board.slots(self.slot_limit) if self.board is not None else []
-
-    def _send(self, message: Message) -> None:
-        if self.link is not None:
-            self.link.send(message)
+    def _clear_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
