@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from jobd.daemon.processes.memory import memory_bytes
+from jobd.daemon.processes.kernel import memory_bytes
 from jobd.daemon.processes.pool import Hold
 from jobd.daemon.views import JobView, QueueState, QueueView, WorkerView
 from jobd.duration import format_duration
@@ -13,7 +13,7 @@ from jobd.protocol.board import BUCKETS, bucket_limit_s
 
 if TYPE_CHECKING:
     from jobd.daemon.processes.pool import Pool
-    from jobd.daemon.processes.worker_process import Worker
+    from jobd.daemon.processes.worker_state import Worker
 
 _MINUTE_S = 60
 

@@ -26,9 +26,9 @@ from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
 from jobd.daemon.incarnation import IncarnationRecord, new_id
 from jobd.daemon.notify import Notifier
-from jobd.daemon.processes.reaper import become_subreaper
+from jobd.daemon.processes.kernel import become_subreaper
 from jobd.daemon.processes.template_process import TemplateError
-from jobd.daemon.processes.template_store import Shelf
+from jobd.daemon.processes.template_store import TemplateStore
 from jobd.daemon.signals import Signals, Wish
 from jobd.daemon.state_dir import StateDir
 from jobd.daemon.stopping import Stopper
@@ -164,7 +164,7 @@ class Daemon:
         client = async_client(source)
         runner = AsyncRunner(client)
         supervisor = self.supervisor = Supervisor(
-            self.config, source, Shelf(self.environ), record, SYSTEM_CLOCK,
+            self.config, source, TemplateStore(self.environ), record, SYSTEM_CLOCK,
             environ=self.environ, globs=self.options.queues, redis_argument=self.options.redis,
         )  # fmt: skip
         self._serving = True

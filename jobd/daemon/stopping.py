@@ -83,7 +83,7 @@ class Stopper:
             self._task.cancel()
         self.kill_all()
         await self._until_gone(self._supervisor.clock.monotonic() + _KILL_LIMIT_S)
-        await self._supervisor.shelf.stop()
+        await self._supervisor.templates.stop()
 
     async def _run(self) -> StopReport:
         supervisor = self._supervisor
@@ -101,7 +101,7 @@ class Stopper:
         await self._end_workers()
         settled = await self._recover.settle(0.0 if away else _SETTLE_LIMIT_S)
         handed_back = [replace(job, name=names.get((job.queue, job.id), "")) for job in self._recover.handed_back]
-        await supervisor.shelf.stop()
+        await supervisor.templates.stop()
         if settled:
             supervisor.record.finished()
         finished = max(0, len(before) - len(handed_back))

@@ -12,9 +12,9 @@ from jobd.daemon.logs import event_log
 from jobd.daemon.processes.fleet import Fleet
 from jobd.daemon.processes.pool import Hold
 from jobd.daemon.processes.worker_spec import template_key
+from jobd.daemon.queue_views import Tally, queue_view
 from jobd.daemon.reload.import_problems import import_problems
 from jobd.daemon.reload.plan import Facts, plan
-from jobd.daemon.show import Tally, queue_view
 from jobd.daemon.views import DaemonState, QueueView, ReloadReport, Step, StopReport
 from jobd.errors import NotThere, Refused
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jobd.daemon.incarnation import IncarnationRecord
     from jobd.daemon.processes.fleet import Loss
     from jobd.daemon.processes.pool import Pool
-    from jobd.daemon.processes.template_store import Shelf
+    from jobd.daemon.processes.template_store import TemplateStore
     from jobd.daemon.stopping import Stopper
     from jobd.locate import RedisSource
 
@@ -48,7 +48,7 @@ class Supervisor:
         self,
         config: Config,
         source: RedisSource,
-        shelf: Shelf,
+        templates: TemplateStore,
         record: IncarnationRecord,
         clock: Clock,
         *,
@@ -64,9 +64,9 @@ class Supervisor:
         self.reloaded_at: float | None = None
         self.started_at = clock.monotonic()
         self.clock = clock
-        self.shelf = shelf
+        self.templates = templates
         self.record = record
-        self.fleet = Fleet(config, source, shelf, record, clock)
+        self.fleet = Fleet(config, source, templates, record, clock)
         self.fleet.on_loss = self._lost
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.stopper: Stopper
@@ -170,7 +170,7 @@ class Supervisor:
 
     def code_changed(self) -> list[str]:
         """Return imported files that changed on disk since they were imported."""
-        return self.shelf.changed_files()
+        return self.templates.changed_files()
 
     # --- starting ----------------------------------------------------------------------------------------------------
 
@@ -189,12 +189,12 @@ class Supervisor:
         problems: list[Problem] = []
         for key in dict.fromkeys(template_key(queue) for queue in queues):
             members = [queue for queue in queues if template_key(queue) == key]
-            loading = await self.shelf.make(self.config, key, members)
+            loading = await self.templates.make(self.config, key, members)
             problems += import_problems(self.config, members, loading.reports)
             if problems:
-                await self.shelf.discard(loading)
+                await self.templates.discard(loading)
             else:
-                self.shelf.install(loading)
+                self.templates.install(loading)
         return problems
 
     def start_workers(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from jobd.daemon.duties.timed_out import fail_overdue
+from jobd.daemon.duties.deadlines import fail_overdue
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending, describe, is_kill
 from jobd.daemon.views import StoppedJob

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobd.daemon.processes.fleet import Fleet
     from jobd.daemon.processes.pool import Pool
-    from jobd.daemon.processes.worker_process import Worker
+    from jobd.daemon.processes.worker_state import Worker
     from jobd.engine.runner import AsyncRunner, Command
     from jobd.protocol.board import SlotView
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending
-from jobd.daemon.processes.memory import memory_bytes
-from jobd.daemon.processes.reaper import reap_strangers
+from jobd.daemon.processes.kernel import memory_bytes, reap_strangers
 from jobd.duration import format_size
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from jobd.config.model import Recycle
     from jobd.daemon.processes.pool import Place, Pool
-    from jobd.daemon.processes.worker_process import Worker
+    from jobd.daemon.processes.worker_state import Worker
     from jobd.daemon.supervisor import Supervisor
 
 log = event_log(__name__)

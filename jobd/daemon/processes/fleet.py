@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.memory import OomKills
+from jobd.daemon.processes.kernel import OomKills
 from jobd.daemon.processes.pool import Pool
-from jobd.daemon.processes.spawn import WorkerProcess
 from jobd.daemon.processes.template_process import TemplateDied, TemplateError
 from jobd.daemon.processes.template_store import START_TRIES
+from jobd.daemon.processes.worker_process import WorkerProcess
 from jobd.daemon.processes.worker_spec import numbers_of, redis_target, start_message, template_key
 from jobd.daemon.state_dir import ServedQueue
 from jobd.errors import InputError
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from jobd.config.model import Config, Queue
     from jobd.daemon.incarnation import IncarnationRecord
     from jobd.daemon.processes.template_process import Template
-    from jobd.daemon.processes.template_store import Shelf
-    from jobd.daemon.processes.worker_process import Worker
+    from jobd.daemon.processes.template_store import TemplateStore
     from jobd.daemon.processes.worker_spec import TemplateKey
+    from jobd.daemon.processes.worker_state import Worker
     from jobd.locate import RedisSource
     from jobd.protocol.worker import Start
 
@@ -48,7 +48,7 @@ class Fleet:
     """Owns pools and worker processes. Pools of removed queues stay until their last worker has ended."""
 
     def __init__(
-        self, config: Config, source: RedisSource, shelf: Shelf, record: IncarnationRecord, clock: Clock
+        self, config: Config, source: RedisSource, templates: TemplateStore, record: IncarnationRecord, clock: Clock
     ) -> None:
         self.config = config
         self.source = source
@@ -56,7 +56,7 @@ class Fleet:
         self.drained_pools: list[Pool] = []
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.clock = clock
-        self._shelf = shelf
+        self._templates = templates
         self._record = record
         self._target = redis_target(source)
         self._host = socket.gethostname()
@@ -86,7 +86,7 @@ class Fleet:
     def pids(self) -> set[int]:
         """Return the pids of templates and workers: everybody whose exit status is awaited."""
         own = {process.worker.pid for process in self._processes.values() if process.worker.pid}
-        return own | self._shelf.pids()
+        return own | self._templates.pids()
 
     @property
     def incarnation_prefix(self) -> str:
@@ -148,7 +148,7 @@ class Fleet:
         for attempt in range(START_TRIES):
             key = template_key(pool.queue)
             try:
-                template = await self._shelf.get(self.config, key, self.queues_of(key, self.config))
+                template = await self._templates.get(self.config, key, self.queues_of(key, self.config))
                 await self._fork(lambda: pool.queue, worker, template)
             except TemplateDied as error:
                 # It was killed meanwhile: that is no fault of this worker, another template forks it.

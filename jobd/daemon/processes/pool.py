@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending, describe
 from jobd.daemon.processes.restarts import FIRST_DELAY_S, BreakerState, RestartDelay
-from jobd.daemon.processes.worker_process import Worker
 from jobd.daemon.processes.worker_spec import numbers_of
+from jobd.daemon.processes.worker_state import Worker
 from jobd.duration import format_duration
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = event_log(__name__)
 
 SETTLE_LIMIT_S = 65.0
-"""How long a replacement may take until it is ready; a little above what a worker is given (spawn.py)."""
+"""How long a replacement may take until it is ready; a little above what a worker is given (worker_process.py)."""
 
 
 class Hold(Enum):

@@ -35,7 +35,7 @@ class Loading:
     files: dict[str, int]
 
 
-class Shelf:
+class TemplateStore:
     """Owns every template, also the retired ones that still have workers."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

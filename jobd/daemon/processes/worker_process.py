@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobd.daemon.processes.template_process import Template
-    from jobd.daemon.processes.worker_process import Worker
+    from jobd.daemon.processes.worker_state import Worker
     from jobd.protocol.worker import Message, Start
 
 log = event_log(__name__)

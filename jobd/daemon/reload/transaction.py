@@ -11,8 +11,8 @@ from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
 from jobd.daemon.processes.exits import Ending
 from jobd.daemon.processes.template_process import TemplateError
-from jobd.daemon.processes.worker_process import Worker
 from jobd.daemon.processes.worker_spec import handlers_of, template_key
+from jobd.daemon.processes.worker_state import Worker
 from jobd.daemon.reload.import_problems import import_problems
 from jobd.daemon.reload.plan import counted, has_changes, refusals
 from jobd.daemon.views import Action, ReloadReport, Step
@@ -229,9 +229,9 @@ class Reload:
         problems = []
         for key in dict.fromkeys(template_key(queue) for queue in renewed):
             members = [queue for queue in queues if template_key(queue) == key]
-            if not self._code and self._supervisor.shelf.has(key, members):
+            if not self._code and self._supervisor.templates.has(key, members):
                 continue
-            loading = self._loadings[key] = await self._supervisor.shelf.make(wanted, key, members)
+            loading = self._loadings[key] = await self._supervisor.templates.make(wanted, key, members)
             problems += import_problems(wanted, members, loading.reports)
         return problems
 
@@ -246,13 +246,13 @@ class Reload:
         loading = self._loadings.get(key)
         if loading is not None:
             return loading.template
-        return await self._supervisor.shelf.get(wanted, key, self._supervisor.fleet.queues_of(key, wanted))
+        return await self._supervisor.templates.get(wanted, key, self._supervisor.fleet.queues_of(key, wanted))
 
     async def _throw_away(self) -> None:
         for trial in self._trials.values():
             trial.worker.kill(Ending.ASKED)
         for loading in self._loadings.values():
-            await self._supervisor.shelf.discard(loading)
+            await self._supervisor.templates.discard(loading)
 
     # --- apply -------------------------------------------------------------------------------------------------------
 
@@ -262,13 +262,13 @@ class Reload:
         supervisor.config = supervisor.fleet.config = wanted
         logs.configure(wanted.daemon.log_format, wanted.daemon.log_level)
         for loading in self._loadings.values():
-            supervisor.shelf.install(loading)
+            supervisor.templates.install(loading)
         queues = supervisor.selected(wanted)
         for step in steps:
             # A stop that comes in between ends what is there; a trial not adopted yet goes with its template.
             if step.queue and not supervisor.stopping:
                 await self._apply_step(step, queues.get(step.queue), generation)
-        supervisor.shelf.retire_others(template_key(queue) for queue in queues.values())
+        supervisor.templates.retire_others(template_key(queue) for queue in queues.values())
 
     async def _apply_step(self, step: Step, queue: Queue | None, generation: int) -> None:
         fleet = self._supervisor.fleet

@@ -10,7 +10,7 @@ import pytest
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.daemon.processes.exits import Ending
-from jobd.daemon.processes.worker_process import Worker, WorkerState
+from jobd.daemon.processes.worker_state import Worker, WorkerState
 from jobd.protocol.worker import Cancel, Drain, Quiet, Resume, Stop
 
 KILLED = int(signal.SIGKILL)
