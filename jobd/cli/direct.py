@@ -7,12 +7,12 @@ import os
 import pwd
 from typing import TYPE_CHECKING, Any
 
-from jobd.client import operations
-from jobd.client.selection import Selection
 from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, InputError
 from jobd.locate import redis_source
+from jobd.operations import on_redis as operations
+from jobd.operations.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import redis
 
-from jobd.client import operations
-from jobd.client.selection import PAGE, Selection
 from jobd.engine.connect import async_client
 from jobd.engine.keys import Keys
 from jobd.engine.runner import AsyncRunner
 from jobd.engine.states import State
 from jobd.errors import InputError, NotThere
 from jobd.locate import RedisSource
+from jobd.operations import on_redis as operations
+from jobd.operations.selection import PAGE, Selection
 from tests.support.redis_server import RedisServer
 
 

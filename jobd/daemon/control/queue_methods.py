@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobd.client import operations
-from jobd.client.selection import Selection
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.admin import pause_queue
 from jobd.engine.keys import Keys
 from jobd.engine.options import check_queue_name
 from jobd.errors import NotThere
+from jobd.operations import on_redis as operations
+from jobd.operations.selection import Selection
 from jobd.protocol.control import BadParams, Method
 
 if TYPE_CHECKING:

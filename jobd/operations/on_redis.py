@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobd.client.producer import unknown_add
-from jobd.client.selection import PAGE, Selection, pages
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
 from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job
@@ -20,6 +19,7 @@ from jobd.engine.reading import COUNTED, find_queues, get_job, get_state, queue_
 from jobd.engine.reading import job_logs as read_logs
 from jobd.engine.states import State
 from jobd.errors import InputError, NotThere, RedisUnavailable
+from jobd.operations.selection import PAGE, Selection, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
