@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import Group
-from jobd.cli.exits import INTERRUPTED, Exit, exit_of
 from jobd.cli.output import error_document, print_document, problem_text, warn
 from jobd.cli.settings import COLORS, Settings
 from jobd.errors import JobdError, Refused
+from jobd.exits import INTERRUPTED, Exit, exit_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.settings import common_options
+from jobd.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,9 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return what `args` name; an unknown name is a usage error with the nearest known one."""
         if args[0] not in self.homes and not args[0].startswith("-"):
-            raise click.UsageError(f'no such command "{args[0]}"; {nearest(args[0], self.homes)}', ctx)
+            near = nearest(args[0], self.homes, likeness=0.5)
+            hint = f'did you mean "{near}"?' if near else f"known are {', '.join(self.homes)}"
+            raise click.UsageError(f'no such command "{args[0]}"; {hint}', ctx)
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -108,14 +111,6 @@ def command(name: str, *, examples: Sequence[str], cls: type[Command] = Command)
         return made
 
     return decorate
-
-
-def nearest(name: str, known: Any) -> str:
-    """Return `did you mean "status"?`, or where the known names are listed."""
-    from difflib import get_close_matches
-
-    found = get_close_matches(name, list(known), 1, 0.5)
-    return f'did you mean "{found[0]}"?' if found else f"known are {', '.join(known)}"
 
 
 def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from jobd.cli.output import printable
+from jobd.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -83,13 +83,3 @@ def _detail(error: BaseException) -> dict[str, Any]:
     if isinstance(error, NotThere):
         return {"kind": error.kind, "name": error.name, "known": list(error.known)}
     return {}
-
-
-def plural(count: int, noun: str) -> str:
-    """Return "1 job", "3 jobs"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def printable(text: object) -> str:
-    """Return text from Redis or a handler as one line that cannot move a terminal's cursor."""
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in str(text))

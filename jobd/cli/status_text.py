@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.output import printable
 from jobd.cli.table import Column, draw
 from jobd.duration import format_duration, format_size
+from jobd.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobd.cli.output import printable
+from jobd.words import cell_width, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,13 +48,6 @@ def draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | 
 
 def _total(shown: Sequence[int], widths: Sequence[int]) -> int:
     return sum(widths[at] for at in shown) + len(GAP) * (len(shown) - 1)
-
-
-def cell_width(text: str) -> int:
-    """Return how many cells of a terminal `text` takes."""
-    if text.isascii():
-        return len(text)
-    return sum(2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text if not unicodedata.combining(ch))
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from jobd.config.check_schedule import check_schedule
 from jobd.config.model import BackoffTable, Mode
 from jobd.config.normalize import at, process_tables
+from jobd.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -101,8 +101,8 @@ def _check_url(tree: Tree, url: str, with_password: bool) -> None:
     path = ("redis", "url")
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in SCHEMES:
-        near = difflib.get_close_matches(scheme, SCHEMES, 1)
-        hint = f"did you mean `{near[0]}://`?" if near else None
+        near = nearest(scheme, SCHEMES)
+        hint = f"did you mean `{near}://`?" if near else None
         tree.refuse(path, "expected a URL that starts with redis://, rediss:// or unix://", hint)
         return
     if scheme in NOT_YET_SCHEMES:
@@ -154,8 +154,8 @@ def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> N
     table = settings.queues[queue.name]
     presets = tree.values.get("presets")
     if table.preset is not None and isinstance(presets, dict | None) and table.preset not in (presets or {}):
-        near = difflib.get_close_matches(table.preset, presets or {}, 1)
-        hint = f"did you mean `{near[0]}`?" if near else "known: " + (", ".join(presets or {}) or "none")
+        near = nearest(table.preset, presets or {})
+        hint = f"did you mean `{near}`?" if near else "known: " + (", ".join(presets or {}) or "none")
         tree.refuse((*path, "preset"), f"there is no preset `{table.preset}`", hint)
     if queue.handler is None and not queue.jobs and not _parts_broken(tree, path, queue, settings):
         tree.refuse(path, f"[{'.'.join(map(str, path))}] has neither `handler` nor `jobs`", at="key")

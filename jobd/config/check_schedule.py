@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
+
+from jobd.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +21,8 @@ _SHORT = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@h
 def check_schedule(tree: Tree, schedule: Schedule, path: Path_, queues: Mapping[str, Queue]) -> None:
     """Note what is wrong with one schedule."""
     if schedule.queue not in queues and not tree.is_broken(("queues", schedule.queue)):
-        near = difflib.get_close_matches(schedule.queue, queues, 1)
-        hint = f"did you mean `{near[0]}`?" if near else None
+        near = nearest(schedule.queue, queues)
+        hint = f"did you mean `{near}`?" if near else None
         tree.refuse((*path, "queue"), f"there is no queue `{schedule.queue}` in [queues]", hint)
     whens = [key for key in ("cron", "every") if tree.origins.written((*path, key))]
     if len(whens) != 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from jobd.config.problems import Problem
 from jobd.config.tree import Source, Tree, drop_file_redis, lay_over, spell_out, value_of_text
 from jobd.errors import ConfigError
 from jobd.locate import environment_url
+from jobd.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +74,6 @@ def _unknown(name: str, known: list[str]) -> Problem:
     if _KUBERNETES.fullmatch(name):
         hint: str | None = "Kubernetes sets it for a Service of that name; enableServiceLinks: false stops that"
     else:
-        near = difflib.get_close_matches(name.upper(), known, 1, 0.5)
-        hint = f"did you mean `{near[0]}`?" if near else None
+        near = nearest(name.upper(), known, likeness=0.5)
+        hint = f"did you mean `{near}`?" if near else None
     return Problem(f"${name}", 0, 0, f"unknown variable `{name}`", hint)

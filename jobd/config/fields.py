@@ -5,7 +5,6 @@ A validator here sees one value and says what was expected; `jobd.config.problem
 
 from __future__ import annotations
 
-import difflib
 import re
 from enum import StrEnum
 from functools import partial
@@ -19,6 +18,7 @@ from jobd.duration import parse_duration, parse_size, spell_duration
 from jobd.engine.job import Keep
 from jobd.errors import DurationError, InputError
 from jobd.locate import LooseText, Secret, mask_url
+from jobd.words import nearest
 
 MAX_COUNT = 2**31 - 1
 """Counts stay within what Lua, BullMQ's options and the worker protocol carry without rounding."""
@@ -107,9 +107,9 @@ def _choice(kind: type[StrEnum], value: Any) -> StrEnum:
     known = [member.value for member in kind]
     if isinstance(value, str) and value in known:
         return kind(value)
-    near = difflib.get_close_matches(value, known, 1) if isinstance(value, str) else []
+    near = nearest(value, known) if isinstance(value, str) else None
     names = [f'"{name}"' for name in known]
-    hint = f'; did you mean "{near[0]}"?' if near else ""
+    hint = f'; did you mean "{near}"?' if near else ""
     raise refuse(f"expected {', '.join(names[:-1])} or {names[-1]}, got {told(value)}{hint}")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobd.errors import ConfigError
+from jobd.words import cell_width, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,13 +56,6 @@ class Problem:
         return f"{self.place} {self.message}" + (f"; {self.hint.splitlines()[0]}" if self.hint else "")
 
 
-def printable(text: str) -> str:
-    """Return the text with control characters, and what is no character at all, as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode("ascii") for ch in text)
-
-
 def render_problem(problem: Problem) -> str:
     """Return the place and message, the line of the file, and a caret under what is meant, each line indented."""
     if not problem.line:
@@ -74,8 +67,8 @@ def render_problem(problem: Problem) -> str:
         return "\n".join([*lines, *(f"        {hint}" for hint in hints if hint)])
     source, column = _shown_source(problem.source, problem.column)
     lines.append(f"{problem.line:>7} | {source}".rstrip())
-    gap = " " * _cells(source[: column - 1])
-    caret = "^" * max(1, _cells(source[column - 1 : column - 1 + problem.width]))
+    gap = " " * cell_width(source[: column - 1])
+    caret = "^" * max(1, cell_width(source[column - 1 : column - 1 + problem.width]))
     lines.append(f"        | {gap}{caret} {hints[0]}".rstrip())
     lines.extend(f"        | {gap}{hint}" for hint in hints[1:])
     return "\n".join(lines)
@@ -138,7 +131,3 @@ def _shown_source(line: str, column: int) -> tuple[str, int]:
     start = max(0, min(column - 1 - _SHOWN_CHARACTERS // 2, len(clean) - _SHOWN_CHARACTERS))
     cut = clean[start : start + _SHOWN_CHARACTERS]
     return ("…" + cut[1:] if start else cut), column - start
-
-
-def _cells(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text if not unicodedata.combining(ch))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from copy import deepcopy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from jobd.config.fields import told
 from jobd.config.origins import is_secret
 from jobd.config.settings import Settings
+from jobd.words import nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -94,9 +94,9 @@ def _table_name(path: Path_) -> str:
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
-    near = difflib.get_close_matches(name, known, 1, 0.6)
+    near = nearest(name, known)
     if near:
-        return f"did you mean `{near[0]}`?"
+        return f"did you mean `{near}`?"
     return "known: " + ", ".join(known) if 0 < len(known) <= 12 else None
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from jobd.duration import parse_size, to_ms
 from jobd.engine.new_job import NewJob
 from jobd.errors import InputError
+from jobd.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -320,7 +321,5 @@ def _check_text(what: str, value: Any) -> None:
 
 
 def _nearest(option: str) -> str:
-    from difflib import get_close_matches
-
-    found = get_close_matches(option, OPTION_NAMES, 1)
-    return f'; did you mean "{found[0]}"?' if found else f"; known are {', '.join(sorted(OPTION_NAMES))}"
+    found = nearest(option, OPTION_NAMES)
+    return f'; did you mean "{found}"?' if found else f"; known are {', '.join(sorted(OPTION_NAMES))}"

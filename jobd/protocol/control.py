@@ -6,21 +6,19 @@ Pure: bytes to values and back. Imported by every `jobd status`, so only the lig
 from __future__ import annotations
 
 import json
-import os
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple, NoReturn
 
 from jobd.errors import (
     ConfigError,
-    DaemonAway,
     HandlerError,
     InputError,
     JobdError,
     NotThere,
     ProtocolError,
-    RedisUnavailable,
     Refused,
 )
+from jobd.exits import Exit, exit_of
 
 PROTOCOL = 1
 """Number of this protocol; `hello` tells it."""
@@ -33,10 +31,6 @@ REPLY_MAX = 256 * 1024 * 1024
 
 STATUS_SOCKET = "status.sock"
 """Beside the control socket when [daemon] status_group is set; answers what only reads."""
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_NOT_PERMITTED = os.EX_NOPERM
 
 Id = str | int | float | None
 
@@ -204,9 +198,9 @@ def parse_reply(line: bytes) -> Reply:
 def error_object(error: Exception) -> dict[str, Any]:
     """Return the JSON-RPC error object of an exception: `code`, `message`, `data` {`code`, `exit`, `detail`}."""
     if isinstance(error, JobdError):
-        data = {"code": error.code, "exit": exit_code(error), "detail": _detail(error)}
+        data = {"code": error.code, "exit": _exit_of(error), "detail": _detail(error)}
         return {"code": int(_rpc_code(error)), "message": str(error), "data": data}
-    data = {"code": "internal", "exit": EXIT_FAILED, "detail": {}}
+    data = {"code": "internal", "exit": int(Exit.FAILED), "detail": {}}
     message = f"the daemon failed to answer ({type(error).__name__}); its log has the traceback"
     return {"code": int(RpcCode.INTERNAL), "message": message, "data": data}
 
@@ -219,22 +213,13 @@ def raise_error(error: dict[str, Any]) -> NoReturn:
     raise Refused(
         code if isinstance(code, str) else "error",
         str(error.get("message", "refused without a reason")),
-        exit_code=exit_with if isinstance(exit_with, int) else EXIT_FAILED,
+        exit_code=exit_with if isinstance(exit_with, int) else Exit.FAILED,
         detail=detail if isinstance(detail, dict) else {},
     )
 
 
-def exit_code(error: JobdError) -> int:
-    """Return what a command exits with that failed for this reason (interface.md 2)."""
-    if isinstance(error, Refused):
-        return error.exit_code
-    if isinstance(error, InputError | BadRequest):
-        return EXIT_USAGE
-    if isinstance(error, RedisUnavailable | DaemonAway):
-        return os.EX_UNAVAILABLE
-    if isinstance(error, ConfigError | HandlerError):
-        return os.EX_CONFIG
-    return EXIT_FAILED
+def _exit_of(error: JobdError) -> int:
+    return Exit.USAGE if isinstance(error, BadRequest) else exit_of(error)
 
 
 def _rpc_code(error: JobdError) -> RpcCode:

@@ -12,8 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import DaemonAway, ProtocolError, Refused
+from jobd.exits import Exit
 from jobd.protocol.control import (
-    EXIT_NOT_PERMITTED,
     LINE_MAX,
     REPLY_MAX,
     STATUS_SOCKET,
@@ -69,7 +69,7 @@ class ControlClient:
         listed = "; ".join(f"{path}: {why}" for path, why in tried) or "no socket is known"
         if forbidden:
             message = f"not permitted to use the control socket ({listed}); run as the daemon's user or as root"
-            raise Refused("not-permitted", message, exit_code=EXIT_NOT_PERMITTED, detail={"tried": tried})
+            raise Refused("not-permitted", message, exit_code=Exit.NOT_PERMITTED, detail={"tried": tried})
         raise DaemonAway(f"no daemon answers ({listed}); start one with: jobd run", tried)
 
     def __enter__(self) -> ControlClient:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import redis.exceptions
 
-from jobd.cli.exits import exit_of
 from jobd.cli.output import error_document, problem_text
 from jobd.errors import (
     ConfigError,
@@ -17,6 +16,7 @@ from jobd.errors import (
     RedisUnavailable,
     Refused,
 )
+from jobd.exits import exit_of
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from jobd.errors import (
     [
         (NotThere("queue", "emial", known=["email"]), 1, "queue-unknown"),
         (JobFailed("7", "boom"), 1, "job-failed"),
-        (HandlerError("a:b", "import", "no"), 1, "handler-invalid"),
+        (HandlerError("a:b", "import", "no"), 78, "handler-invalid"),
         (RedisRefused("OOM"), 1, "redis-refused"),
         (Refused("trial-failed", "no", exit_code=1), 1, "trial-failed"),
         (InputError("bad"), 2, "input-invalid"),

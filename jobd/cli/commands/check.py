@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.exits import Exit
-from jobd.cli.output import answer, plural, warn
+from jobd.cli.output import answer, warn
 from jobd.cli.table import Column, draw, terminal_width
+from jobd.exits import Exit
+from jobd.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,8 +9,9 @@ import click
 from jobd.cli.click_commands import Group, command
 from jobd.cli.output import answer
 from jobd.cli.reach import connect
-from jobd.cli.table import GAP, cell_width, padded
+from jobd.cli.table import GAP, padded
 from jobd.errors import DaemonAway
+from jobd.words import cell_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

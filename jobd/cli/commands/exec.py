@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.exits import Exit
 from jobd.cli.output import print_document, warn
 from jobd.cli.params import read_payload
 from jobd.cli.reach import ask
 from jobd.errors import NotThere, Refused, RetryLater
+from jobd.exits import Exit
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.exits import Exit
 from jobd.cli.output import answer, error_document, print_document, problem_text, warn
 from jobd.cli.reach import ask_daemon
 from jobd.errors import DaemonAway
+from jobd.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,10 +10,11 @@ import click
 from jobd.cli.click_commands import Group, command
 from jobd.cli.fields import fields
 from jobd.cli.job_filter import filter_options, filter_params
-from jobd.cli.output import answer, printable
+from jobd.cli.output import answer
 from jobd.cli.reach import ask
 from jobd.cli.table import Column, draw, terminal_width
 from jobd.duration import format_duration
+from jobd.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

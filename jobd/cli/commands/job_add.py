@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import Command, command
-from jobd.cli.exits import Exit
 from jobd.cli.output import answer, warn
 from jobd.cli.params import DURATION, read_payload
 from jobd.cli.reach import ask, redis_is_in_reach
 from jobd.duration import spell_duration
 from jobd.errors import DurationError, JobFailed, NotThere, Refused
+from jobd.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.exits import Exit
 from jobd.cli.job_filter import filter_options, filter_params
-from jobd.cli.output import answer, plural, printable, warn
+from jobd.cli.output import answer, warn
 from jobd.cli.reach import ask
+from jobd.exits import Exit
+from jobd.words import plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,10 +9,11 @@ import click
 
 from jobd.cli.click_commands import Command, Group, command
 from jobd.cli.fields import fields
-from jobd.cli.output import answer, plural
+from jobd.cli.output import answer
 from jobd.cli.params import dash_number_last
 from jobd.cli.reach import ask, ask_daemon
 from jobd.cli.table import Column, draw, terminal_width
+from jobd.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

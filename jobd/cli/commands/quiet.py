@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.exits import Exit
-from jobd.cli.output import answer, plural
+from jobd.cli.output import answer
 from jobd.cli.params import DURATION
 from jobd.cli.reach import connect
+from jobd.exits import Exit
+from jobd.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

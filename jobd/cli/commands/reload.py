@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.exits import Exit
-from jobd.cli.output import answer, error_document, plural, print_document, problem_text, progress, warn
+from jobd.cli.output import answer, error_document, print_document, problem_text, progress, warn
 from jobd.cli.reach import ask_daemon, connect
-from jobd.cli.table import cell_width, padded
+from jobd.cli.table import padded
 from jobd.errors import JobdError, Refused
+from jobd.exits import Exit
+from jobd.words import cell_width, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.exits import Exit
 from jobd.cli.output import answer, error_document, print_document, problem_text, warn
 from jobd.cli.reach import ask_daemon
 from jobd.cli.status_text import status_lines
 from jobd.cli.table import terminal_width
 from jobd.errors import DaemonAway
+from jobd.exits import Exit
 
 if TYPE_CHECKING:
     from jobd.cli.settings import Settings

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.exits import Exit
-from jobd.cli.output import answer, printable, progress, warn
+from jobd.cli.output import answer, progress, warn
 from jobd.cli.params import DURATION
 from jobd.cli.reach import connect
+from jobd.exits import Exit
+from jobd.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

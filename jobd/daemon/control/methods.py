@@ -20,7 +20,8 @@ from jobd.daemon.control.redis_answer import ask_redis
 from jobd.daemon.logs import event_log
 from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.errors import JobdError, NotThere, Refused
-from jobd.protocol.control import EXIT_NOT_PERMITTED, PROTOCOL, BadRequest, Method, RpcCode
+from jobd.exits import Exit
+from jobd.protocol.control import PROTOCOL, BadRequest, Method, RpcCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -113,7 +114,7 @@ class Methods:
         """As `call`, for the status socket: what changes anything is refused (exit code 77)."""
         if method in set(Method) - READING:
             message = f"{method} is not permitted on the status socket, which only reads"
-            raise Refused("not-permitted", message, exit_code=EXIT_NOT_PERMITTED)
+            raise Refused("not-permitted", message, exit_code=Exit.NOT_PERMITTED)
         return await self.call(method, params, caller)
 
     async def _hello(self, params: Params, _caller: Caller) -> dict[str, Any]:

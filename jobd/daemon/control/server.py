@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.daemon.logs import event_log
 from jobd.errors import JobdError, Refused
+from jobd.exits import Exit
 from jobd.protocol.control import (
-    EXIT_FAILED,
-    EXIT_NOT_PERMITTED,
     LINE_MAX,
     BadRequest,
     Request,
@@ -371,9 +370,9 @@ def peer(sock: Any) -> tuple[int, int]:
 
 def _refusal(uid: int, *, only_owner: bool, too_many: bool) -> Refused | None:
     if only_owner and uid not in (0, os.geteuid()):
-        return Refused("not-permitted", "only the daemon's user and root may use it", exit_code=EXIT_NOT_PERMITTED)
+        return Refused("not-permitted", "only the daemon's user and root may use it", exit_code=Exit.NOT_PERMITTED)
     if too_many:
-        return Refused("too-many-connections", f"more than {MAX_CONNECTIONS} connections", exit_code=EXIT_FAILED)
+        return Refused("too-many-connections", f"more than {MAX_CONNECTIONS} connections", exit_code=Exit.FAILED)
     return None
 
 

@@ -13,6 +13,7 @@ from jobd.daemon.views import Action, Mark, Step
 from jobd.duration import format_size, spell_duration
 from jobd.engine.job import KEEP_ALL, KEEP_NONE, Keep
 from jobd.locate import Secret
+from jobd.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,7 +60,7 @@ def plan(
     steps = [*_refused(running, wanted), *_daemon_steps(running, wanted)]
     for name, queue in after.items():
         if name not in before:
-            steps.append(Step(Mark.NEW, name, "new queue", counted(queue.workers, "worker"), Action.ADD))
+            steps.append(Step(Mark.NEW, name, "new queue", plural(queue.workers, "worker"), Action.ADD))
         else:
             steps.append(_changed(before[name], queue, facts.get(name, NOTHING)))
     steps += [_removed(name, facts.get(name, NOTHING)) for name in before if name not in after]
@@ -107,7 +108,7 @@ def _changed(before: Queue, after: Queue, facts: Facts) -> Step:
     if not needs_new_workers(before, after):
         return Step(Mark.CHANGED, after.name, what, _in_place(before, after), Action.IN_PLACE, told)
     count = facts.workers or after.workers
-    how = f"{counted(count, 'worker')} replaced" + (" one by one as they go idle" if count > 1 else " as it goes idle")
+    how = f"{plural(count, 'worker')} replaced" + (" one by one as they go idle" if count > 1 else " as it goes idle")
     return Step(Mark.CHANGED, after.name, what, how, Action.REPLACE, told)
 
 
@@ -115,21 +116,21 @@ def _in_place(before: Queue, after: Queue) -> str:
     if before.global_concurrency is not None and after.global_concurrency is None:
         return "in place, no restart; the limit in Redis stays"
     if after.workers > before.workers:
-        return f"{counted(after.workers - before.workers, 'worker')} more, no restart"
+        return f"{plural(after.workers - before.workers, 'worker')} more, no restart"
     if after.workers < before.workers:
         drains = before.workers - after.workers
-        return f"{counted(drains, 'worker')} " + ("drain" if drains > 1 else "drains")
+        return f"{plural(drains, 'worker')} " + ("drain" if drains > 1 else "drains")
     return "in place, no restart"
 
 
 def _removed(name: str, facts: Facts) -> Step:
-    how = f"{counted(facts.workers, 'worker')} " + ("drains" if facts.workers == 1 else "drain")
+    how = f"{plural(facts.workers, 'worker')} " + ("drains" if facts.workers == 1 else "drain")
     if facts.jobs:
         jobs = ", ".join(f"{job} running {running_s:.0f}s" for job, running_s in facts.jobs[:3])
         more = f" and {len(facts.jobs) - 3} more" if len(facts.jobs) > 3 else ""
         how += f" ({'job' if len(facts.jobs) == 1 else 'jobs'} {jobs}{more})"
     if facts.waiting:
-        how += f", {counted(facts.waiting, 'waiting job')} {'stays' if facts.waiting == 1 else 'stay'} in Redis"
+        how += f", {plural(facts.waiting, 'waiting job')} {'stays' if facts.waiting == 1 else 'stay'} in Redis"
     return Step(Mark.REMOVED, name, "removed", how, Action.REMOVE)
 
 
@@ -205,8 +206,3 @@ def _told_keep(keep: Keep) -> str:
     parts = [f"count = {keep.count}"] if keep.count is not None else []
     parts += [f"age = {spell_duration(keep.age_s * 1000)}"] if keep.age_s is not None else []
     return str(keep.count) if keep.age_s is None else "{ " + ", ".join(parts) + " }"
-
-
-def counted(number: int, word: str) -> str:
-    """Return "1 worker", "3 workers"."""
-    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -14,9 +14,10 @@ from jobd.daemon.processes.template_process import TemplateError
 from jobd.daemon.processes.worker_spec import handlers_of, template_key
 from jobd.daemon.processes.worker_state import Worker
 from jobd.daemon.reload.import_problems import import_problems
-from jobd.daemon.reload.plan import counted, has_changes, refusals
+from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.daemon.views import Action, ReloadReport, Step
 from jobd.errors import InputError, JobdError, Refused
+from jobd.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,9 +173,9 @@ class Reload:
         return steps
 
     def _checked(self, wanted: Config) -> str:
-        files = counted(len(wanted.files), "file")
+        files = plural(len(wanted.files), "file")
         handlers = {path for trial in self._trials.values() for path in handlers_of(trial.queue)}
-        return f"{files}, {counted(len(handlers), 'handler')} imported in a trial worker" if handlers else files
+        return f"{files}, {plural(len(handlers), 'handler')} imported in a trial worker" if handlers else files
 
     def _refuse_cold(self, steps: list[Step]) -> None:
         cold = refusals(steps)
@@ -297,7 +298,7 @@ class Reload:
         if is_new:
             pool.fill()
             await pool.filled()
-            self._say(queue.name, f"{counted(pool.wanted, 'worker')} ready")
+            self._say(queue.name, f"{plural(pool.wanted, 'worker')} ready")
             return
         total = max(before, 1)
         self._say(queue.name, f"1/{total} replaced")
@@ -313,4 +314,4 @@ def _draining(pool: Pool) -> str:
     if not jobs:
         return "removed"
     named = ", ".join(view.job_id or view.name for view in jobs[:3])
-    return f"draining, {counted(len(jobs), 'job')} left ({named})"
+    return f"draining, {plural(len(jobs), 'job')} left ({named})"

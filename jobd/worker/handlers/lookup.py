@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import HandlerError
+from jobd.words import nearest
 from jobd.worker.handlers.binding import bind
 
 if TYPE_CHECKING:
@@ -130,15 +130,15 @@ def _nearest_module(missing: str, searched: list[str] | None) -> str | None:
     parent, _, last = missing.rpartition(".")
     folders = list(getattr(sys.modules.get(parent), "__path__", ())) if parent else list(searched or ())
     names = [info.name for info in pkgutil.iter_modules(folders)]
-    near = difflib.get_close_matches(last, names, 1)
-    return f"{parent}.{near[0]}" if near and parent else (near[0] if near else None)
+    near = nearest(last, names)
+    return f"{parent}.{near}" if near and parent else near
 
 
 def _no_attribute(path: str, owner: Any, name: str) -> HandlerError:
     names = [each for each in dir(owner) if not each.startswith("_")]
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f" (did you mean `{near[0]}`?)" if near else ""
-    detail: dict[str, Any] = {"suggestion": near[0] if near else None, "searched": [], "traceback": None}
+    near = nearest(name, names)
+    hint = f" (did you mean `{near}`?)" if near else ""
+    detail: dict[str, Any] = {"suggestion": near, "searched": [], "traceback": None}
     return HandlerError(path, "attribute", f'cannot import "{path}": no attribute `{name}`{hint}', detail=detail)
 
 

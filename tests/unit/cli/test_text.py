@@ -6,9 +6,9 @@ from typing import Any
 
 from jobd.cli.commands.reload import plan_lines, reload_lines
 from jobd.cli.commands.stop import stop_lines
-from jobd.cli.output import printable
 from jobd.cli.status_text import status_lines
 from jobd.cli.table import Column, cut, draw
+from jobd.words import printable
 
 
 def _queue(name: str, **known: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The exit codes, and which one an error ends with."""
+"""The exit codes, and which one an error ends with: for a command, and for the answer of the control socket."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import IntEnum
 from jobd.errors import (
     ConfigError,
     DaemonAway,
+    HandlerError,
     InputError,
     JobdError,
     RedisRefused,
@@ -42,19 +43,23 @@ INTERRUPTED = 130
 
 def exit_of(error: BaseException) -> int:
     """Return the exit code that `error` ends a command with."""
-    if isinstance(error, Refused):
-        return error.exit_code
-    if isinstance(error, ConfigError):
-        return Exit.CONFIG
-    if isinstance(error, DaemonAway | RedisUnavailable):
-        return Exit.UNAVAILABLE
-    if isinstance(error, RedisRefused):
-        return Exit.NOT_PERMITTED if _is_refused_login(error) else Exit.FAILED
-    if isinstance(error, InputError):
-        return Exit.USAGE
-    if isinstance(error, TimeoutError):
-        return Exit.TIMED_OUT
-    return Exit.NOT_PERMITTED if isinstance(error, PermissionError) else Exit.FAILED
+    match error:
+        case Refused():
+            return error.exit_code
+        case ConfigError() | HandlerError():
+            return Exit.CONFIG
+        case DaemonAway() | RedisUnavailable():
+            return Exit.UNAVAILABLE
+        case RedisRefused():
+            return Exit.NOT_PERMITTED if _is_refused_login(error) else Exit.FAILED
+        case InputError():
+            return Exit.USAGE
+        case TimeoutError():
+            return Exit.TIMED_OUT
+        case PermissionError():
+            return Exit.NOT_PERMITTED
+        case _:
+            return Exit.FAILED
 
 
 def _is_refused_login(error: JobdError) -> bool:

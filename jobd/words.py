@@ -1,0 +1,37 @@
+"""Text for people: the nearest known name, plurals, what a terminal may be sent, how wide it is there."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """Return the known name that was probably meant, None when none is near. `likeness` is difflib's cutoff."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(known), 1, likeness)
+    return found[0] if found else None
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 job", "3 jobs"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def printable(text: object) -> str:
+    """Return text as one line that cannot move a terminal's cursor: what is no printable character as an escape."""
+    written = str(text)
+    if written.isprintable():
+        return written
+    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode("ascii") for ch in written)
+
+
+def cell_width(text: str) -> int:
+    """Return how many cells of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text if not unicodedata.combining(ch))
