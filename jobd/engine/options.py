@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from jobd.duration import parse_size, to_ms
 from jobd.engine.new_job import NewJob
 from jobd.errors import InputError
-from jobd.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -321,5 +320,7 @@ def _check_text(what: str, value: Any) -> None:
 
 
 def _nearest(option: str) -> str:
+    from jobd.words import nearest
+
     found = nearest(option, OPTION_NAMES)
     return f'; did you mean "{found}"?' if found else f"; known are {', '.join(sorted(OPTION_NAMES))}"
