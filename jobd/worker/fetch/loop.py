@@ -18,13 +18,13 @@ from jobd.engine.locks import renew_locks
 from jobd.engine.scripts import script
 from jobd.engine.turn import turn
 from jobd.errors import JobdError
-from jobd.worker.fetch.adopt import adopt
 from jobd.worker.fetch.connection import Wire
 from jobd.worker.fetch.fetch_policy import Appetite
 from jobd.worker.fetch.flight import Ahead, Flight
-from jobd.worker.fetch.marker_wait import MarkerWait
 from jobd.worker.fetch.notes import Notes
 from jobd.worker.fetch.reconnect_delay import Patience
+from jobd.worker.fetch.recovery import adopt
+from jobd.worker.fetch.wait import MarkerWait
 from jobd.worker.run.refusal import refused
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from redis.exceptions import NoPermissionError
 
 from jobd.engine.keys import Keys
 from jobd.locate import RedisSource
-from jobd.worker.fetch import marker_wait as marker
-from jobd.worker.fetch.marker_wait import MarkerWait, client_name
+from jobd.worker.fetch import wait as marker
+from jobd.worker.fetch.wait import MarkerWait, client_name
 
 SOON_MS = 20
 

@@ -13,8 +13,8 @@ from jobd.engine.job import TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.turn import turn
 from jobd.locate import RedisSource
-from jobd.worker.fetch.adopt import adopt
 from jobd.worker.fetch.connection import Wire
+from jobd.worker.fetch.recovery import adopt
 from tests.support.redis_server import RedisServer
 
 PREFIX, NAME, LOCK_MS = "incarnation1:1.1.1:", "host:mail:7", 30_000
