@@ -88,6 +88,10 @@ def trouble_of(error: BaseException) -> Trouble:
     """Return what is wrong; takes redis-py's exceptions, and ours with what caused them."""
     if isinstance(error, RedisRefused | RedisUnavailable):
         return Trouble(error.trouble)
+    # Opening an asyncio connection, redis-py wraps what the server said to AUTH in a ConnectionError.
+    within = error.__cause__ or error.__context__
+    if type(error) is failures.ConnectionError and isinstance(within, failures.RedisError):
+        return trouble_of(within)
     text = str(error)
     for part, trouble in _BY_TEXT:
         if part in text:
