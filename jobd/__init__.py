@@ -1,6 +1,6 @@
 """jobd: a declarative worker daemon for BullMQ queues.
 
-The names here are loaded when they are first used, so `import jobd` costs nothing (interface.md 4).
+The names here are loaded when they are first used, so `import jobd` costs nothing.
 """
 
 from __future__ import annotations

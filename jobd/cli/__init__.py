@@ -12,7 +12,7 @@ INSTALL_HINT = "pip install '.[daemon,embedded]' in a clone of jobd"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (interface.md 2)."""
+    """Run one command and return its exit code."""
     try:
         import click  # noqa: F401
     except ModuleNotFoundError as error:

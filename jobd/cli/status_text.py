@@ -1,4 +1,4 @@
-"""The text of `jobd status`, drawn from its document (interface.md 6)."""
+"""The text of `jobd status`, drawn from its document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What producers call: add jobs, wait for their results, look at a queue. Needs redis-py only (interface.md 4).
+"""What producers call: add jobs, wait for their results, look at a queue. Needs redis-py only.
 
 Names and the rooms behind them are loaded when they are first used: `import jobd.client` is part of the start of every
 web process and command that adds jobs.

@@ -59,7 +59,7 @@ class JobHandle:
 class Queue(Producer):
     """One queue as producers see it: `Queue("email")`, or `Queue("email", url=…, prefix=…)`.
 
-    Which Redis: `url`, else $JOBD_REDIS_URL, else the file (interface.md). Connections open when they are needed;
+    Which Redis: `url`, else $JOBD_REDIS_URL, else the file. Connections open when they are needed;
     `close` them, or use `with`. `answer_limit` is how long an add waits for Redis.
 
     Raises:

@@ -17,7 +17,7 @@ _log = event_log(__name__)
 
 
 class Wish(Enum):
-    """What a signal asks for (interface.md, "Signals to the daemon")."""
+    """What a signal asks for (README.md, "Commands, exit codes, signals")."""
 
     STOP = auto()
     HAND_BACK = auto()

@@ -1,4 +1,4 @@
-"""Stop honestly: wait for the jobs until `grace`, hand back what is left after its worker is dead (design.md 2)."""
+"""Stop honestly: wait for the jobs until `grace`, hand back what is left after its worker is dead."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = event_log(__name__)
 
 PATIENCE_MS = 500
-"""What coroutines have for their cleanup after the cancel (design.md 2, "Stopping")."""
+"""What coroutines have for their cleanup after the cancel (docs/processes.md, "How a stop goes")."""
 
 _KILL_LIMIT_S = 10.0
 """After SIGKILL: a process in uninterruptible sleep may need a while; then it is reported and left to the kernel."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = event_log(__name__)
 
 FETCH_LIMIT_S = 15.0
-"""A queue whose last answered fetch is older is not ready (interface.md 2, "Ready")."""
+"""A queue whose last answered fetch is older is not ready."""
 
 LOOP_LIMIT_S = 10.0
 """The daemon is live while its loop turned within this time."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class DaemonState(StrEnum):
-    """What the daemon as a whole is doing (interface.md, JSON of `status`)."""
+    """What the daemon as a whole is doing (field `state` of `jobd status --json`)."""
 
     STARTING = "starting"
     READY = "ready"

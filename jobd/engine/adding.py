@@ -28,7 +28,7 @@ _DEFAULT_TEXT = _opts(_DEFAULT_OPTS)
 def add_job(keys: Keys, job: NewJob) -> Command[Added]:
     """Add one job, or find that its id or deduplication id is taken. Sent twice it may add twice.
 
-    Source: lua/add_job.lua; the rules are in wire-format.md 3.2 to 3.5.
+    Source: lua/add_job.lua; the rules are in docs/wire-format.md, "Adding".
     """
     words = (1, keys.meta, keys.base, job.timestamp, *_words(job, job.timestamp))
     return Command(words, _read_one, script("add_job"))

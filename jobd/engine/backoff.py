@@ -1,4 +1,7 @@
-"""The delay before the next attempt of a job, by BullMQ's formulas (wire-format.md 5.3)."""
+"""The delay before the next attempt of a job, by BullMQ's formulas.
+
+They are in docs/wire-format.md, "Retrying and putting back".
+"""
 
 from __future__ import annotations
 

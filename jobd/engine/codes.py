@@ -1,4 +1,4 @@
-"""What the scripts answer per job: BullMQ's numbers (wire-format.md 5.6), listed here once."""
+"""What the scripts answer per job: BullMQ's numbers (docs/wire-format.md, "Codes"), listed here once."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobd.locate import RedisSource
 
 ANSWER_LIMIT_S = 5.0
-"""How long a command may stay unanswered before its outcome is called unknown (interface.md 4)."""
+"""How long a command may stay unanswered before its outcome is called unknown."""
 
 CONNECT_LIMIT_S = 5.0
 """How long opening a connection may take."""

@@ -1,4 +1,4 @@
-"""Event names as BullMQ writes them into a queue's stream (wire-format.md 10)."""
+"""Event names as BullMQ writes them into a queue's stream (docs/wire-format.md, "Events")."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Taken:
 
     `token` is complete (`<incarnation>:<worker>:<ats>`) and goes back with the finish. `data` and `opts` are the JSON
     bytes as stored; reading them is the taker's business, since a payload can be broken. Text fields are None when the
-    hash has none. `name` is None for an id without a hash (a foreign bug, wire-format.md trap 43).
+    hash has none. `name` is None for an id without a hash (a foreign bug: docs/wire-format.md, "Traps").
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Every key name of a queue (wire-format.md 1.2), and nowhere else."""
+"""Every key name of a queue (docs/wire-format.md, "Keys"), and nowhere else."""
 
 from __future__ import annotations
 

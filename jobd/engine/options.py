@@ -1,7 +1,7 @@
 """What a producer asks for, checked and turned into a NewJob: pure, nothing here talks to Redis.
 
-The rules are BullMQ's (wire-format.md 1.3 and 2.2), plus those whose breach BullMQ finds out too late: an id that is
-also the name of one of the queue's own keys, NaN in data, a due time that no score can hold.
+The rules are BullMQ's (docs/wire-format.md, "Names and ids" and "Options"), plus those whose breach BullMQ finds out
+too late: an id that is also the name of one of the queue's own keys, NaN in data, a due time that no score can hold.
 """
 
 from __future__ import annotations

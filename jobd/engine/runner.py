@@ -1,4 +1,4 @@
-"""Run a Command on a connection, sync or async: every operation is written once (style.md, principle 10)."""
+"""Run a Command on a connection, sync or async: every operation is written once."""
 
 from __future__ import annotations
 

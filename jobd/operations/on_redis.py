@@ -1,7 +1,7 @@
 """What the commands `queue …` and `job …` do, for the daemon's control server and for the CLI without a daemon.
 
 Each takes a runner and the prefix, and returns plain values that go into JSON as they are; the field names are those of
-interface.md. Nothing holds more than one page of jobs in memory.
+`--json`. Nothing holds more than one page of jobs in memory.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ PROTOCOL = 1
 """Number of this protocol; `hello` tells it."""
 
 LINE_MAX = 1024 * 1024
-"""Bytes of one request, its newline not counted (interface.md 5)."""
+"""Bytes of one request, its newline not counted."""
 
 REPLY_MAX = 256 * 1024 * 1024
 """Bytes of one answer: a long list of jobs is larger than any request; more than this is a fault."""

@@ -1,4 +1,4 @@
-"""Signals to the daemon (interface.md 2)."""
+"""Signals to the daemon."""
 
 from __future__ import annotations
 

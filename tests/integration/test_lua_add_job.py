@@ -1,4 +1,4 @@
-"""add_job.lua: what lies in Redis after an add is what BullMQ's own add leaves (wire-format.md 3 and 13)."""
+"""add_job.lua: what lies in Redis after an add is what BullMQ's own add leaves (docs/wire-format.md, "Adding")."""
 
 from __future__ import annotations
 

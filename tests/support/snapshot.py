@@ -1,4 +1,4 @@
-"""Everything of one queue, named as wire-format.md names it."""
+"""Everything of one queue, named as docs/wire-format.md names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The delay before attempt n (wire-format.md 5.3)."""
+"""The delay before attempt n (docs/wire-format.md, "Retrying and putting back")."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class DaemonFacts:
 
 
 def status_document(daemon: DaemonFacts, redis: RedisAnswer, queues: Iterable[QueueView]) -> dict[str, Any]:
-    """Return what `jobd status --json` prints, `schema` aside (interface.md, "JSON of status")."""
+    """Return what `jobd status --json` prints, `schema` aside."""
     return {
         "state": daemon.state.value,
         "degraded_by": list(daemon.degraded_by),

@@ -1,4 +1,6 @@
-"""Give the jobs of dead workers back to their queues, within milliseconds of the death (design.md, "Recovery").
+"""Give the jobs of dead workers back to their queues, within milliseconds of the death.
+
+The steps: docs/internals.md, "What a death does".
 
 Redis is the truth about what a worker held: its token prefix among the locks of `active`. Everything here is safe to do
 twice, so it is repeated until Redis has answered.

@@ -1,4 +1,7 @@
-"""Keep the locks of running jobs, from outside the process that runs them (design.md, promise 2)."""
+"""Keep the locks of running jobs, from outside the process that runs them.
+
+Why: docs/processes.md, "Why the daemon renews locks".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Look for jobs whose lock was lost by workers of other hosts (BullMQ's stalled check, wire-format.md 8.2)."""
+"""Look for jobs whose lock was lost by workers of other hosts.
+
+BullMQ's stalled check: docs/wire-format.md, "Locks and stalled jobs".
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _named_by(queue: Queue) -> Iterator[tuple[str, Place]]:
 
 
 def _told(report: HandlerReport) -> tuple[str, str | None]:
-    """Return (message, hint): the hint stands beside the caret, its further lines below (interface.md 1)."""
+    """Return (message, hint): the hint stands beside the caret, its further lines below."""
     text = report.message or f'cannot import "{report.path}"'
     head, quote, rest = text.partition(f'"{report.path}"')
     message = f"{head}`{report.path}`" if quote else text

@@ -1,4 +1,6 @@
-"""Wait for work: the worker's second connection, blocked in Redis on the queue's marker (wire-format.md 4.2).
+"""Wait for work: the worker's second connection, blocked in Redis on the queue's marker.
+
+What markers mean: docs/wire-format.md, "The marker".
 
 A worker that runs nothing sends its next turn along, behind the wait: Redis runs it the moment a marker comes, and the
 job is on its way while other workers would only hear that there is one (docs/decisions/0005-turn-behind-the-wait.md).

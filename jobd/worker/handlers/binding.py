@@ -1,4 +1,4 @@
-"""From a job to the arguments of its handler (interface.md "Binding"), worked out once a handler.
+"""From a job to the arguments of its handler (docs/handlers.md, "Binding"), worked out once a handler.
 
 `def f(job)` is called as it is. Data with a type goes through pydantic, which must be in the application's environment;
 the plain JSON types are checked here.

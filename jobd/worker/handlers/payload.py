@@ -1,4 +1,7 @@
-"""JSON as it crosses Redis: strict both ways, since one bad event stops a Node consumer for good (wire-format.md 0)."""
+"""JSON as it crosses Redis: strict both ways, since one bad event stops a Node consumer for good.
+
+What must be JSON: docs/wire-format.md, "Golden rules".
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ def to_json(value: Any, what: str) -> bytes:
 
 
 def data_of(raw: bytes | None) -> Any:
-    """Return a job's data; an absent or empty field reads as {} (wire-format.md 2.1).
+    """Return a job's data; an absent or empty field reads as {} (docs/wire-format.md, "The job hash").
 
     Raises:
         Unrecoverable: the text is not JSON; no attempt can ever read it.

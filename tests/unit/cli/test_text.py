@@ -1,4 +1,4 @@
-"""The text forms of documents, held against the samples of interface.md."""
+"""The text forms of documents, as the README shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`import jobd.client` brings redis-py and the standard library, nothing of the daemon (interface.md 4)."""
+"""`import jobd.client` brings redis-py and the standard library, nothing of the daemon."""
 
 from __future__ import annotations
 

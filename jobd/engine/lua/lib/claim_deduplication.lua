@@ -3,7 +3,7 @@
 -- include: mark_delayed
 -- claim_deduplication(base, job, max_len): the new job owns its deduplication id, or who does is told.
 -- job: {id, name, data, opts (JSON), timestamp, delay (ms) as numbers, de = {id, ttl, extend, replace,
--- keepLastIfActive, reschedule}}, as BullMQ stores them (wire-format.md 3.4).
+-- keepLastIfActive, reschedule}}, as BullMQ stores them (docs/wire-format.md, "Deduplication").
 -- Returns: nil, the add goes on; or the id of the owner and the stream id of the event (false: BullMQ emits none).
 -- Keys: de:<id>, dn:<id>, active, delayed, marker, events and the owner's hash under base.
 -- Events: deduplicated; replace: removed before it; reschedule: delayed after it

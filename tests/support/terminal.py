@@ -1,4 +1,4 @@
-"""The README's commands are typed, and what it shows is what they print."""
+"""A shell in a folder of its own with this checkout's `jobd` on its PATH, to type what a page shows."""
 
 from __future__ import annotations
 
@@ -10,35 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.support.readme import Kind, blocks, differs, steps
 from tests.support.waiting import wait_until
 
 _ROOT = Path(__file__).parents[2]
-_PAGE = blocks((_ROOT / "README.md").read_text())
-_NAMES = list(dict.fromkeys(block.name for block in _PAGE if block.mark is Kind.RUN))
 
 
-def test_every_console_block_says_whether_it_is_run() -> None:
-    unmarked = [block.line for block in _PAGE if block.language == "console" and block.mark is None]
-    assert unmarked == [], f"README.md: no <!-- run: NAME --> or <!-- not run: REASON --> above lines {unmarked}"
-
-
-@pytest.mark.parametrize("name", _NAMES)
-def test_the_readme_runs_as_shown(name: str, short_tmp: Path) -> None:
-    with _Terminal.opened(short_tmp) as terminal:
-        for block in _PAGE:
-            if block.name == name and block.mark is Kind.FILE:
-                terminal.write(block.path, block.body)
-            elif block.name == name and block.mark is Kind.RUN:
-                for step in steps(block.body):
-                    printed = terminal.type(step.command, step.exit_code)
-                    missing = differs(step.shown, printed)
-                    assert missing is None, f"$ {step.command}\nshown:   {missing}\nprinted: {printed}"
-
-
-class _Terminal:
+class Terminal:
     """A folder, a PATH with this checkout's jobd, and what was left running."""
 
     def __init__(self, folder: Path) -> None:
@@ -62,7 +39,7 @@ class _Terminal:
 
     @classmethod
     @contextmanager
-    def opened(cls, folder: Path) -> Iterator[_Terminal]:
+    def opened(cls, folder: Path) -> Iterator[Terminal]:
         terminal = cls(folder)
         try:
             yield terminal
