@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from jobd.config.model import App, DaemonSettings, QueueKeys, RedisSettings
 from jobd.config.origins import Origin
 from jobd.config.problems import Problem
+from jobd.config.tables import App, DaemonSettings, QueueKeys, RedisSettings
 from jobd.config.tree import Source, Tree, drop_file_redis, lay_over, spell_out, value_of_text
 from jobd.errors import ConfigError
 from jobd.locate import environment_url
@@ -16,7 +16,7 @@ from jobd.words import nearest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobd.config.fields import Table
+    from jobd.config.values import Table
 
 SECTIONS: dict[str, type[Table]] = {"app": App, "redis": RedisSettings, "daemon": DaemonSettings, "defaults": QueueKeys}
 PLAIN = ("JOBD_CONFIG", "JOBD_SOCKET", "JOBD_REDIS_URL", "JOBD_QUEUES")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jobd.config.check import check, refuse_not_yet
 from jobd.config.environment import lay_environment_over
 from jobd.config.model import Config
-from jobd.config.normalize import normalize
 from jobd.config.problems import ConfigProblems, in_order
 from jobd.config.resolve import resolve_app, resolve_daemon, resolve_queue, resolve_redis
+from jobd.config.rules import check, refuse_not_yet
 from jobd.config.secrets import check_secrets, secret_names
 from jobd.config.tree import expand_values, read_tree
-from jobd.config.validate import validate
+from jobd.config.validate import normalize, validate
 from jobd.errors import NoRedisConfigured
 from jobd.locate import config_places, find_config
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from jobd.config.settings import Settings
+    from jobd.config.tables import Settings
     from jobd.config.tree import Tree
 
 

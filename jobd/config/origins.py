@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobd.config.problems import SECRET_NAME, Problem, without_secrets
+from jobd.config.problems import Problem
+from jobd.config.secrets import is_secret, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,12 +101,6 @@ class Origins:
     def written(self, path: Path_) -> bool:
         """Tell whether a file or a variable gave the value at `path`."""
         return path in self.known
-
-
-def is_secret(path: Path_) -> bool:
-    """Tell whether the value at `path` is one that is not shown: a password, or a variable that sounds like one."""
-    start = 1 if path[:1] == ("redis",) else path.index("env") + 1 if "env" in path else len(path)
-    return any(SECRET_NAME.search(str(part)) for part in path[start:])
 
 
 def depth_of(tree: Any) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,6 @@ if TYPE_CHECKING:
 
     from jobd.config.model import Config
 
-SECRET_NAME = re.compile(r"pas+w|pwd|passphrase|secret|token|credential|api_?key|private", re.IGNORECASE)
-"""Names, slips of the keyboard included, whose values are not repeated in messages."""
-
-_USERINFO = re.compile(r"(?<=://)([^:/\s\"']*:)([^/\s\"']+)(?=@)")
-_KEY = re.compile(r"[A-Za-z0-9_\-.\"']+(?=\s*=)")
-_VALUE = re.compile(r"""\"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s\[\]{},="']++(?!\s*=)""")
 _SHOWN_CHARACTERS = 160
 
 
@@ -107,20 +100,6 @@ class ConfigProblems(ConfigError):
         """Return these problems and what the imports of `partial` showed, in one order."""
         files = [file.name for file in self.partial.files] if self.partial else []
         return ConfigProblems(in_order([*self.details, *more], [self.main, *files]), self.main)
-
-
-def without_secrets(line: str, *, all_values: bool = False) -> str:
-    """Return a line of the file with passwords of URLs, and the values of keys that sound secret, as stars.
-
-    As many stars as characters, so that the columns of what follows stay true. `all_values`: the whole line is of a
-    secret, as in a list that is spread over several lines.
-    """
-    clean = _USERINFO.sub(lambda found: found[1] + "*" * len(found[2]), line)
-    key = next((found for found in _KEY.finditer(clean) if SECRET_NAME.search(found[0])), None)
-    if key is None and not all_values:
-        return clean
-    start = key.end() if key else 0
-    return clean[:start] + _VALUE.sub(lambda found: "*" * len(found[0]), clean[start:])
 
 
 def _shown_source(line: str, column: int) -> tuple[str, int]:

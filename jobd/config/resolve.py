@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobd.config.model import DEFAULT_BACKOFF, JobHandler, Mode, ProcessKeys, Queue, QueueKeys
+from jobd.config.model import Queue
+from jobd.config.tables import DEFAULT_BACKOFF, JobHandler, Mode, ProcessKeys, QueueKeys
 
 if TYPE_CHECKING:
-    from jobd.config.fields import Table
-    from jobd.config.model import App, DaemonSettings, QueueTable, RedisSettings
-    from jobd.config.settings import Settings
+    from jobd.config.tables import App, DaemonSettings, QueueTable, RedisSettings, Settings
+    from jobd.config.values import Table
 
 T = TypeVar("T", bound="Table")
 

@@ -1,7 +1,8 @@
-"""Which variables and files hold secrets; whether they can be read."""
+"""What is not shown, which variables hold secrets, whether secrets can be read."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from jobd.locate import Secret, mask_url, read_secret
@@ -10,10 +11,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from jobd.config.positions import Path_
-    from jobd.config.settings import Settings
+    from jobd.config.tables import Settings
     from jobd.config.tree import Tree
 
+SECRET_NAME = re.compile(r"pas+w|pwd|passphrase|secret|token|credential|api_?key|private", re.IGNORECASE)
+"""Names, slips of the keyboard included, whose values are not repeated in messages."""
+
+_USERINFO = re.compile(r"(?<=://)([^:/\s\"']*:)([^/\s\"']+)(?=@)")
+_KEY = re.compile(r"[A-Za-z0-9_\-.\"']+(?=\s*=)")
+_VALUE = re.compile(r"""\"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s\[\]{},="']++(?!\s*=)""")
 _ALWAYS = frozenset({"JOBD_REDIS_URL", "JOBD_REDIS__URL", "JOBD_REDIS__USERNAME", "JOBD_REDIS__PASSWORD"})
+
+
+def is_secret(path: Path_) -> bool:
+    """Tell whether the value at `path` is one that is not shown: a password, or a variable that sounds like one."""
+    start = 1 if path[:1] == ("redis",) else path.index("env") + 1 if "env" in path else len(path)
+    return any(SECRET_NAME.search(str(part)) for part in path[start:])
+
+
+def without_secrets(line: str, *, all_values: bool = False) -> str:
+    """Return a line of the file with passwords of URLs, and the values of keys that sound secret, as stars.
+
+    As many stars as characters, so that the columns of what follows stay true. `all_values`: the whole line is of a
+    secret, as in a list that is spread over several lines.
+    """
+    clean = _USERINFO.sub(lambda found: found[1] + "*" * len(found[2]), line)
+    key = next((found for found in _KEY.finditer(clean) if SECRET_NAME.search(found[0])), None)
+    if key is None and not all_values:
+        return clean
+    start = key.end() if key else 0
+    return clean[:start] + _VALUE.sub(lambda found: "*" * len(found[0]), clean[start:])
 
 
 def secret_names(settings: Settings, used_by_redis: frozenset[str], env: Mapping[str, str]) -> frozenset[str]:

@@ -6,10 +6,11 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobd.config.fields import scalar
 from jobd.config.origins import FileRead, Origin, Origins, depth_of
 from jobd.config.positions import positions
-from jobd.config.problems import Problem, without_secrets
+from jobd.config.problems import Problem
+from jobd.config.secrets import without_secrets
+from jobd.config.values import scalar
 from jobd.locate import BrokenFile, LooseText, drop_ins, expand, shown_name
 from jobd.locate.files import parse_toml, read_bytes
 

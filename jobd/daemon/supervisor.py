@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from jobd.config.model import MAX_WORKERS
+from jobd.config.tables import MAX_WORKERS
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.fleet import Fleet
 from jobd.daemon.processes.pool import Hold

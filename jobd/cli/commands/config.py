@@ -50,9 +50,9 @@ def _document(settings: Settings, *, origin: bool) -> dict[str, Any]:
         with connect(settings) as daemon:
             return daemon.call("config.show", {"origin": origin})
     except DaemonAway:
+        from jobd.config.as_toml import show as entries_of
+        from jobd.config.as_toml import show_toml
         from jobd.config.load import load
-        from jobd.config.show import show as entries_of
-        from jobd.config.show import show_toml
 
         found = load(settings.config, redis_url=settings.redis)
         if not origin:

@@ -219,7 +219,7 @@ class Methods:
         return {"workers": [status.worker_document(w) for view in self._supervisor.views() for w in view.workers]}
 
     async def _config_show(self, params: Params, _caller: Caller) -> dict[str, Any]:
-        from jobd.config.show import show, show_toml
+        from jobd.config.as_toml import show, show_toml
 
         origin = params.flag("origin")
         params.done()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from jobd.config.as_toml import show, show_toml, spell_size
 from jobd.config.load import load
 from jobd.config.schema import schema
-from jobd.config.show import show, show_toml, spell_size
 from jobd.duration import parse_size
 
-FIXTURES = Path(__file__).parents[2] / "tests/fixtures/config"
+FIXTURES = Path(__file__).parents[3] / "tests/fixtures/config"
 
 
 def test_every_setting_has_its_origin() -> None:

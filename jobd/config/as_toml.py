@@ -6,9 +6,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobd.config.fields import Table, keep_value
-from jobd.config.model import ProcessKeys, Queue
-from jobd.config.problems import SECRET_NAME
+from jobd.config.model import Queue
+from jobd.config.secrets import SECRET_NAME
+from jobd.config.tables import ProcessKeys
+from jobd.config.values import Table, keep_value
 from jobd.duration import spell_duration
 from jobd.engine.job import Keep
 from jobd.locate import Secret, mask_url

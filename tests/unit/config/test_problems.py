@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from jobd.config.check import NOT_YET
 from jobd.config.load import load
 from jobd.config.problems import ConfigProblems, Problem, render_problems
+from jobd.config.rules import NOT_YET
 
-FIXTURES = Path(__file__).parents[2] / "tests/fixtures/config"
+FIXTURES = Path(__file__).parents[3] / "tests/fixtures/config"
 REDIS = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'
 QUEUE = '[queues.q]\nhandler = "a:b"\n'
 

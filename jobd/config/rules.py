@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jobd.config.check_schedule import check_schedule
-from jobd.config.model import BackoffTable, Mode
-from jobd.config.normalize import at, process_tables
+from jobd.config.tables import BackoffTable, Mode
+from jobd.config.validate import at, process_tables
 from jobd.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from jobd.config.model import Queue, QueueKeys
+    from jobd.config.model import Queue, QueueKeys, Schedule
     from jobd.config.positions import Path_
     from jobd.config.problems import Problem
-    from jobd.config.settings import Settings
+    from jobd.config.tables import Settings
     from jobd.config.tree import Tree
 
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
@@ -68,7 +68,7 @@ def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapp
     for name, queue in queues.items():
         _check_queue(tree, settings, queue, ("queues", name))
     for name, schedule in settings.schedules.items():
-        check_schedule(tree, schedule, ("schedules", name), queues)
+        _check_schedule(tree, schedule, ("schedules", name), queues)
     if settings.schedules:
         tree.warnings.append(_warning(tree, ("schedules",), "schedules are not run by this version of jobd"))
     _check_watchdog(tree, queues, env)
@@ -243,3 +243,41 @@ def _check_watchdog(tree: Tree, queues: Mapping[str, Queue], env: Mapping[str, s
             message = f"`lock_duration` is below twice the unit's WatchdogSec ({least_ms // 1000}s)"
             if not tree.is_broken(place):
                 tree.refuse(place, message)
+
+
+_FIELD = re.compile(r"[0-9A-Za-z*/,\-?#]+", re.ASCII)
+_SHORT = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@hourly"})
+
+
+def _check_schedule(tree: Tree, schedule: Schedule, path: Path_, queues: Mapping[str, Queue]) -> None:
+    """Note what is wrong with one schedule."""
+    if schedule.queue not in queues and not tree.is_broken(("queues", schedule.queue)):
+        near = nearest(schedule.queue, queues)
+        hint = f"did you mean `{near}`?" if near else None
+        tree.refuse((*path, "queue"), f"there is no queue `{schedule.queue}` in [queues]", hint)
+    whens = [key for key in ("cron", "every") if tree.origins.written((*path, key))]
+    if len(whens) != 1:
+        tree.refuse((*path, whens[1]) if whens else path, "a schedule has one of `cron` and `every`", at="key")
+    if schedule.cron is not None and not _is_cron(schedule.cron):
+        message = f'expected 5 or 6 fields such as "15 3 * * *", got "{schedule.cron}"'
+        tree.refuse((*path, "cron"), message)
+    if not _is_timezone(schedule.timezone):
+        message = f'expected a timezone such as "Europe/Athens", got "{schedule.timezone}"'
+        tree.refuse((*path, "timezone"), message)
+
+
+def _is_cron(text: str) -> bool:
+    fields = text.split()
+    return text in _SHORT or (len(fields) in {5, 6} and all(_FIELD.fullmatch(field) for field in fields))
+
+
+def _is_timezone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    if name == "UTC":
+        return True  # known without the system's tz database
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True

@@ -14,7 +14,7 @@ from jobd.engine.job import KEEP_ALL, KEEP_NONE, Keep
 from jobd.errors import NoRedisConfigured
 from jobd.locate import Secret
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FIXTURES = ROOT / "tests/fixtures/config"
 REDIS = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'
 

@@ -18,7 +18,7 @@ from jobd.config.problems import ConfigProblems, render_problems
 from jobd.errors import JobdError
 from jobd.locate import redis_source, socket_candidates
 
-FIXTURES = Path(__file__).parents[2] / "tests/fixtures/config"
+FIXTURES = Path(__file__).parents[3] / "tests/fixtures/config"
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 _scalars = st.one_of(
