@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from jobd.config.load import load
-from jobd.config.model import MAX_SLOTS, Config
+from jobd.config.model import Config
+from jobd.config.tables import MAX_SLOTS
 from jobd.daemon.processes.worker_spec import (
     child_environment,
     load_message,
