@@ -72,7 +72,7 @@ async def _import_all(
 ) -> None:
     for key, queues in groups.items():
         known = key if resolve else replace(key, env=tuple((name, _shown(value)) for name, value in key.env))
-        load = load_message(known, queues, os.environ, preload=True)
+        load = load_message(config, known, queues, os.environ, preload=True)
         template = Template(known, load, child_environment(config, os.environ))
         try:
             loaded = await template.start()

@@ -46,6 +46,10 @@ class _Stderr:
         del job
         warn(f"data {data.decode()}")
 
+    def add(self, queue: str, name: str, data: Any, options: Any) -> Any:
+        del options
+        warn(f"add {queue} {name} {to_json(data, 'data').decode()}")
+
 
 class Trial:
     """A job that is not in Redis: `prepare`, then `run`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from jobd.clock import SYSTEM_CLOCK
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from jobd.engine.new_job import NewJob
     from jobd.engine.outcome import Ending
+    from jobd.locate import RedisSource
 
 RECHECK_S = 5.0
 """How often a waiter looks at the job itself: an event can be trimmed away before it is read."""
@@ -37,10 +39,11 @@ class Producer:
         answer_limit: str | float = "5s",
     ) -> None:
         self.name = check_queue_name(name)
-        from jobd.locate import redis_source
+        from jobd.locate import inherited_source, redis_source
 
-        self.source = redis_source(url, prefix=prefix, config=config)
-        self.keys = Keys(check_prefix(self.source.prefix), name)
+        self._source = redis_source(url, prefix=prefix, config=config)
+        self._inherits = url is None and config is None and inherited_source(os.environ) is not None
+        self.keys = Keys(check_prefix(self._source.prefix), name)
         self.answer_limit_s = to_ms(answer_limit) / 1000
         if not self.answer_limit_s:
             raise InputError("answer_limit: must be longer than 0")
@@ -48,6 +51,19 @@ class Producer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.source.shown!r}, prefix={self.source.prefix!r})"
+
+    @property
+    def source(self) -> RedisSource:
+        """The Redis it belongs to.
+
+        Inside a worker this is the daemon's, asked for each time: a module that a template has imported knows its
+        address only in the worker, and a password may be renewed.
+        """
+        if self._inherits:
+            from jobd.locate import redis_source
+
+            return redis_source(prefix=self.keys.prefix)
+        return self._source
 
     def build_many(self, jobs: Iterable[Sequence[Any]]) -> list[NewJob]:
         """Return the checked jobs of (name,), (name, data) or (name, data, options).

@@ -46,14 +46,16 @@ def without_secrets(line: str, *, all_values: bool = False) -> str:
 def secret_names(settings: Settings, used_by_redis: frozenset[str], env: Mapping[str, str]) -> frozenset[str]:
     """Return the variables that workers must not inherit.
 
-    `used_by_redis` are those that `${…}` put into [redis]: one is secret when the password is made of it, or when it
-    holds a URL with a password.
+    `used_by_redis` are those that `${…}` put into [redis]: one is secret when a password is made of it. One that holds
+    a whole URL, such as REDIS_URL, is the application's own, whatever is in it: its settings read it too.
     """
     named = {secret.name for _, secret in _written(settings) if secret.kind == "env"}
     url = settings.redis.url or ""
     password = settings.redis.password
     for name in used_by_redis:
         value = env.get(name, "")
+        if "://" in value:
+            continue
         in_url = bool(value) and value in url and value not in mask_url(url)
         if in_url or (value and isinstance(password, str) and value in password):
             named.add(name)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from jobd.locate.files import BrokenFile, config_places, drop_ins, find_config, shown_name
 from jobd.locate.redis import (
     URL_FILE,
+    WORKER_VARIABLE,
     RedisSource,
     environment_url,
+    hand_down,
+    inherited_source,
     mask_url,
     redis_source,
     write_url_file,
@@ -20,6 +23,7 @@ from jobd.locate.text import LooseText, Secret, expand, read_secret, secret_of
 __all__ = [
     "SOCKET_NAME",
     "URL_FILE",
+    "WORKER_VARIABLE",
     "BrokenFile",
     "LooseText",
     "RedisSource",
@@ -29,6 +33,8 @@ __all__ = [
     "environment_url",
     "expand",
     "find_config",
+    "hand_down",
+    "inherited_source",
     "mask_url",
     "read_secret",
     "redis_source",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ def redis_source(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> RedisSource:
-    """Return the Redis to use: `url`, else $JOBD_REDIS_URL, else the file.
+    """Return the Redis to use: `url`, else the daemon's (inside a worker), else $JOBD_REDIS_URL, else the file.
 
     Prefix and credentials come from where the URL comes from; `prefix` overrides it. Unknown keys of the file do not
     matter here, broken TOML does.
@@ -88,11 +88,15 @@ def redis_source(
     Raises:
         NoRedisConfigured: no place names one; the message lists the places.
         ConfigError: a file cannot be read, or a value that is needed from it is wrong.
-        RedisUnavailable: the file says `embedded = true` and no daemon has written where its server is.
+        RedisUnavailable: the file says `embedded = true` and no daemon has written where its server is; or this
+            program was started by a handler whose worker is gone.
     """
     variables = os.environ if env is None else env
     if url:
         return RedisSource(url, prefix=prefix or DEFAULT_PREFIX, origin="argument")
+    inherited = inherited_source(variables) if config is None else None
+    if inherited is not None:
+        return replace(inherited, prefix=prefix or inherited.prefix)
     named = environment_url(variables)
     if named:
         settings = _environment_settings(variables)
@@ -236,3 +240,60 @@ def write_url_file(folder: Path, url: str, password: str | None) -> Path:
         file.write(content)
     fresh.replace(path)
     return path
+
+
+# --- inside a worker -------------------------------------------------------------------------------------------------
+
+WORKER_VARIABLE = "JOBD_WORKER_REDIS"
+"""Names the file from which a program that a handler starts reads the daemon's Redis; it holds no secret itself."""
+
+
+class _HandedDown:
+    """The Redis of the daemon that this worker serves; a fork of it has it too."""
+
+    source: RedisSource | None = None
+    fd = -1
+
+
+def hand_down(source: RedisSource, *, to_programs: bool = True) -> None:
+    """From now on every client of this process that names no Redis uses this one.
+
+    `to_programs`: and those in programs it starts, too. They find it through $JOBD_WORKER_REDIS in a file without a
+    name that the kernel shows to processes of the same user as long as this one lives: it is in no argument, no
+    variable and on no disk.
+    """
+    _HandedDown.source = source
+    if not to_programs:
+        return
+    fresh = os.memfd_create("jobd-redis", os.MFD_CLOEXEC)
+    os.fchmod(fresh, 0o600)
+    written = {"url": source.url, "username": source.username, "password": source.password, "prefix": source.prefix}
+    os.write(fresh, json.dumps({**written, "origin": source.origin, "embedded": source.embedded}).encode())
+    if _HandedDown.fd >= 0:
+        # The same path goes on naming it: programs that run already read the new one when they look again.
+        os.dup2(fresh, _HandedDown.fd, inheritable=False)
+        os.close(fresh)
+        return
+    _HandedDown.fd = fresh
+    os.environ[WORKER_VARIABLE] = f"/proc/{os.getpid()}/fd/{fresh}"
+
+
+def inherited_source(env: Mapping[str, str]) -> RedisSource | None:
+    """Return the Redis of the daemon whose worker this is, or whose handler started this program; None elsewhere.
+
+    Raises:
+        RedisUnavailable: that worker is gone, or belongs to another user. Any other Redis would be the wrong one.
+    """
+    if _HandedDown.source is not None:
+        return _HandedDown.source
+    place = env.get(WORKER_VARIABLE)
+    if not place:
+        return None
+    try:
+        return RedisSource(**json.loads(Path(place).read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is another file by now"
+        raise RedisUnavailable(
+            f"cannot tell which Redis the worker that started this program uses: {place}: {why}; pass url, or unset "
+            f"${WORKER_VARIABLE}"
+        ) from None

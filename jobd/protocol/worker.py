@@ -78,6 +78,8 @@ class Load:
     handlers: list[str]
     extras: list[str]
     """Other things to import and check: setup, teardown, wrap."""
+    redis: RedisTarget
+    """What a client made at import belongs to: address and prefix, no secrets. A worker learns the rest by Start."""
 
 
 @dataclass(frozen=True, slots=True)

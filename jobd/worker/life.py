@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobd.engine.keys import Keys
 from jobd.errors import HandlerError, ProtocolError
-from jobd.locate import RedisSource
+from jobd.locate import RedisSource, hand_down
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import BoardWriter
@@ -69,6 +69,8 @@ def _work(sock: socket.socket, board: BoardWriter) -> Exit:
     start = messages.expect(packet[0], messages.Start)
     if start.nice:
         os.nice(start.nice)
+    # Before any code of the user's: what it adds belongs to the daemon's Redis.
+    hand_down(_source(start.redis))
     try:
         user = UserCode.load(start)
     except HandlerError as error:
@@ -254,7 +256,7 @@ async def _call(function: Any) -> None:
 
 
 def _source(target: messages.RedisTarget) -> RedisSource:
-    return RedisSource(target.url, target.username, target.password, target.prefix)
+    return RedisSource(target.url, target.username, target.password, target.prefix, origin="the daemon")
 
 
 def _shown_name(name: str) -> str:

@@ -19,6 +19,7 @@ from typing import NoReturn
 import jobd
 from jobd.engine.scripts import script
 from jobd.errors import ProtocolError
+from jobd.locate import RedisSource, hand_down
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import LAYOUT
@@ -42,6 +43,7 @@ class Template:
         if packet is None:
             return
         load = messages.expect(packet[0], messages.Load)
+        hand_down(RedisSource(load.redis.url, prefix=load.redis.prefix, origin="the daemon"), to_programs=False)
         _warm_up()
         loaded = load_all(load)
         self._unsafe = loaded.unsafe

@@ -138,7 +138,9 @@ class WorkerParent:
         )  # fmt: skip
         theirs.close()
         self._sock = ours
-        load = messages.Load(jobd.__version__, board.LAYOUT, self.path, env or {}, list(handlers), extras or [])
+        load = messages.Load(
+            jobd.__version__, board.LAYOUT, self.path, env or {}, list(handlers), extras or [], self.redis
+        )  # fmt: skip
         framing.send(ours, messages.encode(load))
         return self._expect(messages.Loaded)[0]
 

@@ -19,7 +19,7 @@ START = messages.Start(
     "a:setup", None, ["a:wrap"], 5, True,
 )  # fmt: skip
 ALL: list[Message] = [
-    messages.Load("0.1", 1, ["/srv"], {"A": "b"}, ["a:b"], []),
+    messages.Load("0.1", 1, ["/srv"], {"A": "b"}, ["a:b"], [], messages.RedisTarget("redis://h", "bull")),
     messages.Loaded("0.1", 1, 7, [HandlerReport("a:b", ok=True, mode="thread")], None, ["note"], {"/srv/a.py": 2**62}),
     messages.Fork("0.0.1"), messages.Forked("0.0.1", 7), messages.ForkFailed("0.0.1", "why"),
     messages.Exited("0.0.1", 7, 9), START, messages.Ready(True), messages.StartFailed("setup", "why", "a:b"),

@@ -68,7 +68,9 @@ class TemplateStore:
             InputError: a secret of its environment cannot be read.
         """
         environment = child_environment(config, self._environ)
-        template, loaded = await self._start(key, load_message(key, queues, self._environ, preload=True), environment)
+        template, loaded = await self._start(
+            key, load_message(config, key, queues, self._environ, preload=True), environment
+        )
         for notice in loaded.notices:
             log.info("notice of the imports", notice=notice)
         loading = Loading(template, loaded.handlers, loaded.files)
@@ -77,7 +79,7 @@ class TemplateStore:
         if key.preload:
             log.warning("workers import by themselves: forking after the imports is not safe", why=loaded.unsafe)
         await template.stop()
-        bare = load_message(key, queues, self._environ, preload=False)
+        bare = load_message(config, key, queues, self._environ, preload=False)
         loading.template, _ = await self._start(key, bare, environment)
         return loading
 

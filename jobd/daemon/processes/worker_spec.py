@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from jobd.config.model import Config, JobHandler, Queue
     from jobd.locate import RedisSource, Secret
 
+EMBEDDED_URL = "unix:///embedded"
+"""Stands for the embedded server in templates, which never connect."""
+
 _PRIVATE = ("JOBD_",)
 """Variables by prefix that are the daemon's own business."""
 
@@ -66,7 +69,9 @@ def child_environment(config: Config, environ: Mapping[str, str]) -> dict[str, s
     }
 
 
-def load_message(key: TemplateKey, queues: Iterable[Queue], environ: Mapping[str, str], *, preload: bool) -> Load:
+def load_message(
+    config: Config, key: TemplateKey, queues: Iterable[Queue], environ: Mapping[str, str], *, preload: bool
+) -> Load:
     """Return the first message of a template that serves these queues.
 
     Raises:
@@ -83,6 +88,7 @@ def load_message(key: TemplateKey, queues: Iterable[Queue], environ: Mapping[str
         env=env,
         handlers=handlers if preload else [],
         extras=extras if preload else [],
+        redis=RedisTarget(config.redis.url or EMBEDDED_URL, config.redis.prefix),
     )
 
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jobd.worker.handlers.payload import data_of, options_of, to_json
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from jobd.engine.job import Taken
+    from jobd.engine.options import AddOptions
 
 _UNREAD = object()
 
@@ -27,6 +30,10 @@ class Sink(Protocol):
 
     def data_changed(self, job: Job, data: bytes) -> None:
         """Keep new data (JSON)."""
+        ...
+
+    def add(self, queue: str, name: str, data: Any, options: AddOptions) -> Any:
+        """Add a job to a queue: its handle, or an awaitable of it on the worker's event loop."""
         ...
 
 
@@ -114,3 +121,13 @@ class Job:
         encoded = to_json(data, "data")
         self._data = data
         self._sink.data_changed(self, encoded)
+
+    def add(self, queue: str, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> Any:  # noqa: B006 - never changed
+        """Add a job to a queue on the daemon's own Redis, as `Queue(queue).add(name, data, …)` does.
+
+        In a `def` handler this returns the job's handle, in an `async def` it is awaited: `await job.add(…)`.
+
+        Raises:
+            As Queue.add.
+        """
+        return self._sink.add(queue, name, data, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobd.engine.job import Limiter
 from jobd.engine.outcome_policy import read_opts
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
+    from jobd.client import AsyncQueue, Queue
     from jobd.engine.job import Taken
+    from jobd.engine.options import AddOptions
     from jobd.protocol.worker import Cancel, Numbers
     from jobd.worker.handlers.job_policy import JobPolicies
 
@@ -57,6 +59,7 @@ class Slots:
         self._wake = wake
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._held: set[str] = set()
+        self._producers: dict[tuple[type, str], Queue | AsyncQueue] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._poked = False
@@ -160,6 +163,16 @@ class Slots:
     def data_changed(self, job: Job, data: bytes) -> None:
         """Keep new data until the next turn."""
         self._note("data", job, data)
+
+    def add(self, queue: str, name: str, data: Any, options: AddOptions) -> Any:
+        """Add a job; on the loop's thread this must be awaited."""
+        from jobd.client import AsyncQueue, Queue
+
+        asynchronous = threading.get_ident() == self._thread_id
+        kind: type[Queue | AsyncQueue] = AsyncQueue if asynchronous else Queue
+        # Kept: its connections are. Two threads that make one at the same time lose only the first one's connection.
+        producer = self._producers.get((kind, queue)) or self._producers.setdefault((kind, queue), kind(queue))
+        return producer.add(name, data, **options)
 
     def _note(self, kind: Literal["progress", "log", "data"], job: Job, value: bytes) -> None:
         self.notes.append(Note(kind, job.id, value, read_opts(job.taken.opts).keep_logs or None))

@@ -51,7 +51,7 @@ def test_sources_of_secrets_and_the_daemons_own_variables_do_not_reach_user_code
 def test_the_app_environment_travels_resolved_in_the_load_message(read):
     config = read('[queues.a]\nhandler = "m:f"\nenv = { A = "1", API = { env = "KEY" } }\n', KEY="hunter2")
     queue = config.queues["a"]
-    load = load_message(template_key(queue), [queue], {"KEY": "hunter2"}, preload=True)
+    load = load_message(config, template_key(queue), [queue], {"KEY": "hunter2"}, preload=True)
     assert load.env == {"A": "1", "API": "hunter2"}
     assert "hunter2" not in repr(template_key(queue))
 
@@ -64,9 +64,9 @@ def test_a_template_imports_each_thing_once_and_nothing_without_preload(read):
     queues = list(config.queues.values())
     key = template_key(queues[0])
     assert template_key(queues[1]) == key
-    load = load_message(key, queues, {}, preload=True)
+    load = load_message(config, key, queues, {}, preload=True)
     assert (load.handlers, load.extras) == (["m:f", "m:g"], ["m:setup", "m:wrap"])
-    bare = load_message(key, queues, {}, preload=False)
+    bare = load_message(config, key, queues, {}, preload=False)
     assert (bare.handlers, bare.extras) == ([], [])
 
 
