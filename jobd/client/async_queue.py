@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from jobd.client.producer import Producer, finish, timed_out, unknown_add
+from jobd.client.producer import Producer, finish, lost_add, timed_out
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_job, add_jobs
@@ -70,7 +70,7 @@ class AsyncQueue(Producer):
         try:
             return AsyncJobHandle(self, await self._live().runner.run(add_job(self.keys, job)))
         except RedisUnavailable as error:
-            raise unknown_add(error) from error
+            raise lost_add(error) from error
 
     async def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[AsyncJobHandle]:
         """Add jobs given as (name, data) or (name, data, {options}), as Queue.add_many."""
@@ -82,7 +82,7 @@ class AsyncQueue(Producer):
                 added = await runner.run(add_jobs(self.keys, built[start : start + BATCH]))
                 handles += [AsyncJobHandle(self, one) for one in added]
         except RedisUnavailable as error:
-            raise RedisUnavailable(f"{unknown_add(error)} ({len(handles)} of {len(built)} are in)") from error
+            raise lost_add(error, f" ({len(handles)} of {len(built)} are in)") from error
         return handles
 
     async def get(self, job_id: str) -> JobRecord | None:

@@ -90,9 +90,10 @@ def _build(item: Sequence[Any], now_ms: int) -> NewJob:
     return new_job(item[0], item[1] if len(item) > 1 else {}, options, now_ms=now_ms)
 
 
-def unknown_add(error: RedisUnavailable) -> RedisUnavailable:
-    """Return what an add says when its answer did not come."""
-    return RedisUnavailable(f"unknown whether added; a job_id makes it safe to repeat: {error}")
+def lost_add(error: RedisUnavailable, progress: str = "") -> RedisUnavailable:
+    """Return what an add says when its answer did not come: whether it was added is unknown, or it was not."""
+    known = "unknown whether added; a job_id makes it safe to repeat" if error.may_have_run else "not added"
+    return RedisUnavailable(f"{known}{progress}: {error}", trouble=error.trouble, may_have_run=error.may_have_run)
 
 
 def finish(job_id: str, ending: Ending) -> Any:

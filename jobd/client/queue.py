@@ -6,7 +6,7 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from jobd.client.producer import Producer, finish, timed_out, unknown_add
+from jobd.client.producer import Producer, finish, lost_add, timed_out
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_job, add_jobs
@@ -94,14 +94,15 @@ class Queue(Producer):
 
         Raises:
             InputError: something is wrong with it; nothing was written.
-            RedisUnavailable: no answer; whether it was added is unknown, and it is not sent again.
+            RedisUnavailable: no answer; it is not sent again. `may_have_run` False: it was not added, because no
+                connection was there to send it on; else whether it was added is unknown.
             RedisRefused: Redis said no (memory full, read-only); it was not added.
         """
         job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms())
         try:
             return JobHandle(self, self._live().runner.run(add_job(self.keys, job)))
         except RedisUnavailable as error:
-            raise unknown_add(error) from error
+            raise lost_add(error) from error
 
     def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[JobHandle]:
         """Add jobs given as (name, data) or (name, data, {options}), in order, some hundred in one round trip.
@@ -115,10 +116,10 @@ class Queue(Producer):
         batches = (add_jobs(self.keys, built[start : start + BATCH]) for start in range(0, len(built), BATCH))
         handles: list[JobHandle] = []
         try:
-            for added in run_stream(self._live().client, script("add_job"), batches):
+            for added in run_stream(self._live().runner, script("add_job"), batches):
                 handles += [JobHandle(self, one) for one in added]
         except RedisUnavailable as error:
-            raise RedisUnavailable(f"{unknown_add(error)} ({len(handles)} of {len(built)} are in)") from error
+            raise lost_add(error, f" ({len(handles)} of {len(built)} are in)") from error
         return handles
 
     def get(self, job_id: str) -> JobRecord | None:

@@ -116,11 +116,8 @@ def translate(error: failures.RedisError | OSError, *, sent: bool = True) -> Red
     text = _with_code(error)
     if trouble in _PASSING:
         may_have_run = sent and trouble is Trouble.AWAY
-        if trouble is Trouble.AWAY:
-            said = f"redis did not answer: {text}" if sent else f"cannot connect to redis: {text}"
-        else:
-            said = f"redis is not ready: {text}"
-        return RedisUnavailable(said, trouble=trouble, may_have_run=may_have_run)
+        said = "redis did not answer" if trouble is Trouble.AWAY else "redis is not ready"
+        return RedisUnavailable(f"{said}: {text}", trouble=trouble, may_have_run=may_have_run)
     if trouble is Trouble.CREDENTIALS:
         return RedisRefused(f"redis refused the credentials: {text}", trouble=trouble)
     return RedisRefused(f"redis refused: {text}", trouble=trouble)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobd.client.producer import unknown_add
+from jobd.client.producer import lost_add
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
 from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job
@@ -106,7 +106,7 @@ async def job_add(
     try:
         added = await runner.run(add_job(keys, job))
     except RedisUnavailable as error:
-        raise unknown_add(error) from error
+        raise lost_add(error) from error
     return {
         "id": added.job_id,
         "queue": queue,

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from jobd.client import Backoff, JobHandle, Queue
 from jobd.engine.adding import BATCH
 from jobd.engine.states import State
 from jobd.errors import InputError, JobdError, JobFailed, NotThere, RedisRefused, RedisUnavailable
+from tests.support.cutting_proxy import CuttingProxy
 from tests.support.finishing import finish
 from tests.support.redis_server import RedisServer
 from tests.support.snapshot import snapshot
@@ -297,3 +299,23 @@ def test_the_file_and_the_environment_say_which_redis(
 def test_close_twice_is_harmless(queue: Queue) -> None:
     queue.close()
     queue.close()
+
+
+def test_without_a_connection_an_add_says_that_nothing_was_added(own_redis: RedisServer, prefix: str) -> None:
+    with Queue("mail", url=own_redis.url, prefix=prefix) as queue, Queue("mail", url=own_redis.url) as used:
+        used.add("welcome")
+        own_redis.kill()
+        for one in (queue, used):
+            for add in (lambda one=one: one.add("welcome"), lambda one=one: one.add_many([("welcome",)])):
+                with pytest.raises(RedisUnavailable, match=r"^not added.*: redis did not answer: ") as told:
+                    add()
+                assert not told.value.may_have_run
+
+
+def test_a_lost_answer_to_an_add_leaves_it_unknown(own_redis: RedisServer, short_tmp: Path, prefix: str) -> None:
+    with CuttingProxy(short_tmp, own_redis.socket) as proxy, Queue("mail", url=proxy.url, prefix=prefix) as queue:
+        queue.add("welcome")
+        proxy.cut_next(lambda chunk: b"EVALSHA" in chunk)
+        with pytest.raises(RedisUnavailable, match=r"^unknown whether added") as told:
+            queue.add("welcome")
+        assert told.value.may_have_run
