@@ -36,9 +36,22 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def fork() -> int:
     """As os.fork, with nothing buffered that both processes would write."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_streams()
     return os.fork()
+
+
+def flush_streams() -> None:
+    """Write out what is buffered in stdout and stderr, as far as there are such: the application may replace them."""
+    for stream in (sys.stdout, sys.stderr):
+        # None, closed, or an object of the application's own whose `flush` is missing or raises what it likes.
+        with contextlib.suppress(BaseException):
+            stream.flush()
+
+
+def report_crash() -> None:
+    """Print the exception being handled where the daemon reads it, whatever `sys.stderr` is by now."""
+    with contextlib.suppress(OSError):
+        os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
 
 
 def die_with(parent: int) -> None:
@@ -88,11 +101,11 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 
 def _redirect(output: int) -> None:
     for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            # Before the descriptors change: a stream made on a file would seek, which a pipe cannot.
-            # A handler that prints odd text must not fail for it, and lines must be out before a crash.
-            reconfigure(line_buffering=True, errors="backslashreplace")
+        # Before the descriptors change: a stream made on a file would seek, which a pipe cannot.
+        # A handler that prints odd text must not fail for it, and lines must be out before a crash.
+        # A stream that was replaced at import has no such thing, or is closed: it stays as the application made it.
+        with contextlib.suppress(Exception):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
@@ -151,12 +164,9 @@ def end_if_child(error: BaseException | None) -> None:
     if not _is_child.is_set():
         return
     if error is not None:
-        traceback.print_exception(error)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue
+        with contextlib.suppress(Exception):
+            traceback.print_exception(error)
+    flush_streams()
     os._exit(0 if error is None else 1)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
 import os
 import selectors
-import sys
 import threading
-import traceback
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,14 +25,13 @@ from jobd.worker.fetch.loop import TurnLoop
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
 from jobd.worker.handlers.wraps import Wrap, load_wraps
+from jobd.worker.own_log import log
 from jobd.worker.run.slots import Slots
 from jobd.worker.run.wording import all_stacks, reason_of, trace_of
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
-
-log = logging.getLogger("jobd.worker")
 
 
 class Exit(IntEnum):
@@ -55,7 +53,7 @@ def work(sock: socket.socket, board_fd: int) -> NoReturn:
         os.close(board_fd)
         code = _work(sock, board)
     except BaseException:
-        traceback.print_exc()
+        forks.report_crash()
     finally:
         # Not sys.exit: threads of handlers may never end, and the template's own exit functions are not ours to run.
         _flush()
@@ -91,7 +89,7 @@ def _work_on_main_thread(worker: Worker) -> NoReturn:
         try:
             codes.append(worker.run(slots_are_there))
         except BaseException:
-            traceback.print_exc()
+            forks.report_crash()
         finally:
             _flush()
             os._exit(codes[0] if codes else Exit.CRASHED)
@@ -266,9 +264,7 @@ def _shown_name(name: str) -> str:
 
 
 def _flush() -> None:
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue  # The daemon is gone, or a handler closed it.
+    """Write out what the application's logging and its streams hold back; nothing of theirs may change the exit."""
+    with contextlib.suppress(BaseException):
+        logging.shutdown()
+    forks.flush_streams()

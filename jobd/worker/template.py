@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 import sys
-import traceback
+from importlib import import_module
 from typing import NoReturn
 
 import jobd
@@ -26,6 +26,14 @@ from jobd.protocol.board import LAYOUT
 from jobd.worker import forks
 from jobd.worker.handlers.loading import load_all
 from jobd.worker.life import work
+
+_FIRST = (
+    "concurrent.futures.thread", "difflib", "pkgutil", "secrets", "jobd.client.async_queue",
+    "jobd.client.async_watcher", "jobd.client.queue", "jobd.client.watcher", "jobd.engine.outcome",
+    "jobd.engine.reading",
+)  # fmt: skip
+"""What jobd needs, if at all, only after the application's code is there. A file of the application that is named like
+a module of the standard library or of jobd's must not take its place, so everything is there before `path` is."""
 
 
 class Template:
@@ -114,7 +122,7 @@ class Template:
             os.close(self._wake_write)
             work(socket.socket(fileno=sock_fd), board_fd)
         except BaseException:
-            traceback.print_exc()
+            forks.report_crash()
         finally:
             os._exit(os.EX_OSERR)
 
@@ -130,6 +138,8 @@ class Template:
 
 def _warm_up() -> None:
     """Do once what every worker would do after its fork, so that forks are ready at once; nothing stays open."""
+    for name in _FIRST:
+        import_module(name)
     for name in ("turn", "annotate", "adopt_jobs", "renew_locks"):
         script(name)
     messages.warm_up()

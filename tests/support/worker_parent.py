@@ -133,7 +133,7 @@ class WorkerParent:
         ours, theirs = framing.pair()
         os.set_inheritable(theirs.fileno(), True)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "jobd.worker.template", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "jobd.worker.template", str(theirs.fileno())],
             pass_fds=[theirs.fileno()], cwd=ROOT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         theirs.close()

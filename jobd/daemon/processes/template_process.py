@@ -184,7 +184,7 @@ class Template:
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         try:
             self._process = subprocess.Popen(
-                [self.key.python, "-m", "jobd.worker.template", str(theirs.fileno())],
+                [self.key.python, "-P", "-m", "jobd.worker.template", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, pass_fds=(theirs.fileno(),),
                 env=self._environment, cwd=self.key.working_dir, start_new_session=True,
             )  # fmt: skip

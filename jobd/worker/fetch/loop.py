@@ -7,7 +7,6 @@ whose reply was lost is never sent again whole: see `_recover` (docs/internals.m
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from jobd.worker.fetch.notes import Notes
 from jobd.worker.fetch.reconnect_delay import Patience
 from jobd.worker.fetch.recovery import adopt
 from jobd.worker.fetch.wait import MarkerWait
+from jobd.worker.own_log import log
 from jobd.worker.run.refusal import refused
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from jobd.protocol.board import BoardWriter
     from jobd.worker.run.attempt import Attempt
     from jobd.worker.run.slots import Slots
-
-log = logging.getLogger("jobd.worker")
 
 BEAT_S = 1.0
 """How often the loop shows that it turns."""

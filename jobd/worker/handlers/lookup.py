@@ -9,6 +9,7 @@ import re
 import sys
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import HandlerError
@@ -16,7 +17,7 @@ from jobd.words import nearest
 from jobd.worker.handlers.binding import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
     from jobd.protocol.worker import Mode
@@ -65,8 +66,8 @@ def load_object(path: str, *, searched: list[str] | None = None) -> Any:
     for name in attribute.split("."):
         try:
             found = getattr(found, name)
-        except AttributeError:
-            raise _no_attribute(path, found, name) from None
+        except AttributeError as error:
+            raise _no_attribute(path, found, name, _name_taken(error, searched)) from None
     return found
 
 
@@ -78,7 +79,7 @@ def _import(path: str, module_name: str, searched: list[str] | None) -> ModuleTy
     # Module code is the user's: sys.exit() in it must not end the template, nor may a Ctrl-C it raises itself.
     except BaseException as error:
         place = _place_of(error, module_name)
-        text = f'cannot import "{path}": {_say(error)}{place}'
+        text = f'cannot import "{path}": {_say(error)}{place}{_name_taken(error, searched)}'
         raise HandlerError(path, "import", text, detail=_detail(error, searched)) from error
 
 
@@ -90,11 +91,39 @@ def _module_missing(
     if missing and (missing == module_name or module_name.startswith(missing + ".")):
         where = f"; searched: {', '.join(searched)}" if searched else ""
         suggestion = _nearest_module(missing, searched)
-        hint = f"; did you mean {suggestion}?" if suggestion else where
+        hint = _name_taken(error, searched) or (f"; did you mean {suggestion}?" if suggestion else where)
         detail["suggestion"] = suggestion
         return HandlerError(path, "import", f'cannot import "{path}": no module named "{missing}"{hint}', detail=detail)
-    place = _place_of(error, module_name)
-    return HandlerError(path, "import", f'cannot import "{path}": {_say(error)}{place}', detail=detail)
+    text = f'cannot import "{path}": {_say(error)}{_place_of(error, module_name)}{_name_taken(error, searched)}'
+    return HandlerError(path, "import", text, detail=detail)
+
+
+def _name_taken(error: BaseException, searched: list[str] | None) -> str:
+    """Return a remark when a file of the application and another module want the same name, and that explains it."""
+    if isinstance(error, ImportError):
+        name = error.name or ""
+    else:
+        owner = getattr(error, "obj", None)
+        name = owner.__name__ if inspect.ismodule(owner) else ""
+    top = name.partition(".")[0]
+    module = sys.modules.get(top)
+    own = _file_of(top, searched or ()) if top and module else None
+    if own is None:
+        return ""
+    taken_by = getattr(module, "__file__", None)
+    if taken_by is not None and own in (Path(taken_by), Path(taken_by).parent):
+        if top not in sys.stdlib_module_names:
+            return ""
+        return f"; {own} hides the module `{top}` of the standard library: rename it"
+    return f"; `{top}` is {taken_by or 'a built-in module'} here, so {own} cannot be imported: rename it"
+
+
+def _file_of(top: str, folders: Iterable[str]) -> Path | None:
+    for folder in folders:
+        for own in (Path(folder) / f"{top}.py", Path(folder) / top):
+            if own.exists():
+                return own
+    return None
 
 
 def _detail(error: BaseException, searched: list[str] | None) -> dict[str, Any]:
@@ -134,10 +163,10 @@ def _nearest_module(missing: str, searched: list[str] | None) -> str | None:
     return f"{parent}.{near}" if near and parent else near
 
 
-def _no_attribute(path: str, owner: Any, name: str) -> HandlerError:
+def _no_attribute(path: str, owner: Any, name: str, taken: str) -> HandlerError:
     names = [each for each in dir(owner) if not each.startswith("_")]
     near = nearest(name, names)
-    hint = f" (did you mean `{near}`?)" if near else ""
+    hint = taken or (f" (did you mean `{near}`?)" if near else "")
     detail: dict[str, Any] = {"suggestion": near, "searched": [], "traceback": None}
     return HandlerError(path, "attribute", f'cannot import "{path}": no attribute `{name}`{hint}', detail=detail)
 

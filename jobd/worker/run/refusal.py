@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Literal
 
 from jobd.engine.codes import Code
 from jobd.engine.job import KEEP_ALL, Finish
 from jobd.engine.outcome_policy import after_failure
+from jobd.worker.own_log import log
 
 if TYPE_CHECKING:
     from jobd.worker.handlers.job_policy import JobPolicies, JobPolicy
     from jobd.worker.run.attempt import Attempt
-
-log = logging.getLogger("jobd.worker")
 
 LATER_VERSION = "jobd: flow and scheduler jobs need a later version"
 
