@@ -67,7 +67,7 @@ def queue_view(pool: Pool, tally: Tally, now: float) -> QueueView:
     workers += [
         WorkerView(0, pool.name, "restarting", pool.generation, 0, 0.0, 0, 0, place.restarts, [])
         for place in pool.places.values()
-        if place.worker is None
+        if place.vacant
     ]
     up = [worker for worker in pool.workers() if worker.is_up]
     redis_up = all(worker.redis_up for worker in up)
@@ -91,7 +91,7 @@ def queue_view(pool: Pool, tally: Tally, now: float) -> QueueView:
 def worker_view(pool: Pool, worker: Worker, now: float) -> WorkerView:
     """Return one worker."""
     jobs = [JobView(v.job_id, v.name, max(0.0, now - v.started_at)) for v in worker.slots()]
-    place = next((place for place in pool.places.values() if place.worker is worker), None)
+    place = pool.place_of(worker)
     return WorkerView(
         pid=worker.pid,
         queue=pool.name,

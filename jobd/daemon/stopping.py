@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.worker_state import STOP_LIMIT_S, STOP_PATIENCE_MS
 from jobd.daemon.views import StopReport
 from jobd.duration import format_duration
 from jobd.protocol.board import SlotState
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from jobd.daemon.supervisor import Supervisor
 
 log = event_log(__name__)
-
-PATIENCE_MS = 500
-"""What coroutines have for their cleanup after the cancel (docs/processes.md, "How a stop goes")."""
 
 _KILL_LIMIT_S = 10.0
 """After SIGKILL: a process in uninterruptible sleep may need a while; then it is reported and left to the kernel."""
@@ -125,8 +123,8 @@ class Stopper:
     async def _end_workers(self) -> None:
         fleet, clock = self._supervisor.fleet, self._supervisor.clock
         for _, worker in fleet.workers():
-            worker.stop(PATIENCE_MS)
-        await self._until_gone(clock.monotonic() + PATIENCE_MS / 1000 + 0.3)
+            worker.stop(STOP_PATIENCE_MS)
+        await self._until_gone(clock.monotonic() + STOP_LIMIT_S)
         for _, worker in fleet.workers():
             worker.kill(Ending.ASKED)
         if not await self._until_gone(clock.monotonic() + _KILL_LIMIT_S):

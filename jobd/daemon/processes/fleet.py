@@ -54,6 +54,8 @@ class Fleet:
         self.source = source
         self.pools: dict[str, Pool] = {}
         self.drained_pools: list[Pool] = []
+        self.quieted_by: str | None = None
+        """Who quieted this host: pools made meanwhile are quiet too."""
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.clock = clock
         self._templates = templates
@@ -101,7 +103,7 @@ class Fleet:
         """Return a pool for a queue; it is not in service yet and has no workers."""
         # Never used twice: a removed queue that comes back may still have workers that drain.
         self._pools_made += 1
-        return Pool(self._pools_made, queue, generation, self, self.clock)
+        return Pool(self._pools_made, queue, generation, self, self.clock, quieted_by=self.quieted_by)
 
     def queues_of(self, key: TemplateKey, config: Config) -> list[Queue]:
         """Return the queues of a configuration that share this template, whether or not this daemon runs them."""
@@ -116,7 +118,7 @@ class Fleet:
         except TimeoutError:
             return
 
-    # --- pools.Hands -------------------------------------------------------------------------------------------------
+    # --- pool.Hands --------------------------------------------------------------------------------------------------
 
     def spawn(self, pool: Pool, worker: Worker) -> None:
         """Make the worker's process from the current template of its queue."""
@@ -125,6 +127,10 @@ class Fleet:
     def spawn_trial(self, queue: Queue, worker: Worker, template: Template) -> None:
         """Make the process of a worker that runs by a configuration which is not accepted yet."""
         self._in_background(self._spawn_trial(queue, worker, template))
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call back after a while."""
+        return asyncio.get_running_loop().call_later(delay_s, call)
 
     def lost(self, pool: Pool, worker: Worker) -> None:
         """Hand the ended worker to recovery."""

@@ -1,17 +1,22 @@
-"""The workers of one queue: how many, started again when they die, held back when they keep dying."""
+"""The workers of one queue: how many, started again when they die, held back when they keep dying.
+
+A machine of events: none of its methods waits, so nothing can happen in the middle of one. After each event `_go_on`
+makes the places agree with what is wanted. What is to be done (start a process, a timer) is done by its `Hands`.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending, describe
-from jobd.daemon.processes.restarts import FIRST_DELAY_S, BreakerState, RestartDelay
+from jobd.daemon.processes.place import Place, PlaceState
+from jobd.daemon.processes.restarts import BreakerState, RestartDelay
 from jobd.daemon.processes.worker_spec import numbers_of
-from jobd.daemon.processes.worker_state import Worker
+from jobd.daemon.processes.worker_state import STOP_LIMIT_S, STOP_PATIENCE_MS, Worker, WorkerState
 from jobd.duration import format_duration
 
 if TYPE_CHECKING:
@@ -19,18 +24,19 @@ if TYPE_CHECKING:
 
     from jobd.clock import Clock
     from jobd.config.model import Queue
+    from jobd.daemon.processes.place import Timer
 
 log = event_log(__name__)
 
-SETTLE_LIMIT_S = 65.0
-"""How long a replacement may take until it is ready; a little above what a worker is given (worker_process.py)."""
+_FIRST_SETUP_DELAY_S = 1.0
 
 
-class Hold(Enum):
+class Hold(StrEnum):
     """Why a queue's workers are not started."""
 
     BREAKER = "breaker"
     SETUP = "setup"
+    """A worker could not get ready. When the time is over one worker tries; the others follow when it is ready."""
 
 
 class Hands(Protocol):
@@ -38,6 +44,10 @@ class Hands(Protocol):
 
     def spawn(self, pool: Pool, worker: Worker) -> None:
         """Begin to make the worker's process; what comes of it is told to the worker."""
+        ...
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> Timer:
+        """Call back after a while."""
         ...
 
     def lost(self, pool: Pool, worker: Worker) -> None:
@@ -48,22 +58,17 @@ class Hands(Protocol):
         """Something of the pool changed that somebody may wait for."""
         ...
 
-
-@dataclass(slots=True)
-class Place:
-    """Room for one worker, counted from 1. `timer` runs while a restart is due later."""
-
-    number: int
-    worker: Worker | None = None
-    delay: RestartDelay = field(default_factory=RestartDelay)
-    restarts: int = 0
-    timer: asyncio.TimerHandle | None = None
+    async def changed(self, limit_s: float | None = None) -> None:
+        """Return after the next `notify`, or after the limit."""
+        ...
 
 
 class Pool:
-    """All workers of one queue: those in their places, and those that leave (drain, or wait to be replaced)."""
+    """All workers of one queue: those that have a place, and those that lost theirs and leave (they drain)."""
 
-    def __init__(self, number: int, queue: Queue, generation: int, hands: Hands, clock: Clock) -> None:
+    def __init__(
+        self, number: int, queue: Queue, generation: int, hands: Hands, clock: Clock, *, quieted_by: str | None = None
+    ) -> None:
         self.number = number
         self.queue = queue
         self.generation = generation
@@ -71,18 +76,19 @@ class Pool:
         self.leaving: list[Worker] = []
         self.scaled_to: int | None = None
         self.scaled_by: str | None = None
-        self.quieted_by: str | None = None
+        self.quieted_by = quieted_by
         self.removed_in: int | None = None
         self.hold: Hold | None = None
         self.hold_reason = ""
         self.hold_until = 0.0
         self.was_ready = False
         self.breaker = BreakerState()
-        self._hands = hands
         self.clock = clock
+        self._hands = hands
         self._serial = 0
-        self._hold_timer: asyncio.TimerHandle | None = None
+        self._hold_timer: Timer | None = None
         self._setup_delay = RestartDelay()
+        self._to_roll: WeakSet[Worker] = WeakSet()
         self._stopping = False
 
     @property
@@ -100,9 +106,15 @@ class Pool:
         """Whether nothing is fetched on this host, by the file or at run time."""
         return self.queue.quiet or self.quieted_by is not None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether workers may be started: the queue is of this host and the daemon does not stop."""
+        return not self._stopping and self.removed_in is None
+
     def workers(self) -> Iterator[Worker]:
         """Yield every worker that has not ended, the places first."""
-        yield from (place.worker for place in self.places.values() if place.worker is not None)
+        for place in self.places.values():
+            yield from place.workers()
         yield from self.leaving
 
     def has_ready(self) -> bool:
@@ -113,31 +125,33 @@ class Pool:
 
     def fill(self) -> None:
         """Make the places agree with `wanted`: start what is missing, drain what is too much."""
-        if self._stopping or self.removed_in is not None:
+        if not self.is_open:
             return
         for number in sorted(self.places, reverse=True):
             if number > self.wanted:
-                self._give_up(self.places.pop(number))
+                self._let_go(self.places.pop(number).give_up())
         for number in range(1, self.wanted + 1):
-            place = self.places.setdefault(number, Place(number))
-            if place.worker is None and place.timer is None and self.hold is None:
-                self._start(place)
+            self.places.setdefault(number, Place(number))
+        self._go_on()
 
     def adopt(self, worker: Worker) -> None:
-        """Put a trial worker, held and ready, into the first place and let it take jobs; who was there drains."""
+        """Put a trial worker, held and ready, into the first place and let it take jobs; who was there drains.
+
+        One that has ended since is not put anywhere: the place is filled like any other.
+        """
         self._release_hold()
-        place = self.places.setdefault(1, Place(1))
-        if place.timer is not None:
-            place.timer.cancel()
-            place.timer = None
+        if worker.state is WorkerState.GONE:
+            self.fill()
+            return
         worker.owner = self
-        old, place.worker = place.worker, worker
-        self.was_ready = True
         self._apply_quiet(worker)
-        worker.release()
-        if old is not None:
-            self.leaving.append(old)
-            old.drain()
+        if self.is_open and self.wanted and worker.state is WorkerState.HELD:
+            worker.release()
+            self.was_ready = True
+            self._let_go(self.places.setdefault(1, Place(1)).adopt(worker))
+        else:
+            self._let_go([worker])
+        self._go_on()
 
     def new_worker(self, place: int) -> Worker:
         """Return a worker of this pool that nobody has spawned yet."""
@@ -164,8 +178,8 @@ class Pool:
         self.reconfigure(queue, generation)
         numbers = numbers_of(queue)
         for place in self.places.values():
-            if place.worker is not None:
-                place.worker.settings(numbers, generation)
+            for worker in place.workers():
+                worker.settings(numbers, generation)
         self.apply_quiet()
         self.fill()
 
@@ -174,49 +188,39 @@ class Pool:
         for worker in self.workers():
             self._apply_quiet(worker)
 
+    def replace(self, place: Place, grace_s: float | None = None) -> bool:
+        """Begin to replace one worker; it serves on until the new one is ready, and stays when that cannot start.
+
+        False when the place is not in a state for it: nobody is ready there, or nothing may be started.
+        """
+        if not self.is_open or self.hold is not None or place.state is not PlaceState.READY:
+            return False
+        replacement = self.new_worker(place.number)
+        place.replace(replacement, grace_s)
+        self._hands.spawn(self, replacement)
+        return True
+
     async def roll(self, on_replaced: Callable[[int], None]) -> None:
-        """Replace every worker that is of an older generation, one by one, each replacement ready first.
+        """Replace every worker of an older generation, one by one, each replacement ready first.
 
-        `on_replaced` is told how many are done. A replacement that is not ready in time does not keep the old worker.
+        `on_replaced` is told how many are done. Returns early when the queue is held back (a replacement could not
+        start: the old workers serve on and are replaced when that works again), removed or stopped.
         """
-        replaced = 0
-        for number in sorted(self.places):
-            place = self.places.get(number)
-            if place is None or place.worker is None or place.worker.generation == self.generation:
-                continue
-            await self.replace(place)
-            replaced += 1
-            on_replaced(replaced)
-        for worker in [worker for worker in self.leaving if worker.generation != self.generation]:
-            worker.drain()
-
-    async def replace(self, place: Place) -> None:
-        """Replace one worker: the new one is ready before the old one drains.
-
-        One that is only worn out stays when its replacement can not start; one of an older generation goes.
-        """
-        old = place.worker
-        if old is not None:
-            self.leaving.append(old)
-            place.worker = None
-        self._start(place)
-        await self._settled(place)
-        if old is None:
-            return
-        new = place.worker
-        if (new is not None and new.takes_jobs) or old.generation != self.generation or old not in self.leaving:
-            old.drain()
-            return
-        self.leaving.remove(old)
-        place.worker = old
-        if new is not None:
-            self.leaving.append(new)
-            new.drain()
+        self._begin_roll()
+        total, told = len(self._stale()), 0
+        while self.is_open:
+            done = total - len(self._stale())
+            for count in range(told + 1, done + 1):
+                on_replaced(count)
+            told = max(told, done)
+            if not self._stale() or self.hold is not None:
+                return
+            await self._hands.changed(1.0)
 
     async def filled(self) -> None:
-        """Return when every place has a ready worker, or one of them is not going to be."""
-        for place in list(self.places.values()):
-            await self._settled(place)
+        """Return when no place is on its way to a ready worker: all are there, or wait for a restart, or are held."""
+        while self.is_open and self.hold is None and any(p.state is PlaceState.STARTING for p in self.places.values()):
+            await self._hands.changed(1.0)
 
     def trial_gone(self, worker: Worker) -> None:
         """A trial worker of this queue has ended; it held no job."""
@@ -226,8 +230,8 @@ class Pool:
         """Drain every worker: the queue is not of this host's any more."""
         self.removed_in = generation
         self._cancel_timers()
-        for place in list(self.places.values()):
-            self._give_up(place)
+        for place in self.places.values():
+            self._let_go(place.give_up())
         self.places.clear()
         self._hands.notify()
 
@@ -236,141 +240,178 @@ class Pool:
         self._stopping = True
         self._cancel_timers()
 
-    # --- what its workers tell (process.Owner) -----------------------------------------------------------------------
+    # --- what its workers tell (worker_state.Owner) ------------------------------------------------------------------
 
     def worker_ready(self, worker: Worker) -> None:
         """A worker is ready."""
         log.info("worker ready", queue=self.name, pid=worker.pid, generation=worker.generation)
-        if self._place_of(worker) is not None:
+        place = self.place_of(worker)
+        if place is not None:
+            old, grace_s = place.ready(worker), place.grace_s
+            self._let_go([old] if old is not None else [], grace_s)
             self.was_ready = True
             self._setup_delay.reset()
             if self.hold is Hold.SETUP:
                 self._release_hold()
-                self.fill()
-        self._hands.notify()
+        self._go_on()
 
     def worker_start_failed(self, worker: Worker, stage: str, reason: str) -> None:
-        """A worker cannot work: the queue is held apart with growing delay."""
+        """A worker cannot work; its exit follows. The queue is held apart with growing delay."""
         log.error("worker cannot start", queue=self.name, pid=worker.pid, stage=stage, reason=reason)
-        if self._place_of(worker) is None or self._stopping:
-            return
-        if self.hold is not Hold.SETUP or self._hold_timer is None:
-            delay = max(1.0, self._setup_delay.after_exit(0.0))
-            self._hold(Hold.SETUP, f"{stage} failed: {reason}", delay)
+        if self.place_of(worker) is not None and self.is_open and (self.hold is None or self._is_probing):
+            self._hold_for_setup(f"{stage} failed: {reason}")
 
     def worker_gone(self, worker: Worker) -> None:
         """A worker's process has ended."""
         self._log_exit(worker)
-        place = self._place_of(worker)
+        place = self.place_of(worker)
         if worker in self.leaving:
             self.leaving.remove(worker)
-        if place is not None:
-            place.worker = None
         self._hands.lost(self, worker)
-        if place is not None and not self._stopping and place.number <= self.wanted:
-            self._restart(place, worker)
-        self._hands.notify()
+        if place is not None:
+            was_replacement = worker is place.replacement
+            place.gone(worker)
+            if self.is_open:
+                self._count_exit(place, worker, was_replacement=was_replacement)
+        self._go_on()
+
+    def place_of(self, worker: Worker) -> Place | None:
+        """Return the place of a worker, or of the worker it is to replace; None when it has none."""
+        return next((place for place in self.places.values() if worker in (place.worker, place.replacement)), None)
 
     # --- decisions ---------------------------------------------------------------------------------------------------
 
-    def _restart(self, place: Place, worker: Worker) -> None:
-        if worker.ending is Ending.START_FAILED:
+    @property
+    def _is_probing(self) -> bool:
+        """Whether the hold is over as soon as the one worker that tries is ready."""
+        return self.hold is Hold.SETUP and self._hold_timer is None
+
+    def _go_on(self) -> None:
+        """After an event: start what may be started, go on with a roll."""
+        if self.is_open:
+            if self._is_probing and not any(p.state is PlaceState.STARTING for p in self.places.values()):
+                # Whoever tried has died without a word, or its place went with a scale.
+                self._probe_lost()
             if self.hold is None:
-                self._restart_later(place, place.delay.after_exit(0.0) or FIRST_DELAY_S)
-            return  # else the hold's timer tries again
+                for place in self.places.values():
+                    if place.state is PlaceState.EMPTY:
+                        self._start(place)
+                self._roll_on()
+        self._hands.notify()
+
+    def _begin_roll(self) -> None:
+        """Whoever runs by an older configuration is to go; whoever is not up yet goes at once."""
+        for place in self.places.values():
+            old = [worker for worker in place.workers() if worker.generation != self.generation]
+            if place.state is PlaceState.STARTING and old:
+                self._let_go(place.give_up())
+            elif place.replacement in old and place.replacement is not None:
+                self._let_go([place.replacement])
+                place.gone(place.replacement)
+            self._to_roll.update(old)
+        self._go_on()
+
+    def _roll_on(self) -> None:
+        """Replace the next stale worker when none is being replaced."""
+        if not any(place.state is PlaceState.REPLACING for place in self.places.values()):
+            place = next((place for place in self._stale() if place.state is PlaceState.READY), None)
+            if place is not None:
+                self.replace(place)
+
+    def _stale(self) -> list[Place]:
+        """The places whose worker is still to be replaced."""
+        return [place for place in self.places.values() if place.worker in self._to_roll]
+
+    def _count_exit(self, place: Place, worker: Worker, *, was_replacement: bool) -> None:
+        """Decide after an exit when the place is filled again, and whether the queue is held back."""
+        if worker.ending is Ending.START_FAILED:
+            return  # the hold of the failed start says when
         now = self.clock.monotonic()
         rule = self.queue.breaker
-        crashed = worker.ending.counted
-        if rule is not None and crashed and self.breaker.exited(now, rule.crashes, rule.within_ms / 1000):
-            reason = f"{rule.crashes} crashes in {format_duration(rule.within_ms)} ({describe(worker.status)})"
+        place.restarts += 1
+        if not worker.ending.counted:
+            return
+        if rule is not None and self.breaker.exited(now, rule.crashes, rule.within_ms / 1000):
+            how = worker.cause or describe(worker.status)
+            reason = f"{rule.crashes} crashes in {format_duration(rule.within_ms)} ({how})"
             self._hold(Hold.BREAKER, reason, rule.retry_ms / 1000)
+            return
+        if was_replacement and self.hold is None:
+            self._hold_for_setup(f"start failed: a replacement died ({worker.cause or describe(worker.status)})")
             return
         ready_for = now - worker.ready_at if worker.ready_at is not None else 0.0
         done = worker.board.jobs_done if worker.board is not None else 0
-        delay = place.delay.after_exit(ready_for, done) if worker.ending.counted else 0.0
-        place.restarts += 1
-        if self.hold is not None:
-            return
-        if delay == 0.0:
-            self._start(place)
-            return
-        self._restart_later(place, delay)
-
-    def _restart_later(self, place: Place, delay: float) -> None:
-        log.info("worker restarts later", queue=self.name, delay_ms=round(delay * 1000))
-        place.timer = asyncio.get_running_loop().call_later(delay, self._backoff_elapsed, place)
+        delay = place.delay.after_exit(ready_for, done)
+        if delay and self.hold is None and place.state is PlaceState.EMPTY:
+            log.info("worker restarts later", queue=self.name, delay_ms=round(delay * 1000))
+            place.wait(self._hands.later(delay, lambda: self._backoff_elapsed(place)))
 
     def _backoff_elapsed(self, place: Place) -> None:
-        place.timer = None
-        if place.worker is None and self.hold is None and self.places.get(place.number) is place:
-            self._start(place)
+        place.waited()
+        self._go_on()
 
     def _start(self, place: Place) -> None:
-        place.worker = self.new_worker(place.number)
-        self._hands.spawn(self, place.worker)
+        worker = self.new_worker(place.number)
+        place.start(worker)
+        self._hands.spawn(self, worker)
+
+    def _let_go(self, workers: list[Worker], grace_s: float | None = None) -> None:
+        """Whoever has no place drains; with `grace_s` what it still runs after that time is handed back."""
+        for worker in workers:
+            self.leaving.append(worker)
+            worker.drain()
+            if grace_s is not None:
+                self._hands.later(grace_s, partial(worker.stop, STOP_PATIENCE_MS))
+                self._hands.later(grace_s + STOP_LIMIT_S, partial(worker.kill, Ending.ASKED))
+
+    # --- holding back ------------------------------------------------------------------------------------------------
+
+    def _hold_for_setup(self, reason: str) -> None:
+        self._hold(Hold.SETUP, reason, max(_FIRST_SETUP_DELAY_S, self._setup_delay.after_exit(0.0)))
 
     def _hold(self, hold: Hold, reason: str, delay_s: float) -> None:
         self._cancel_timers()
         self.hold, self.hold_reason = hold, reason
         self.hold_until = self.clock.monotonic() + delay_s
         log.warning("queue held back", queue=self.name, why=hold.value, reason=reason, retry_ms=round(delay_s * 1000))
-        self._hold_timer = asyncio.get_running_loop().call_later(delay_s, self._hold_elapsed)
+        self._hold_timer = self._hands.later(delay_s, self._hold_elapsed)
         self._hands.notify()
 
     def _hold_elapsed(self) -> None:
         self._hold_timer = None
-        if self.hold is Hold.SETUP:
-            # One worker tries; the others follow when it is ready.
-            numbers = range(1, self.wanted + 1)
-            places = [self.places.setdefault(number, Place(number)) for number in numbers]
-            place = next((place for place in places if place.worker is None), None)
-            if place is not None:
-                self._start(place)
-                return
-        self._release_hold()
-        self.fill()
+        place = next((place for place in self.places.values() if place.vacant), None)
+        if self.hold is Hold.SETUP and place is not None:
+            self._start(place)
+        elif self.hold is not Hold.SETUP:
+            self._release_hold()
+        self._go_on()
+
+    def _probe_lost(self) -> None:
+        if any(place.vacant for place in self.places.values()):
+            self._hold_for_setup(self.hold_reason)
+        else:
+            self._release_hold()
 
     def _release_hold(self) -> None:
-        if self._hold_timer is not None:
-            self._hold_timer.cancel()
-            self._hold_timer = None
+        self._cancel_hold_timer()
         self.breaker.reset()
         self.hold, self.hold_reason = None, ""
 
     def _cancel_timers(self) -> None:
         for place in self.places.values():
-            if place.timer is not None:
-                place.timer.cancel()
-                place.timer = None
+            place.waited()
+        self._cancel_hold_timer()
+
+    def _cancel_hold_timer(self) -> None:
         if self._hold_timer is not None:
             self._hold_timer.cancel()
             self._hold_timer = None
-
-    def _give_up(self, place: Place) -> None:
-        if place.timer is not None:
-            place.timer.cancel()
-            place.timer = None
-        worker, place.worker = place.worker, None
-        if worker is not None:
-            self.leaving.append(worker)
-            worker.drain()
-
-    async def _settled(self, place: Place) -> None:
-        """Wait until the place's worker is ready, or is not going to be."""
-        end = self.clock.monotonic() + SETTLE_LIMIT_S
-        while self.clock.monotonic() < end and not self._stopping and self.hold is None:
-            if place.worker is not None and place.worker.takes_jobs:
-                return
-            await asyncio.sleep(0.01)
 
     def _apply_quiet(self, worker: Worker) -> None:
         if self.is_quiet:
             worker.quiet()
         else:
             worker.resume()
-
-    def _place_of(self, worker: Worker) -> Place | None:
-        return next((place for place in self.places.values() if place.worker is worker), None)
 
     def _log_exit(self, worker: Worker) -> None:
         write = log.info if worker.ending is Ending.ASKED else log.warning

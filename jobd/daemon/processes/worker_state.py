@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from jobd.protocol.worker import Message, Numbers
 
 
+STOP_PATIENCE_MS = 500
+"""What coroutines have for their cleanup after a stop's cancel."""
+
+STOP_LIMIT_S = STOP_PATIENCE_MS / 1000 + 0.3
+"""After a stop a worker that has not ended by then is killed."""
+
+
 class WorkerState(StrEnum):
     """Where a worker is in its life."""
 
