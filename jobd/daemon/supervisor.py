@@ -222,6 +222,8 @@ class Supervisor:
         for pool in self._pools(queue):
             pool.quieted_by = pool.quieted_by or who
             pool.apply_quiet()
+        if queue is None:  # a state of the host: queues that a reload adds are quiet too
+            self.fleet.quieted_by = self.fleet.quieted_by or who
         log.info("quiet", queue=queue, by=who)
 
     def unquiet(self, queue: str | None, who: str) -> None:
@@ -240,6 +242,8 @@ class Supervisor:
         for pool in pools:
             pool.quieted_by = None
             pool.apply_quiet()
+        if queue is None:
+            self.fleet.quieted_by = None
         log.info("unquiet", queue=queue, by=who)
 
     def scale(self, queue: str, to: str | None, who: str) -> tuple[int, int]:

@@ -233,3 +233,15 @@ def test_all_problems_are_told_at_once_also_by_a_running_daemon(make, method):
     assert "2 problems in jobd.toml" in text
     assert ("(old configuration kept)" in text) == (method == "reload")
     wait_until(lambda: sorted(daemon.children()) == sorted(before))
+
+
+def test_a_queue_that_a_reload_adds_to_a_quiet_host_is_quiet_too(make, jobs):
+    one = '[queues.a]\nhandler = "daemon_handlers:ok"\n'
+    daemon = make(one)
+    daemon.call("quiet")
+    daemon.reload(one + '[queues.b]\nhandler = "daemon_handlers:ok"\n')
+    b = jobs("b")
+    job = b.add({})
+    assert (daemon.queue("b")["state"], len(daemon.worker_pids("b", "quiet"))) == ("quiet", 1)
+    daemon.call("unquiet")
+    assert b.result(job) == {"id": job}

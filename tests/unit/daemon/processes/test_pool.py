@@ -393,9 +393,7 @@ class PoolMachine(RuleBasedStateMachine):
         if worker is not None:
             self.world.end(worker, status)
 
-    @rule(
-        data=st.data(), ending=st.sampled_from([Ending.ASKED, Ending.MEMORY, Ending.TIMED_OUT, Ending.TEMPLATE_DIED])
-    )
+    @rule(data=st.data(), ending=st.sampled_from([Ending.ASKED, Ending.MEMORY, Ending.TIMED_OUT, Ending.TEMPLATE_DIED]))
     def is_killed(self, data: Any, ending: Ending) -> None:
         worker = self._one_of(data, self.world.alive)
         if worker is not None:
