@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from jobd.client import Queue, operations
+from jobd.client import Queue
 from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
 from jobd.engine.states import State
 from jobd.errors import JobFailed
+from jobd.operations import on_redis as operations
 from tests.support.node import run_node
 from tests.support.redis_server import RedisServer
 
