@@ -16,7 +16,7 @@ JobdError
 │
 ├── Unrecoverable                 raised by handlers: failed for good, attempts left or not
 ├── RetryLater                    raised by handlers: delayed, the attempt is not counted
-└── RateLimited                   raised by handlers: as RetryLater, and the queue pauses for that long
+└── RateLimited                   raised by handlers: back to its place, and the queue rests for that long
 
 JobTimeout and Cancelled derive from BaseException so that a handler's `except Exception` does not swallow them.
 """
@@ -174,7 +174,7 @@ class RetryLater(JobdError):
 
 
 class RateLimited(RetryLater):
-    """Raised by a handler: as RetryLater, and no job of this queue starts on this worker before then."""
+    """Raised by a handler: the job goes back to its place, the attempt not counted, and its queue rests for `delay`."""
 
     code = "rate-limited"
 

@@ -16,7 +16,10 @@ LEGACY_BATCH = 7000
 
 def pause_queue(keys: Keys, *, who: str, why: str | None, now_ms: int) -> Command[bool]:
     """Pause the queue for every worker everywhere; False when it was paused already (who and why are then replaced)."""
-    words = (3, keys.meta, keys.marker, keys.events, who, now_ms, why or "")
+    words = (
+        5, keys.meta, keys.marker, keys.events, keys.wait, keys.legacy_paused,
+        keys.base, who, now_ms, why or "",
+    )  # fmt: skip
     return Command(words, bool, script("pause_queue"), safe_twice=True)
 
 

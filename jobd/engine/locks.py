@@ -98,7 +98,7 @@ def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int
     Safe to send twice.
     """
     words = (
-        7, keys.meta, keys.active, keys.events, keys.stalled, keys.stalled_check, keys.wait, keys.repeat,
+        6, keys.meta, keys.active, keys.events, keys.stalled, keys.stalled_check, keys.repeat,
         keys.base, now_ms, interval_ms, max_crashes,
     )  # fmt: skip
 

@@ -79,7 +79,9 @@ def list_jobs(
     Ascending begins with the job that runs next, or that finished or is due first. An id without a hash is given as
     text, so that a page shorter than asked for always is the last one.
     """
-    words = (1, container(keys, state), keys.base, start, min(stop, start + 999), _range_command(state, asc))
+    key = container(keys, state)
+    sooner = keys.legacy_paused if state is State.WAITING else key
+    words = (2, key, sooner, keys.base, start, min(stop, start + 999), _range_command(state, asc))
 
     def read(reply: Any) -> list[JobRecord | str]:
         return [

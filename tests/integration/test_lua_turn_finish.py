@@ -390,3 +390,23 @@ def test_hundreds_of_finishes_in_any_order_of_two_workers_complete(q: QueueOf) -
     assert set(q.turn(*(done(job) for job in others)).codes) == {0}
     assert q.r.zcard(q.keys.completed) == 1_150
     assert q.r.llen(q.keys.active) == 0
+
+
+@pytest.mark.parametrize("priority", [0, 7])
+def test_a_rate_limited_job_goes_back_to_its_place_and_its_queue_rests(q: QueueOf, priority: int) -> None:
+    for job_id in ("first", "second"):
+        q.put(job_id, priority=priority)
+    (job,) = q.take()
+    before = q.tables()
+    reply = q.turn(Finish(job.id, job.token, Outcome.LIMITED, delay_ms=5000), take=1)
+    assert (reply.codes, reply.jobs) == ([0], [])
+    assert 4000 < (reply.limited_ms or 0) <= 5000
+    changed = q.changed_since(before)
+    assert changed.pop("limiter") == "9007199254740991"
+    assert changed.pop("first:lock") is None
+    assert changed.pop("active") is None
+    assert changed.pop("events")
+    assert set(changed) <= {"wait", "prioritized", "marker"}
+    assert q.events()[-1] == "waiting first prev=active"
+    q.r.delete(q.keys.limiter)
+    assert q.ids(2) == ["first", "second"]

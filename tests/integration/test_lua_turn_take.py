@@ -90,7 +90,7 @@ def test_due_jobs_are_promoted_in_order_even_while_paused(q: QueueOf, paused: bo
     reply = q.turn(take=9)
     assert [job.id for job in reply.jobs] == ([] if paused else ["a", "b", "p"])
     assert reply.blocked is paused
-    assert reply.next_due_ms == (None if paused else NOW + 1)
+    assert reply.next_due_ms == NOW + 1
     assert q.events()[:3] == [f"waiting {job_id} prev=delayed" for job_id in ("p", "a", "b")]
     assert q.hash("a")["delay"] == "0"
     assert q.r.zrange(q.keys.delayed, 0, -1) == ["late"]
@@ -247,3 +247,17 @@ def test_an_id_whose_key_is_no_hash_does_not_hold_the_queue_up(q: QueueOf) -> No
     q.r.rpush(q.keys.wait, "odd")
     assert q.ids(2) == ["1"]
     q.r.delete(q.keys.job("odd"))
+
+
+@pytest.mark.parametrize("settings", [{"paused": "1"}, {"concurrency": "1"}], ids=["paused", "maxed"])
+def test_a_blocked_queue_says_when_the_next_job_is_due(q: QueueOf, settings: dict[str, str]) -> None:
+    """Else it would be promoted at the next poll, up to 5 s late."""
+    q.put("running")
+    q.take()
+    q.r.hset(q.keys.meta, mapping=settings)
+    q.put_delayed("late", NOW + 500, step=3)
+    reply = q.turn(take=1)
+    assert (reply.blocked, reply.next_due_ms) == (True, NOW + 500)
+    reply = q.turn(take=1, now=NOW + 500)
+    assert (reply.blocked, reply.next_due_ms) == (True, None)
+    assert q.events()[-1] == "waiting late prev=delayed"

@@ -109,14 +109,16 @@ def test_retry_later_delays_without_counting_the_attempt(bench: Bench) -> None:
     assert (found["state"], found.get("atm"), found["delay"]) == ("delayed", None, "3600000")
 
 
-def test_rate_limited_pauses_taking_for_that_long(bench: Bench) -> None:
+def test_rate_limited_rests_the_queue_and_runs_the_job_first_then(bench: Bench) -> None:
     first = bench.queue.add("a", {"limit": "400ms"})
     second = bench.queue.add("b", {})
     bench.parent.start("mail", numbers("basic:slow_down"))
-    wait_until(lambda: bench.state(first.id) == "delayed")
+    wait_until(lambda: bench.r.exists(bench.base + "limiter"))
+    assert bench.r.lrange(bench.base + "wait", -1, -1) == [first.id]
     limited = float(bench.r.hget(bench.base + first.id, "processedOn") or 0)
-    done = bench.ended(second.id)
-    assert float(done["processedOn"]) - limited >= 390
+    ended = [bench.ended(job.id) for job in (first, second)]
+    assert [found.get("atm") for found in ended] == ["1", "1"]
+    assert limited + 390 <= float(ended[0]["processedOn"]) <= float(ended[1]["processedOn"])
 
 
 @pytest.mark.parametrize("handler", ["basic:talk", "basic:talk_async"])

@@ -1,5 +1,5 @@
-// A BullMQ peer that does one thing and prints JSON: node peer.cjs PORT PREFIX QUEUE VERB
-const { Queue, Worker, QueueEvents } = require("bullmq");
+// A BullMQ peer that does one thing and prints JSON: node peer.cjs PORT PREFIX QUEUE VERB ($BULLMQ: another version)
+const { Queue, Worker, QueueEvents } = require(process.env.BULLMQ || "bullmq");
 
 const [port, prefix, name, verb] = process.argv.slice(2);
 const at = { connection: { port: Number(port), host: "127.0.0.1" }, prefix };

@@ -146,7 +146,7 @@ def comparable(r: redis.Redis, keys: Keys) -> dict[str, Any]:
         if isinstance(value, dict) and "opts" in value:
             value["opts"] = json.loads(value["opts"])
         if name.startswith("de:"):
-            found[name] = (value, r.pttl(keys.base + name) // 30_000)
+            found[name] = (value, round(r.pttl(keys.base + name) / 30_000))
     found["meta"] = {key: value for key, value in found["meta"].items() if key in ("paused", "opts.maxLenEvents")}
     return found
 

@@ -43,6 +43,8 @@ SCENARIOS: dict[str, list[Any]] = {
     "parked behind a running one": [["parks", {"first": True, "next": NEXT}, NEXT]],
     "parked and delayed": [["parks", {"first": True, "next": {**NEXT, "delay": 25}}, NEXT]],
     "parked and prioritized": [["parks", {"first": True, "next": {**NEXT, "priority": 3}}, NEXT]],
+    "rate limited": [["limited", {}, {}], ["ok", {}, {}]],
+    "rate limited and prioritized": [["limited", {}, {"priority": 5}], ["ok", {}, {"priority": 5}]],
     "few stack traces": [["fail", {}, {"attempts": 3, "stackTraceLimit": 2}]],
 }  # fmt: skip
 
@@ -69,9 +71,9 @@ def _work_off(q: QueueOf, add: Any) -> None:
         reply = q.turn(*finishes, take=1, now=time.time_ns() // 1_000_000)
         assert not any(reply.codes)
         if not reply.jobs:
-            if reply.next_due_ms is None and finishes == []:
+            if reply.next_due_ms is None and reply.limited_ms is None and finishes == []:
                 return
-            due = reply.next_due_ms or 0
+            due = reply.next_due_ms or time.time() * 1000 + (reply.limited_ms or 0)
             wait_until(lambda due=due: time.time() * 1000 > due)
             finishes = []
             continue
@@ -86,6 +88,8 @@ def _run(job: Taken, add: Any) -> Finish:
         return after_failure(job, options, policy, "fatal", "trace", final=True)
     if job.name == "later" and job.attempts_started == 1:
         return Finish(job.id, job.token, Outcome.LATER, delay_ms=30)
+    if job.name == "limited" and job.attempts_started == 1:
+        return Finish(job.id, job.token, Outcome.LIMITED, delay_ms=40)
     if job.name == "parks" and data["first"]:
         add(["parks", {"first": False}, data["next"]])
     return after_success(job, options, policy, b"null" if job.name == "nothing" else b'{"ok":true}')

@@ -46,6 +46,12 @@ class QueueOf:
         self.r.zadd(self.keys.marker, {"0": 0})
         return job_id
 
+    def put_paused(self, job_id: str) -> str:
+        """A job as BullMQ 5 adds it to a paused queue."""
+        self._hash(job_id)
+        self.r.lpush(self.keys.legacy_paused, job_id)
+        return job_id
+
     def put_delayed(self, job_id: str, due: int, *, step: int = 0, **fields: Any) -> str:
         self._hash(job_id, delay=5, **fields)
         self.r.zadd(self.keys.delayed, {job_id: due * 4096 + step})

@@ -1,7 +1,7 @@
 -- add_job: add one job or several hundred, in order.
 -- Promise:    each job lies in Redis as BullMQ's own add would have put it, its events too; or, where its id or its
 --             deduplication id is taken, the owner of that is told and only what BullMQ changes then has changed.
--- KEYS:       1 meta (hash)   made here from the base: id, wait, active, prioritized, pc, delayed, marker, events,
+-- KEYS:       1 meta (hash)   made here from the base: id, wait, paused, active, prioritized, pc, delayed, marker, events,
 --             de:<id>, dn:<id>, the hashes of the jobs
 -- ARGV:       1 base (key prefix of the queue, ends in a colon)   2 now_ms (the jobs' timestamp, integer)
 --             then four per job: name, data (JSON), opts (JSON), extra ('' or a JSON object with any of timestamp, id,
@@ -12,6 +12,7 @@
 
 -- include: max_events
 -- include: wake
+-- include: waiting_list
 -- include: place_waiting
 -- include: place_prioritized
 -- include: place_delayed
@@ -21,7 +22,7 @@
 local meta, base, now = KEYS[1], ARGV[1], ARGV[2]
 local first_job, fields = 3, 4
 
-local events, wait = base .. 'events', base .. 'wait'
+local events = base .. 'events'
 local max_len = max_events(meta)
 local jobs = (#ARGV - first_job + 1) / fields
 local counter = redis.call('INCRBY', base .. 'id', jobs) - jobs
@@ -31,7 +32,7 @@ local plain = {}
 
 local function push_plain()
   if plain[1] then
-    redis.call('LPUSH', wait, unpack(plain))
+    redis.call('LPUSH', waiting_list(base), unpack(plain))
     plain = {}
   end
 end

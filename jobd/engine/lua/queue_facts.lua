@@ -21,7 +21,8 @@ end
 
 local settings = redis.call('HMGET', meta, 'paused', 'concurrency', 'max', 'duration', 'jobd:paused_by',
   'jobd:paused_at', 'jobd:paused_why')
-local next_id = redis.call('LINDEX', wait, -1) or redis.call('ZRANGE', prioritized, 0, 0)[1]
+local next_id = redis.call('LINDEX', paused, -1) or redis.call('LINDEX', wait, -1)
+  or redis.call('ZRANGE', prioritized, 0, 0)[1]
 local oldest = next_id and redis.call('HGET', base .. next_id, 'timestamp') or false -- nil would end the reply here
 
 local limited = -2

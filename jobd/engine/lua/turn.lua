@@ -30,6 +30,7 @@
 -- include: read_job
 -- include: delete_job
 -- include: trim_finished
+-- include: next_due
 -- include: note_drained
 -- include: work_is_left
 local META, WAIT, ACTIVE, PRIORITIZED, DELAYED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -48,7 +49,7 @@ end
 local now_ms = tonumber(now)
 local ARGS = ARGV
 -- BullMQ's value for "rate limited by hand": honoured even where no limiter is configured.
-local MANUAL_LIMIT = 9007199254740991
+local MANUAL_LIMIT = '9007199254740991'
 -- A turn never looks past more suspects than this.
 local MAX_PASSED = 100
 
@@ -122,11 +123,14 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
   if outcome ~= 'b' then
     call('HDEL', job, 'sus')
   end
+  if outcome == 'x' and delay_ms > 0 then
+    call('SET', LIMITER, MANUAL_LIMIT, 'PX', delay_ms)
+  end
   if outcome == 'l' or (outcome == 'r' and delay_ms > 0) then
     put_delayed(base, id, delay_ms, now_ms, max_len)
   else
     local priority = tonumber(call('HGET', job, 'priority') or '') or 0
-    put_back(base, id, priority, outcome == 'b' or (lifo and priority == 0), max_len)
+    put_back(base, id, priority, outcome == 'b' or outcome == 'x' or (lifo and priority == 0), max_len)
   end
   return 0
 end
@@ -246,7 +250,7 @@ local window_ms = tonumber(limiter_ms) or tonumber(settings[4] or '')
 -- How many of `wanted` may start now, by pause, limiter and global concurrency; 0 sets limited_ms or blocked.
 local function allowance(wanted)
   local counted = tonumber(call('GET', LIMITER) or '') or 0
-  if counted >= (most or MANUAL_LIMIT) then
+  if counted >= (most or tonumber(MANUAL_LIMIT)) then
     local rest = call('PTTL', LIMITER)
     if rest > 0 then
       limited_ms = rest
@@ -257,6 +261,7 @@ local function allowance(wanted)
   local room = concurrency and concurrency - call('LLEN', ACTIVE) or wanted
   if settings[1] or room <= 0 then
     blocked = true
+    next_due_ms = next_due(base) -- promoted on time all the same
     return 0
   end
   return math.ceil(math.min(wanted, room, most and most - counted or wanted)) -- limits may be fractions, counts not
@@ -359,8 +364,7 @@ local function take_all()
       if #passed_prioritized == 0 then
         call('DEL', base .. 'pc')
       end
-      local first = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
-      next_due_ms = first[2] and math.floor(tonumber(first[2]) / 4096) or -1
+      next_due_ms = next_due(base)
       break
     end
     start_all(ids, scores)

@@ -143,7 +143,8 @@ class Attempt:
         if isinstance(error, RateLimited):
             self.limited_ms = delay_ms
         taken = self.taken
-        return Finish(taken.id, taken.token, Outcome.LATER, delay_ms=delay_ms, suspect=taken.suspect)
+        outcome = Outcome.LIMITED if isinstance(error, RateLimited) else Outcome.LATER
+        return Finish(taken.id, taken.token, outcome, delay_ms=delay_ms, suspect=taken.suspect)
 
     def _failure(self, reason: str, trace: str, *, final: bool) -> Finish:
         return after_failure(self.taken, self.options, self.policy.outcome, clean(reason), trace, final=final)
