@@ -200,6 +200,7 @@ class Supervisor:
     def start_workers(self) -> None:
         """Start the workers of every queue; returns at once."""
         self._started = True
+        self.fleet.make_room(self.selected(self.config).values())
         for queue in self.selected(self.config).values():
             pool = self.fleet.new_pool(queue, self.generation)
             self.fleet.pools[queue.name] = pool

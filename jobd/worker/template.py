@@ -127,10 +127,20 @@ class Template:
             os._exit(os.EX_OSERR)
 
     def _reap(self) -> None:
-        for pid in list(self._children):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                self._send(messages.Exited(self._children.pop(pid), pid, status))
+        """Reap whoever has ended, each child once: a look at all of hundreds of workers at every signal adds up.
+
+        A child that is no worker was left by an import; nobody waits for it here.
+        """
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            worker = self._children.pop(pid, None)
+            if worker is not None:
+                self._send(messages.Exited(worker, pid, status))
 
     def _send(self, message: messages.Message, *fds: int) -> None:
         framing.send(self._sock, messages.encode(message), fds)

@@ -37,10 +37,21 @@ def check(settings: Settings, file: str | None, resolve: bool) -> int:
     config = load_all(settings, file, resolve=resolve)
     imported = import_handlers(config, resolve=resolve)
     imported.refuse()
-    for notice in imported.notices:
+    for notice in (*imported.notices, *_few_files(config)):
         warn(f"notice: {notice}")
     answer(settings, _document(config, imported), _lines)
     return Exit.OK
+
+
+def _few_files(config: Config) -> list[str]:
+    """Say when a daemon started from here could not open as many files as its workers need."""
+    from jobd.daemon.processes.kernel import OPEN_FILES
+    from jobd.daemon.processes.worker_spec import open_files_needed
+
+    needed, hard = open_files_needed(config.queues.values()), OPEN_FILES.given[1]
+    if 0 <= hard < needed:  # a negative one is no limit
+        return [f"this configuration needs {needed} open files, the hard limit here is {hard}: raise it (LimitNOFILE=)"]
+    return []
 
 
 def _document(config: Config, imported: Imported) -> dict[str, Any]:

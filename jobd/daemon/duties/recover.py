@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.deadlines import fail_overdue
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exits import Ending, describe, is_kill
+from jobd.daemon.processes.exits import Ending, describe, is_kill, last_words
 from jobd.daemon.views import StoppedJob
 from jobd.engine.keys import Keys
 from jobd.engine.locks import hand_back_jobs, recover_jobs
@@ -34,8 +34,6 @@ then give jobs to a worker that is no more."""
 
 _BRIEFLY_AWAY_S = 0.5
 """How long a stop waits for a Redis that does not answer: a restart of it, no more."""
-
-_REASON_LINES = 3
 
 
 class Recover:
@@ -155,5 +153,4 @@ def reason_of(loss: Loss) -> str:
         cause = f"out of memory ({describe(worker.status)} by the kernel)"
     else:
         cause = describe(worker.status)
-    lines = [line for line in loss.last_output if line.strip()][-_REASON_LINES:]
-    return "\n".join([f"worker died: {cause}", *lines])
+    return "\n".join([f"worker died: {cause}", *last_words(loss.last_output)])

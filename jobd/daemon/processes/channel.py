@@ -47,6 +47,11 @@ class Channel:
         if len(self._waiting) == 1:
             self._flush()
 
+    def read_rest(self) -> None:
+        """Hand on what has come and was not read yet; the other end is gone."""
+        while not self._closed and self._read_one():
+            pass
+
     def close(self) -> None:
         """Close the socket; the other end reads end of file. Harmless when closed before."""
         if self._closed:
@@ -75,25 +80,29 @@ class Channel:
 
     def _readable(self) -> None:
         for _ in range(_BATCH):
-            if self._closed:
+            if self._closed or not self._read_one():
                 return
+
+    def _read_one(self) -> bool:
+        """Hand on one message; False when there is none, or none any more."""
+        try:
+            received = framing.receive(self._sock)
+            if received is None:
+                self._end("end of file")
+                return False
+            body, fds = received
             try:
-                received = framing.receive(self._sock)
-                if received is None:
-                    self._end("end of file")
-                    return
-                body, fds = received
-                try:
-                    message = decode(body)
-                except ProtocolError:
-                    framing.close_all(fds)
-                    raise
-            except BlockingIOError:
-                return
-            except (ProtocolError, OSError) as error:
-                self._end(str(error))
-                return
-            self._on_message(message, fds)
+                message = decode(body)
+            except ProtocolError:
+                framing.close_all(fds)
+                raise
+        except BlockingIOError:
+            return False
+        except (ProtocolError, OSError) as error:
+            self._end(str(error))
+            return False
+        self._on_message(message, fds)
+        return True
 
     def _end(self, why: str) -> None:
         self.close()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Ending(StrEnum):
@@ -31,6 +36,12 @@ class Ending(StrEnum):
         """Whether the jobs it held have lost a worker by somebody's fault (`stc`)."""
         return self in (Ending.CRASHED, Ending.MEMORY)
 
+
+LAST_LINES = 400
+"""Lines of a dead worker's output that are looked through for its last words."""
+
+_WORDS = 3
+_FRAMES = 5
 
 UNKNOWN_STATUS = -1
 """Nobody could tell the wait status (the template died between reaping and telling)."""
@@ -73,3 +84,18 @@ def wait_status_of(result: os.waitid_result) -> int:
         return result.si_status << 8
     core = 0x80 if result.si_code == os.CLD_DUMPED else 0
     return result.si_status | core
+
+
+def last_words(lines: Sequence[str]) -> list[str]:
+    """Return what a dead worker's output says about its death: its last lines.
+
+    Of a dump of `faulthandler` these would be its list of modules: the fatal error and the innermost frames of the
+    thread that died are returned instead.
+    """
+    said = [line for line in lines if line.strip()]
+    fatal = next((at for at in reversed(range(len(said))) if said[at].startswith("Fatal Python error:")), None)
+    if fatal is None:
+        return said[-_WORDS:]
+    current = next((at for at in range(fatal, len(said)) if said[at].startswith("Current thread 0x")), fatal)
+    frames = list(takewhile(lambda line: line.startswith("  File "), said[current + 1 :]))
+    return [said[fatal], *frames[:_FRAMES]]

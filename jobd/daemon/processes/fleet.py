@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.kernel import OomKills
+from jobd.daemon.processes.kernel import OPEN_FILES, OomKills
 from jobd.daemon.processes.pool import Pool
 from jobd.daemon.processes.template_process import TemplateDied, TemplateError
 from jobd.daemon.processes.template_store import START_TRIES
 from jobd.daemon.processes.worker_process import WorkerProcess
-from jobd.daemon.processes.worker_spec import numbers_of, redis_target, start_message, template_key
+from jobd.daemon.processes.worker_spec import (
+    numbers_of,
+    open_files_needed,
+    open_files_of,
+    redis_target,
+    start_message,
+    template_key,
+)
 from jobd.daemon.state_dir import ServedQueue
 from jobd.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Collection, Coroutine, Iterator
 
     from jobd.clock import Clock
     from jobd.config.model import Config, Queue
@@ -105,6 +112,13 @@ class Fleet:
         self._pools_made += 1
         return Pool(self._pools_made, queue, generation, self, self.clock, quieted_by=self.quieted_by)
 
+    def make_room(self, queues: Collection[Queue]) -> None:
+        """Raise the limit of open files to what these queues need; the log says when the hard limit is too low."""
+        needed = open_files_needed(queues)
+        limit = OPEN_FILES.ensure(needed)
+        if limit < needed:
+            log.warning("too few open files", needed=needed, limit=limit, hint="raise the hard limit (LimitNOFILE=)")
+
     def queues_of(self, key: TemplateKey, config: Config) -> list[Queue]:
         """Return the queues of a configuration that share this template, whether or not this daemon runs them."""
         return [queue for queue in config.queues.values() if template_key(queue) == key]
@@ -122,6 +136,8 @@ class Fleet:
 
     def spawn(self, pool: Pool, worker: Worker) -> None:
         """Make the worker's process from the current template of its queue."""
+        # The file may ask for fewer than a scale or a replacement brings.
+        OPEN_FILES.ensure(open_files_of(len(self._processes) + len(self._spawning) + 2 * len(self.pools) + 1))
         self._in_background(self._spawn(pool, worker))
 
     def spawn_trial(self, queue: Queue, worker: Worker, template: Template) -> None:
@@ -173,13 +189,14 @@ class Fleet:
             worker.fork_failed(str(error))
 
     async def _fork(self, queue: Callable[[], Queue], worker: Worker, template: Template) -> None:
-        if not worker.is_wanted:
-            worker.fork_failed("not wanted any more")
-            return
-        self._record.serves(ServedQueue(self.source.shown, self.source.prefix, worker.queue))
-        process = WorkerProcess(worker, template, lambda: self._start_of(queue(), worker), self._write_record)
-        self._processes[worker] = process
-        await process.spawn()
+        async with template.forking:
+            if not worker.is_wanted:
+                worker.fork_failed("not wanted any more")
+                return
+            self._record.serves(ServedQueue(self.source.shown, self.source.prefix, worker.queue))
+            process = WorkerProcess(worker, template, lambda: self._start_of(queue(), worker), self._write_record)
+            self._processes[worker] = process
+            await process.spawn()
 
     def _start_of(self, queue: Queue, worker: Worker) -> Start:
         # Made when it is sent: numbers may have changed while the template was busy.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +54,33 @@ def _children() -> list[int]:
         ]
     except OSError:
         return []
+
+
+class OpenFiles:
+    """This process' limit of open files: raised to what its workers need, while children keep the one it was given."""
+
+    def __init__(self) -> None:
+        self.given = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def ensure(self, needed: int) -> int:
+        """Raise the soft limit as far as `needed` and the hard one say; return the limit in force."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        if soft == resource.RLIM_INFINITY:
+            return needed
+        if wanted <= soft:
+            return soft
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+
+    def give_back(self, pid: int) -> None:
+        """Give a child the limit that this process was started with: programs that use select() break above 1024."""
+        with contextlib.suppress(OSError):  # it has ended already
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, self.given)
+
+
+OPEN_FILES = OpenFiles()
+"""The limit belongs to the process, so there is one."""
 
 
 def memory_bytes(pid: int) -> int:

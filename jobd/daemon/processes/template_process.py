@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from jobd import __version__
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
-from jobd.daemon.processes.exits import describe, status_of_zombie, wait_status_of
+from jobd.daemon.processes.exits import UNKNOWN_STATUS, describe, status_of_zombie, wait_status_of
+from jobd.daemon.processes.kernel import OPEN_FILES
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import JobdError
 from jobd.protocol import board, framing
@@ -35,7 +36,13 @@ _MUTE_LIMIT_S = 1.0
 """How long a template whose socket has ended may live on."""
 
 _STATUS_LIMIT_S = 0.5
-"""How long a live template may take to tell the status of a worker whose end the pidfd has already shown."""
+"""How long a template may say nothing while a status is awaited: then it may be stopped, and /proc is asked instead."""
+
+_STATUS_LAST_S = 30.0
+"""When /proc shows nothing, the template has reaped the worker and its word must come; hundreds may end at once."""
+
+_FORKS_AT_ONCE = 8
+"""It forks one after the other; each that waits for its turn holds a dozen open files here."""
 
 _FORK_LIMIT_S = 5.0
 """How long a template that was asked to fork may say nothing: then it is stopped or blocked, and another one forks."""
@@ -66,6 +73,8 @@ class Template:
         self.retired = False
         self.stuck = False
         """It does not answer: its workers live on, it forks nothing more."""
+        self.forking = asyncio.Semaphore(_FORKS_AT_ONCE)
+        """To be held while it is asked to fork."""
         self._spoke_at = 0.0
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,7 +83,7 @@ class Template:
         self._pidfd = -1
         self._loading: asyncio.Future[Loaded] | None = None
         self._forks: dict[str, asyncio.Future[tuple[int, int]]] = {}
-        self._statuses: dict[int, asyncio.Future[int]] = {}
+        self._statuses: dict[int, asyncio.Future[int | None]] = {}
         self._gone = asyncio.Event()
 
     @property
@@ -144,16 +153,23 @@ class Template:
 
     async def wait_status(self, pid: int, pidfd: int) -> int:
         """Return the wait status of a worker that has ended; UNKNOWN_STATUS when nobody can tell."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
         future = self._status_of(pid)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STATUS_LIMIT_S):
-                while not future.done():
-                    status = _reap(pidfd)
-                    if status is not None:
-                        return status
-                    await asyncio.wait([future], timeout=0.02)
-                return future.result()
-        return status_of_zombie(pid)
+        limit = _STATUS_LIMIT_S
+        while not future.done() and not self._gone.is_set():
+            rest = max(asked_at, self._spoke_at) + limit - loop.time()
+            if rest <= 0:
+                status = status_of_zombie(pid)
+                if status != UNKNOWN_STATUS or limit > _STATUS_LAST_S:
+                    return status
+                limit += _STATUS_LIMIT_S
+            else:
+                await asyncio.wait([future], timeout=rest)
+        if future.done() and future.result() is not None:
+            return future.result() or 0
+        # The template is gone and its children are ours now.
+        return _reap(pidfd)
 
     def forget(self, pid: int) -> None:
         """A worker of it has ended and its status was read; a retired template without workers ends."""
@@ -195,6 +211,7 @@ class Template:
         finally:
             theirs.close()
             os.close(write_end)
+        OPEN_FILES.give_back(self._process.pid)
         self._output = Output(read_end, self._printed, lambda count: log.warning("output dropped", lines=count))
         self._channel = Channel(ours, self._received, self._channel_ended)
         self._pidfd = os.pidfd_open(self._process.pid)
@@ -231,7 +248,7 @@ class Template:
         self.workers.add(message.pid)
         future.set_result((message.pid, pidfd))
 
-    def _status_of(self, pid: int) -> asyncio.Future[int]:
+    def _status_of(self, pid: int) -> asyncio.Future[int | None]:
         return self._statuses.setdefault(pid, asyncio.get_running_loop().create_future())
 
     def _channel_ended(self, why: str) -> None:
@@ -257,9 +274,13 @@ class Template:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-        self._gone.set()
         if self._channel is not None:
+            self._channel.read_rest()  # statuses that it told before it died
             self._channel.close()
+        self._gone.set()
+        for status in self._statuses.values():
+            if not status.done():
+                status.set_result(None)
         if self._output is not None:
             self._output.close()
         for future in [self._loading, *self._forks.values()]:
@@ -290,10 +311,10 @@ class Template:
                 self._process.kill()
 
 
-def _reap(pidfd: int) -> int | None:
-    """Return the status when the ended process is (by now) our own child, else None."""
+def _reap(pidfd: int) -> int:
+    """Return the status of an ended child of ours; UNKNOWN_STATUS when its parent had reaped it and could not tell."""
     try:
         result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
-        return None
-    return wait_status_of(result) if result is not None else None
+        return UNKNOWN_STATUS
+    return wait_status_of(result) if result is not None else UNKNOWN_STATUS

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
+from jobd.daemon.processes.exits import LAST_LINES
 from jobd.daemon.processes.printed_output import Output
 from jobd.protocol import board, framing
 from jobd.protocol.worker import Quieted, Ready, RedisState, Stacks, StartFailed
@@ -154,9 +155,8 @@ class WorkerProcess:
         if self._channel is not None:
             self._channel.close()
         if self.output is not None:
-            self.last_output = self.output.last_lines()
             self.output.close()
-            self.last_output = self.output.last_lines()
+            self.last_output = self.output.last_lines(LAST_LINES)
         self.template.forget(pid)
         self.worker.exited(status, template_died=template_died)
 

@@ -13,7 +13,7 @@ from jobd.protocol import board
 from jobd.protocol.worker import HandlerSpec, Load, Numbers, RedisTarget, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from jobd.config.model import Config, JobHandler, Queue
     from jobd.locate import RedisSource, Secret
@@ -34,6 +34,24 @@ class TemplateKey:
     env: tuple[tuple[str, str | Secret], ...]
     working_dir: str | None
     preload: bool
+
+
+_FILES_OF_DAEMON = 256
+"""Log, Redis, state, the control socket's callers."""
+
+_FILES_PER_WORKER = 4
+"""Its socket, its board, its output pipe, its pidfd."""
+
+
+def open_files_needed(queues: Collection[Queue]) -> int:
+    """Return how many files the daemon may have open with these queues: a replacement and a template for each too."""
+    workers = sum(queue.workers for queue in queues)
+    return open_files_of(workers + 3 * len(queues))
+
+
+def open_files_of(processes: int) -> int:
+    """Return how many files the daemon may have open with this many processes below it."""
+    return _FILES_OF_DAEMON + _FILES_PER_WORKER * processes
 
 
 def template_key(queue: Queue) -> TemplateKey:
