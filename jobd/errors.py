@@ -119,7 +119,8 @@ class JobFailed(JobdError):
 class HandlerError(JobdError):
     """A handler cannot be loaded. `kind` says which step refused it.
 
-    Kinds: `import` (the module), `attribute` (the name in it), `signature` (it cannot be called as a handler).
+    Kinds: `import` (the module), `attribute` (the name in it), `signature` (it cannot be called as a handler), `mode`
+    (it can, but not in the mode the file asks for).
     """
 
     code = "handler-invalid"

@@ -68,6 +68,14 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
+class HandlerUse:
+    """A handler as a queue uses it; `mode` is None where the file leaves it to the kind of function."""
+
+    path: str
+    mode: Mode | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """The first message to a template. `handlers` is empty when preload is off."""
 
@@ -75,7 +83,7 @@ class Load:
     layout: int
     path: list[str]
     env: dict[str, str]
-    handlers: list[str]
+    handlers: list[HandlerUse]
     extras: list[str]
     """Other things to import and check: setup, teardown, wrap."""
     redis: RedisTarget
@@ -86,7 +94,8 @@ class Load:
 class HandlerReport:
     """What importing one handler gave: `mode` when it is usable, else `kind` and `message`.
 
-    `kind`: import, attribute or signature. `suggestion` is the nearest name; `searched` the folders of `path`.
+    `wanted` is the mode it was to be used in. `kind`: import, attribute, signature or mode. `suggestion` is the nearest
+    name; `searched` the folders of `path`.
     """
 
     path: str
@@ -97,6 +106,7 @@ class HandlerReport:
     suggestion: str | None = None
     searched: list[str] = field(default_factory=list)
     traceback: str | None = None
+    wanted: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +296,7 @@ def expect(body: dict[str, Any], kind: type[T]) -> T:
 
 def warm_up() -> None:
     """Work out the shapes of all messages now rather than at their first use; forks of this process have them."""
-    for kind in (*_TYPES.values(), RedisTarget, Backoff, Keep, HandlerSpec, Numbers, HandlerReport):
+    for kind in (*_TYPES.values(), RedisTarget, Backoff, Keep, HandlerSpec, Numbers, HandlerUse, HandlerReport):
         _hints(kind)
 
 

@@ -141,3 +141,16 @@ class TestStreams:
         with (app / "work.py").open("a") as file:
             file.write("def broken(): raise RuntimeError('no teardown')\n")
         assert "teardown failed: no teardown" in runs_both(app, own_redis.url)
+
+
+class TestModeThatAHandlerCannotHave:
+    QUEUES = 'three = { handler = "work:plain", mode = "async" }\n'
+
+    def test_check_and_run_end_with_78_at_the_place_of_the_mode(self, short_tmp: Path, own_redis: RedisServer) -> None:
+        app = short_tmp / "app"
+        write_app(app, own_redis.url, HANDLERS, self.QUEUES)
+        for command in ("check", "run"):
+            told = jobd(app, command)
+            assert told.returncode == 78, told.stdout + told.stderr
+            assert "jobd.toml:6:" in told.stderr
+            assert "it is a plain def, which gives no awaitable" in told.stderr

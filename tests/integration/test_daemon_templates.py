@@ -16,7 +16,7 @@ from jobd import __version__
 from jobd.daemon.processes.template_process import Template, TemplateDied, TemplateError
 from jobd.daemon.processes.worker_spec import TemplateKey
 from jobd.protocol import board, framing
-from jobd.protocol.worker import Load, RedisTarget
+from jobd.protocol.worker import HandlerUse, Load, RedisTarget
 from tests.support.daemon_process import HANDLERS, ROOT, alive
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -24,9 +24,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 def template(*handlers: str, python: str = sys.executable) -> Template:
     key = TemplateKey(python, (str(HANDLERS),), (), None, True)
-    load = Load(
-        __version__, board.LAYOUT, [str(HANDLERS)], {}, list(handlers), [], RedisTarget("redis://nowhere", "bull")
-    )
+    uses = [HandlerUse(each) for each in handlers]
+    load = Load(__version__, board.LAYOUT, [str(HANDLERS)], {}, uses, [], RedisTarget("redis://nowhere", "bull"))
     return Template(key, load, ENVIRONMENT)
 
 

@@ -139,7 +139,8 @@ class WorkerParent:
         theirs.close()
         self._sock = ours
         load = messages.Load(
-            jobd.__version__, board.LAYOUT, self.path, env or {}, list(handlers), extras or [], self.redis
+            jobd.__version__, board.LAYOUT, self.path, env or {}, [messages.HandlerUse(each) for each in handlers],
+            extras or [], self.redis
         )  # fmt: skip
         framing.send(ours, messages.encode(load))
         return self._expect(messages.Loaded)[0]

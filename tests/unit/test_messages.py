@@ -12,6 +12,16 @@ from jobd.errors import ProtocolError
 from jobd.protocol import worker as messages
 from jobd.protocol.worker import HandlerReport, HandlerSpec, Message, Numbers, RedisTarget
 
+LOAD = messages.Load(
+    "0.1",
+    1,
+    ["/srv"],
+    {"A": "b"},
+    [messages.HandlerUse("a:b", "thread")],
+    [],
+    messages.RedisTarget("redis://h", "bull"),
+)
+
 HANDLER = HandlerSpec("shop.mail:send", "async", 1000, 2000, 3000, 5, 9, Backoff("exponential", 1000, 0.2, 5000))
 NUMBERS = Numbers(4, 30_000, Keep(1, 2, 3), Keep(), 10, 1000, "fail", HANDLER, {"x": HandlerSpec("a:b")})
 START = messages.Start(
@@ -19,7 +29,7 @@ START = messages.Start(
     "a:setup", None, ["a:wrap"], 5, True,
 )  # fmt: skip
 ALL: list[Message] = [
-    messages.Load("0.1", 1, ["/srv"], {"A": "b"}, ["a:b"], [], messages.RedisTarget("redis://h", "bull")),
+    LOAD,
     messages.Loaded("0.1", 1, 7, [HandlerReport("a:b", ok=True, mode="thread")], None, ["note"], {"/srv/a.py": 2**62}),
     messages.Fork("0.0.1"), messages.Forked("0.0.1", 7), messages.ForkFailed("0.0.1", "why"),
     messages.Exited("0.0.1", 7, 9), START, messages.Ready(True), messages.StartFailed("setup", "why", "a:b"),

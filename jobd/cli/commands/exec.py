@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,8 +16,6 @@ from jobd.errors import NotThere, Refused, RetryLater
 from jobd.exits import Exit
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from jobd.cli.settings import Settings
     from jobd.config.model import Queue
 
@@ -84,9 +81,9 @@ def _check_python(queue: Queue) -> None:
 
 
 def _tell_failure(settings: Settings, error: BaseException, *, pdb: bool) -> int:
-    from jobd.worker.run.wording import reason_of, trace_of
+    from jobd.worker.run.wording import reason_of, trace_of, users_part
 
-    error.__traceback__ = _users_part(error.__traceback__)
+    error.__traceback__ = users_part(error.__traceback__)
     trace = trace_of(error)
     outcome = "delayed" if isinstance(error, RetryLater) else "failed"
     if settings.json:
@@ -101,16 +98,3 @@ def _tell_failure(settings: Settings, error: BaseException, *, pdb: bool) -> int
 
         post_mortem(error.__traceback__)
     return Exit.FAILED
-
-
-def _users_part(trace: TracebackType | None) -> TracebackType | None:
-    """Return the traceback from the first frame that is neither jobd's nor asyncio's, None when every frame is."""
-    import asyncio
-
-    import jobd
-
-    ours = tuple(str(Path(str(module.__file__)).parent) for module in (jobd, asyncio))
-    first = trace
-    while first is not None and first.tb_frame.f_code.co_filename.startswith(ours):
-        first = first.tb_next
-    return first

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.template_process import Template, TemplateDied
-from jobd.daemon.processes.worker_spec import child_environment, extras_of, handlers_of, load_message
+from jobd.daemon.processes.worker_spec import child_environment, extras_of, load_message, uses_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from jobd.config.model import Config, Queue
     from jobd.daemon.processes.worker_spec import TemplateKey
-    from jobd.protocol.worker import HandlerReport, Load, Loaded
+    from jobd.protocol.worker import HandlerReport, HandlerUse, Load, Loaded
 
 log = event_log(__name__)
 
@@ -54,8 +54,9 @@ class TemplateStore:
         loading = self._current.get(key)
         if loading is None or not loading.template.usable:
             return False
-        known = {report.path for report in loading.reports if report.ok}
-        return all(path in known for queue in queues for path in (*handlers_of(queue), *extras_of(queue)))
+        known = {HandlerUse(report.path, report.wanted) for report in loading.reports if report.ok}
+        wanted = {use for queue in queues for use in (*uses_of(queue), *map(HandlerUse, extras_of(queue)))}
+        return wanted <= known
 
     async def make(self, config: Config, key: TemplateKey, queues: Sequence[Queue]) -> Loading:
         """Return a new template that has imported what these queues name; it is not in use before `install`.

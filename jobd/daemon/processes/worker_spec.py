@@ -10,7 +10,7 @@ from jobd import __version__
 from jobd.daemon.notify import without_own
 from jobd.locate import read_secret
 from jobd.protocol import board
-from jobd.protocol.worker import HandlerSpec, Load, Numbers, RedisTarget, Start
+from jobd.protocol.worker import HandlerSpec, HandlerUse, Load, Numbers, RedisTarget, Start
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -72,6 +72,11 @@ def handlers_of(queue: Queue) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
+def uses_of(queue: Queue) -> list[HandlerUse]:
+    """Return the handlers of a queue with the mode it wants them in."""
+    return [HandlerUse(path, queue.mode.value if queue.mode else None) for path in handlers_of(queue)]
+
+
 def extras_of(queue: Queue) -> list[str]:
     """Return what else is imported for a queue: setup, teardown, wrap, on_failed."""
     named = [queue.setup, queue.teardown, *queue.wrap, queue.on_failed]
@@ -97,7 +102,7 @@ def load_message(
     """
     members = list(queues)
     env = {name: read_secret(value, env=environ) for name, value in key.env}
-    handlers = list(dict.fromkeys(path for queue in members for path in handlers_of(queue)))
+    handlers = list(dict.fromkeys(use for queue in members for use in uses_of(queue)))
     extras = list(dict.fromkeys(path for queue in members for path in extras_of(queue)))
     return Load(
         version=__version__,

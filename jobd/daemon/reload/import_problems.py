@@ -16,23 +16,33 @@ if TYPE_CHECKING:
 
 def import_problems(config: Config, queues: Iterable[Queue], reports: Iterable[HandlerReport]) -> list[Problem]:
     """Return one problem for each place of the file that names something which cannot be used."""
-    broken = {report.path: report for report in reports if not report.ok}
+    broken: dict[tuple[str, str | None], HandlerReport] = {
+        (report.path, report.wanted): report for report in reports if not report.ok
+    }
     problems = []
     for queue in queues:
-        for path, place in _named_by(queue):
-            report = broken.get(path)
+        mode = queue.mode.value if queue.mode else None
+        named = [(path, mode, place) for path, place in _handlers(queue)]
+        named += [(path, None, place) for path, place in _extras(queue)]
+        for path, wanted, place in named:
+            report = broken.get((path, wanted))
             if report is not None:
                 message, hint = _told(report)
-                problems.append(config.problem_at(place, message, hint))
+                at = ("queues", queue.name, "mode") if report.kind == "mode" else place
+                problems.append(config.problem_at(at, message, hint))
     return problems
 
 
-def _named_by(queue: Queue) -> Iterator[tuple[str, Place]]:
+def _handlers(queue: Queue) -> Iterator[tuple[str, Place]]:
     table: Place = ("queues", queue.name)
     if queue.handler:
         yield queue.handler, (*table, "handler")
     for name, job in queue.jobs.items():
         yield job.handler, (*table, "jobs", name, "handler")
+
+
+def _extras(queue: Queue) -> Iterator[tuple[str, Place]]:
+    table: Place = ("queues", queue.name)
     named = {"setup": queue.setup, "teardown": queue.teardown, "on_failed": queue.on_failed}
     for key, path in named.items():
         if path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobd.errors import HandlerError
-from jobd.protocol.worker import HandlerReport, Load
+from jobd.protocol.worker import HandlerReport, HandlerUse, Load
 from jobd.worker.handlers.lookup import load_handler, load_object
 
 if TYPE_CHECKING:
@@ -33,33 +33,37 @@ def load_all(load: Load) -> Imports:
     sys.path[:0] = load.path
     watch = _Watch()
     reports = []
-    for path in load.handlers:
-        reports.append(_report(path, load.path, _mode_of))
-        watch.look(path)
+    for use in load.handlers:
+        reports.append(_report(use, load.path, _mode_of))
+        watch.look(use.path)
     for path in load.extras:
-        reports.append(_report(path, load.path, _object_of))
+        reports.append(_report(HandlerUse(path), load.path, _object_of))
         watch.look(path)
     return Imports(reports, watch.unsafe, watch.notices(), _files(load.path))
 
 
-def _mode_of(path: str, searched: list[str]) -> HandlerReport:
-    return HandlerReport(path, ok=True, mode=load_handler(path, searched=searched).mode)
+def _mode_of(use: HandlerUse, searched: list[str]) -> HandlerReport:
+    mode = load_handler(use.path, use.mode, searched=searched).mode
+    return HandlerReport(use.path, ok=True, mode=mode, wanted=use.mode)
 
 
-def _object_of(path: str, searched: list[str]) -> HandlerReport:
+def _object_of(use: HandlerUse, searched: list[str]) -> HandlerReport:
+    path = use.path
     if not callable(load_object(path, searched=searched)):
         raise HandlerError(path, "signature", f'cannot use "{path}": it cannot be called')
     return HandlerReport(path, ok=True)
 
 
-def _report(path: str, searched: list[str], read: Callable[[str, list[str]], HandlerReport]) -> HandlerReport:
+def _report(
+    use: HandlerUse, searched: list[str], read: Callable[[HandlerUse, list[str]], HandlerReport]
+) -> HandlerReport:
     try:
-        return read(path, searched)
+        return read(use, searched)
     except HandlerError as error:
         detail = error.detail
         return HandlerReport(
-            path, ok=False, kind=error.kind, message=str(error), suggestion=detail.get("suggestion"),
-            searched=searched, traceback=detail.get("traceback"),
+            use.path, ok=False, wanted=use.mode, kind=error.kind, message=str(error),
+            suggestion=detail.get("suggestion"), searched=searched, traceback=detail.get("traceback"),
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.errors import HandlerError
 from jobd.words import nearest
+from jobd.worker.handlers.awaitables import awaited, is_coroutine_function, looks_async, may_be_async, to_its_end
 from jobd.worker.handlers.binding import bind
 
 if TYPE_CHECKING:
@@ -36,20 +37,25 @@ class Handler:
 
 
 def load_handler(path: str, mode: Mode | None = None, *, searched: list[str] | None = None) -> Handler:
-    """Return the handler at `path`, in the mode its kind of function gives unless `mode` names one.
+    """Return the handler at `path`, in the mode its kind of function gives unless `mode` names one, which wins.
 
     Args:
         searched: Folders to name when the module is not found (`[app] path`).
     Raises:
-        HandlerError: kind import, attribute or signature; detail holds suggestion, searched and traceback.
+        HandlerError: kind import, attribute, signature or mode; detail holds suggestion, searched and traceback.
     """
     function = _as_function(path, load_object(path, searched=searched))
-    natural: Mode = "async" if _is_async(function) else "thread"
-    if mode is not None and (mode == "async") != (natural == "async"):
-        is_now = "an async def" if natural == "async" else "a plain def"
-        remedy = f"drop mode = {mode!r}" if natural == "async" else 'write it as async def, or use mode = "thread"'
-        raise HandlerError(path, "signature", f'cannot use "{path}" in mode "{mode}": it is {is_now}; {remedy}')
-    return Handler(path, mode or natural, bind(function, path))
+    natural: Mode = "async" if looks_async(function) else "thread"
+    if mode == "async" and natural != "async" and not may_be_async(function):
+        text = (
+            f'cannot use "{path}" in mode "async": it is a plain def, which gives no awaitable; '
+            'write it as async def, or use mode = "thread"'
+        )
+        raise HandlerError(path, "mode", text)
+    call = bind(function, path)
+    if (mode or natural) != "async":
+        return Handler(path, mode or natural, to_its_end(call))
+    return Handler(path, "async", call if is_coroutine_function(function) else awaited(call))
 
 
 def load_object(path: str, *, searched: list[str] | None = None) -> Any:
@@ -209,8 +215,3 @@ def _core(function: Any) -> Any:
     if not (inspect.isroutine(function) or inspect.isclass(function)):
         function = type(function).__call__ if not hasattr(function, "__wrapped__") else function
     return inspect.unwrap(function)
-
-
-def _is_async(function: Any) -> bool:
-    # A def decorator around an async def gives an awaitable too, so the innermost function decides.
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_core(function))

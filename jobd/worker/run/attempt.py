@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from enum import Enum
 from time import monotonic
@@ -15,7 +14,7 @@ from jobd.engine.outcome_policy import after_failure, after_success
 from jobd.engine.states import Outcome
 from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable
 from jobd.worker import forks
-from jobd.worker.handlers.payload import NotJson, to_json
+from jobd.worker.handlers.payload import to_json
 from jobd.worker.run.wording import clean, reason_of, trace_of
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class Attempt:
         """Take what the handler returned."""
         forks.end_if_child(None)
         try:
-            encoded = b"null" if value is None else _encoded(value)
+            encoded = b"null" if value is None else to_json(value, "result")
         # A str or dict subclass of the user's can raise anything while it is read.
         except Exception as error:
             self.failed(error)
@@ -148,10 +147,3 @@ class Attempt:
 
     def _failure(self, reason: str, trace: str, *, final: bool) -> Finish:
         return after_failure(self.taken, self.options, self.policy.outcome, clean(reason), trace, final=final)
-
-
-def _encoded(value: Any) -> bytes:
-    if inspect.iscoroutine(value):
-        value.close()
-        raise NotJson("the handler returned a coroutine, which nobody awaits; write it as async def")
-    return to_json(value, "result")

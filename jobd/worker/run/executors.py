@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobd.errors import Cancelled, JobTimeout
+from jobd.worker.handlers.awaitables import cancel_in
 from jobd.worker.run.attempt import Attempt, Interruption
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class ThreadExecutor:
     def interrupt(self, attempt: Attempt | ThreadCall) -> None:
         """Raise JobTimeout or Cancelled in the run's thread: at once in Python code, else when a C call returns."""
         with attempt.guard:
-            if attempt.thread_id:
+            if attempt.thread_id and not cancel_in(attempt.thread_id):
                 attempt.struck = True
                 kind = JobTimeout if attempt.interruption is Interruption.TIMED_OUT else Cancelled
                 _raise_in_thread(attempt.thread_id, kind)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import jobd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,37 +19,36 @@ if TYPE_CHECKING:
 
     from jobd.worker.run.attempt import Attempt
 
-TRACE_MAX = 16_000
-"""Characters of one traceback, head and tail kept: it lies in Redis once an attempt."""
+REASON_MAX = TRACE_MAX = 64_000
+"""Bytes of a failedReason, which is repeated in an event of the stream, and of one traceback, which lies in Redis once
+an attempt. Of a longer one head and tail are kept."""
 
-REASON_MAX = 8_000
-"""Characters of a failedReason: it is repeated in an event of the stream."""
-
-_OURS = str(Path(__file__).parent)
+_OURS = (f"{Path(jobd.__file__).parent}{os.sep}", f"{Path(asyncio.__file__).parent}{os.sep}")
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the failedReason: str(error), or the class name when that is empty or cannot be made."""
+    """Return the failedReason: str(error), with the class where that alone says nothing."""
     name = type(error).__name__
     try:
         text = str(error)
     # __str__ is the user's code, and may raise anything.
     except BaseException as second:
         return clean(f"{name} (its text cannot be made: {type(second).__name__})")
-    if isinstance(error, SystemExit):
-        return clean(f"{name}: {text}" if text else name)
-    return clean(_cut(text, REASON_MAX) if text.strip() else name)
+    if not text.strip():
+        return clean(name)
+    # A KeyError's text is the bare key, a SystemExit's a number.
+    return _cut(f"{name}: {text}" if isinstance(error, KeyError | SystemExit) else text, REASON_MAX)
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the traceback without jobd's own frames, at most TRACE_MAX characters."""
+    """Return the traceback without the frames of jobd and asyncio that lead to the handler, at most TRACE_MAX bytes."""
     try:
-        shown = traceback.TracebackException(type(error), error, _users_part(error.__traceback__), compact=True)
+        shown = traceback.TracebackException(type(error), error, users_part(error.__traceback__), compact=True)
         text = "".join(shown.format())
     # Formatting calls the user's __str__, __repr__ and __notes__.
     except BaseException as second:
         text = f"{type(error).__name__} (its traceback cannot be made: {type(second).__name__})"
-    return clean(_cut(text.rstrip("\n"), TRACE_MAX))
+    return _cut(text.rstrip("\n"), TRACE_MAX)
 
 
 def clean(text: str) -> str:
@@ -54,8 +56,8 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _users_part(trace: TracebackType | None) -> TracebackType | None:
-    """Return the traceback from the first frame that is not ours; all of it when every frame is."""
+def users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the first frame that is neither jobd's nor asyncio's; None when every frame is."""
     first = trace
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_OURS):
         first = first.tb_next
@@ -63,10 +65,14 @@ def _users_part(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _cut(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    half = limit // 2 - 30
-    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+    """Return the text as `clean` makes it, at most `limit` bytes of it."""
+    # Characters first: a text of 50 MB is not worth encoding to throw it away.
+    raw = (text if len(text) <= limit else text[:limit] + text[-limit:]).encode("utf-8", "backslashreplace")
+    if len(text) <= limit and len(raw) <= limit:
+        return raw.decode()
+    half = limit // 2 - 40
+    mark = f"\n… cut by jobd: {len(text)} characters …\n"
+    return raw[:half].decode("utf-8", "ignore") + mark + raw[-half:].decode("utf-8", "ignore")
 
 
 def all_stacks(attempts: Iterable[Attempt]) -> str:

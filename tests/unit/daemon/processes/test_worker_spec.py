@@ -65,7 +65,7 @@ def test_a_template_imports_each_thing_once_and_nothing_without_preload(read):
     key = template_key(queues[0])
     assert template_key(queues[1]) == key
     load = load_message(config, key, queues, {}, preload=True)
-    assert (load.handlers, load.extras) == (["m:f", "m:g"], ["m:setup", "m:wrap"])
+    assert ([use.path for use in load.handlers], load.extras) == (["m:f", "m:g"], ["m:setup", "m:wrap"])
     bare = load_message(config, key, queues, {}, preload=False)
     assert (bare.handlers, bare.extras) == ([], [])
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from jobd.errors import HandlerError
+from jobd.protocol.worker import Mode
 from jobd.worker.handlers.lookup import load_handler
 
 SOURCE = """
-import functools
+import asyncio, functools, inspect
 from jobd import Job
 
 def plain(job): return "plain"
@@ -23,6 +24,19 @@ def decorated_by(function):
 
 @decorated_by
 async def decorated(job): return "decorated"
+
+@functools.wraps(coro)
+def runs_loop(job): return asyncio.run(coro(job))
+
+def returns_coro(job): return coro(job)
+def annotated(job) -> "Awaitable[str]": return somewhere(job)
+
+@functools.wraps(plain)
+def marked(job):
+    return coro(job)
+marked._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+if hasattr(inspect, "markcoroutinefunction"):
+    inspect.markcoroutinefunction(marked)
 
 class Mailer:
     def __call__(self, job): return "mailer"
@@ -64,7 +78,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     [
         ("plain", "thread"), ("coro", "async"), ("decorated", "async"), ("Mailer", "thread"),
         ("AsyncMailer", "async"), ("mailer", "thread"), ("mailer.method", "thread"), ("mailer.amethod", "async"),
-        ("part", "thread"), ("apart", "async"),
+        ("part", "thread"), ("apart", "async"), ("runs_loop", "thread"), ("marked", "async"),
     ],
 )  # fmt: skip
 def test_mode_follows_the_kind_of_function(app: Path, attribute: str, mode: str) -> None:
@@ -123,9 +137,24 @@ def test_what_cannot_be_called_as_a_handler_is_a_signature_error(app: Path, attr
     assert refused(f"apphandlers:{attribute}").kind == "signature"
 
 
-@pytest.mark.parametrize(("attribute", "mode"), [("plain", "async"), ("coro", "thread"), ("coro", "process")])
-def test_mode_that_the_function_cannot_run_in_is_refused(app: Path, attribute: str, mode: str) -> None:
-    assert refused(f"apphandlers:{attribute}", mode=mode).kind == "signature"
+@pytest.mark.parametrize("attribute", ["plain", "Mailer", "part", "runs_loop", "mailer.method"])
+def test_plain_function_that_can_give_no_awaitable_is_refused_in_mode_async(app: Path, attribute: str) -> None:
+    error = refused(f"apphandlers:{attribute}", mode="async")
+    assert error.kind == "mode"
+    assert "awaitable" in str(error)
+
+
+@pytest.mark.parametrize("attribute", ["returns_coro", "annotated", "decorated", "marked"])
+def test_plain_function_that_may_give_an_awaitable_is_taken_in_mode_async(app: Path, attribute: str) -> None:
+    assert load_handler(f"apphandlers:{attribute}", "async").mode == "async"
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("attribute", ["coro", "decorated", "marked"])
+def test_explicit_mode_wins_over_an_async_def(app: Path, attribute: str, mode: Mode) -> None:
+    handler = load_handler(f"apphandlers:{attribute}", mode)
+    assert handler.mode == mode
+    assert handler.call(None) == attribute if attribute != "marked" else True  # type: ignore[arg-type]
 
 
 def test_mode_process_takes_a_plain_function(app: Path) -> None:
