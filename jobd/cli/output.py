@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from jobd.cli.settings import Settings
 
 
-def answer(
-    settings: Settings, document: Mapping[str, Any], lines: Callable[[Mapping[str, Any]], Iterable[str]]
-) -> None:
+D = TypeVar("D", bound="Mapping[str, Any]")
+
+
+def answer(settings: Settings, document: D, lines: Callable[[D], Iterable[str]]) -> None:
     """Print a document, with --json as it is, else the lines drawn from it."""
     if settings.json:
         print_document(document)

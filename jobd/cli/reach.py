@@ -1,16 +1,50 @@
-"""How a command gets its document: from the daemon that answers, else straight from Redis."""
+"""How a command gets its document: from the daemon that answers, else, where it can be done without, from Redis."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jobd.errors import DaemonAway, JobdError
+from jobd.operations import table
+from jobd.operations.operation import Needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobd.cli.settings import Settings
+    from jobd.operations.operation import Operation, P, R
     from jobd.protocol.control_client import ControlClient
+
+
+def ask(
+    settings: Settings,
+    operation: Operation[P, R],
+    params: Mapping[str, Any] | None = None,
+    *,
+    on_progress: Callable[[str], None] | None = None,
+    timeout: float | None = None,
+) -> R:
+    """Return the document of one operation, from the daemon or with --redis or without a daemon from Redis itself.
+
+    Raises:
+        DaemonAway: no daemon answers, and there is no other way.
+        TimeoutError: the daemon did not answer in time.
+    """
+    given = dict(params or {})
+    if operation.needs is Needs.DAEMON:
+        with connect(settings) as daemon:
+            return call(daemon, operation, given, on_progress=on_progress, timeout=timeout)
+    if not settings.redis:
+        try:
+            daemon = connect(settings)
+        except DaemonAway:
+            pass
+        else:
+            with daemon:
+                return _ask_either(settings, daemon, operation, given)
+    from jobd.cli.direct import perform
+
+    return perform(settings, operation, given)
 
 
 def connect(settings: Settings) -> ControlClient:
@@ -20,32 +54,17 @@ def connect(settings: Settings) -> ControlClient:
     return ControlClient.connect(settings.sockets())
 
 
-def ask_daemon(
-    settings: Settings,
-    method: str,
+def call(
+    daemon: ControlClient,
+    operation: Operation[P, R],
     params: Mapping[str, Any] | None = None,
     *,
     on_progress: Callable[[str], None] | None = None,
     timeout: float | None = None,
-) -> dict[str, Any]:
-    """Return what the daemon answers; there is no other way to know or do it."""
-    with connect(settings) as daemon:
-        return daemon.call(method, dict(params or {}), on_progress=on_progress, timeout=timeout)
-
-
-def ask(settings: Settings, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer of the daemon, or with --redis or without a daemon what Redis itself says."""
-    if not settings.redis:
-        try:
-            daemon = connect(settings)
-        except DaemonAway:
-            pass
-        else:
-            with daemon:
-                return _ask_either(settings, daemon, method, params)
-    from jobd.cli.direct import ask_redis
-
-    return ask_redis(settings, method, params)
+) -> R:
+    """Return the document of one operation from a daemon that is connected to. Raises as ControlClient.call."""
+    # A daemon of this version makes it of that type: both sides are made from the table.
+    return cast("R", daemon.call(operation.name, dict(params or {}), on_progress=on_progress, timeout=timeout))
 
 
 def redis_is_in_reach(settings: Settings) -> bool:
@@ -60,18 +79,18 @@ def redis_is_in_reach(settings: Settings) -> bool:
         return _shares_redis(settings, daemon)
 
 
-def _ask_either(settings: Settings, daemon: ControlClient, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def _ask_either(settings: Settings, daemon: ControlClient, operation: Operation[P, R], params: Mapping[str, Any]) -> R:
     """Return the daemon's answer; what is too large for its socket goes to the same Redis by itself."""
     from jobd.protocol.control import LineTooLong
 
     try:
-        return daemon.call(method, dict(params))
+        return call(daemon, operation, params)
     except LineTooLong as error:
         if not _shares_redis(settings, daemon):
             raise LineTooLong(f"{error}; name the daemon's Redis with --redis to add it there") from None
-        from jobd.cli.direct import ask_redis
+    from jobd.cli.direct import perform
 
-        return ask_redis(settings, method, params)
+    return perform(settings, operation, params)
 
 
 def _shares_redis(settings: Settings, daemon: ControlClient) -> bool:
@@ -83,7 +102,7 @@ def _shares_redis(settings: Settings, daemon: ControlClient) -> bool:
         here = redis_source(config=settings.config)
     except JobdError:
         return False
-    used = daemon.call("status", {"queues": []})["redis"]["url"]
-    entries = daemon.call("config.show", {"origin": True})["entries"]
+    used = call(daemon, table.STATUS)["redis"]["url"]
+    entries = call(daemon, table.CONFIG_SHOW, {"origin": True})["entries"]
     prefix = next((entry["value"] for entry in entries if entry["key"] == "redis.prefix"), '""')
     return (here.shown, here.prefix) == (used, loads(f"prefix = {prefix}")["prefix"])

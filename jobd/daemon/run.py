@@ -13,6 +13,7 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.config.load import unreadable_secrets
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
+from jobd.daemon.control.dispatch import Dispatch
 from jobd.daemon.control.methods import Methods
 from jobd.daemon.control.server import ControlServer
 from jobd.daemon.duties.deadlines import Deadlines
@@ -38,6 +39,8 @@ from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, InputError, JobdError, RedisRefused, RedisUnavailable, Refused
+from jobd.operations.operation import NamedCaller
+from jobd.operations.params import ReloadOf
 from jobd.protocol.control import STATUS_SOCKET
 
 if TYPE_CHECKING:
@@ -173,7 +176,7 @@ class Daemon:
         supervisor.count_waiting = partial(count_waiting, runner, source.prefix)
         supervisor.stopper = Stopper(supervisor, recover, self._stopped.set)
         self.methods = Methods(supervisor, runner, source, self.notifier)
-        servers = self._control_servers()
+        servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
         duties = self._duties(supervisor, runner, record)
         try:
             for server in servers:
@@ -200,12 +203,12 @@ class Daemon:
                 await server.stop()
             await client.aclose()
 
-    def _control_servers(self) -> list[ControlServer]:
+    def _control_servers(self, dispatch: Dispatch) -> list[ControlServer]:
         settings = self.config.daemon
-        servers = [ControlServer(self._socket, self.methods.call, group=settings.socket_group)]
+        servers = [ControlServer(self._socket, dispatch.call, group=settings.socket_group)]
         if settings.status_group is not None:
             path = self._socket.with_name(STATUS_SOCKET)
-            servers.append(ControlServer(path, self.methods.call_reading, group=settings.status_group))
+            servers.append(ControlServer(path, dispatch.call_reading, group=settings.status_group))
         return servers
 
     def _duties(self, supervisor: Supervisor, runner: AsyncRunner, record: IncarnationRecord) -> list[Duty]:
@@ -292,7 +295,7 @@ class Daemon:
 
     async def _reload(self) -> None:
         try:
-            await self.methods.reload(False, lambda text: log.info("reload", step=text), "signal")
+            await self.methods.reload(ReloadOf(), NamedCaller("signal", lambda text: log.info("reload", step=text)))
         except JobdError as error:
             log.warning("not reloaded", error=str(error))
 

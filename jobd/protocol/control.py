@@ -6,8 +6,8 @@ Pure: bytes to values and back. Imported by every `jobd status`, so only the lig
 from __future__ import annotations
 
 import json
-from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple, NoReturn
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jobd.errors import (
     ConfigError,
@@ -19,6 +19,9 @@ from jobd.errors import (
     Refused,
 )
 from jobd.exits import Exit, exit_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROTOCOL = 1
 """Number of this protocol; `hello` tells it."""
@@ -33,34 +36,6 @@ STATUS_SOCKET = "status.sock"
 """Beside the control socket when [daemon] status_group is set; answers what only reads."""
 
 Id = str | int | float | None
-
-
-class Method(StrEnum):
-    """What can be asked of the daemon. The names are the commands'."""
-
-    HELLO = "hello"
-    STATUS = "status"
-    HEALTH = "health"
-    PLAN = "plan"
-    RELOAD = "reload"
-    STOP = "stop"
-    QUIET = "quiet"
-    UNQUIET = "unquiet"
-    QUEUE_LIST = "queue.list"
-    QUEUE_SHOW = "queue.show"
-    QUEUE_PAUSE = "queue.pause"
-    QUEUE_RESUME = "queue.resume"
-    QUEUE_QUIET = "queue.quiet"
-    QUEUE_UNQUIET = "queue.unquiet"
-    QUEUE_SCALE = "queue.scale"
-    JOB_ADD = "job.add"
-    JOB_LIST = "job.list"
-    JOB_SHOW = "job.show"
-    JOB_LOGS = "job.logs"
-    JOB_RETRY = "job.retry"
-    JOB_REMOVE = "job.remove"
-    WORKER_LIST = "worker.list"
-    CONFIG_SHOW = "config.show"
 
 
 class RpcCode(IntEnum):
@@ -131,7 +106,7 @@ def encode_request(request_id: int, method: str, params: dict[str, Any]) -> byte
     return line
 
 
-def encode_result(request_id: Id, result: dict[str, Any]) -> bytes:
+def encode_result(request_id: Id, result: Mapping[str, Any]) -> bytes:
     """Return the line of a result; `"schema": 1` is added."""
     return _line({"jsonrpc": "2.0", "id": request_id, "result": {"schema": 1, **result}})
 

@@ -24,8 +24,15 @@ Run = Callable[..., tuple[int, str, str]]
 _STATUS: dict[str, Any] = {
     "state": "ready", "degraded_by": [], "pid": 1, "host": "h", "version": "0.1.0", "uptime_s": 3.0, "generation": 1,
     "config": {"path": "/x/jobd.toml", "changed_on_disk": False}, "code": {"changed_on_disk": False},
-    "redis": {"url": "unix:///r.sock", "up": True, "latency_ms": 0.2, "embedded": True}, "drift": [], "queues": [],
+    "redis": {"url": "unix:///r.sock", "up": True, "latency_ms": 0.2, "embedded": True, "version": None, "origin": "",
+              "error": None},
+    "reloaded_s": None, "incarnation": "i", "last_reload": None, "drift": [], "queues": [],
 }  # fmt: skip
+
+
+_ADDED = {
+    "job": {"id": "7", "queue": "email", "name": "w", "duplicate": False, "deduplicated": False, "event_id": "0-0"},
+}
 
 
 @pytest.fixture
@@ -163,7 +170,7 @@ def test_a_command_is_one_call(
     answers: dict[str, Any] = {
         **{f"queue.{verb}": shown for verb in ("pause", "resume", "quiet", "unquiet", "show")},
         "queue.scale": {"queue": "email", "workers": 3, "was": 2},
-        "job.add": {"job": {"id": "7", "queue": "email"}}, "job.show": {"job": job}, "job.list": {"jobs": [job]},
+        "job.add": _ADDED, "job.show": {"job": job}, "job.list": {"jobs": [job]},
         "job.logs": {"lines": ["one"]}, "worker.list": {"workers": []},
         "job.retry": {"done": 2, "gone": 0, "ids": ["7", "8"]}, "job.remove": {"done": 1, "gone": 0, "ids": ["9"]},
         "config.show": {"entries": [{"key": "app.name", "value": '"x"', "origin": "built in"}]},
@@ -200,8 +207,8 @@ def test_many_ids_travel_in_requests_the_daemon_can_read(run: Run, short_tmp: Pa
 def test_wait_prints_the_result_as_json(run: Run, short_tmp: Path) -> None:
     states = iter(["active", "active", "completed"])
     answers: dict[str, Any] = {
-        "job.add": {"job": {"id": "7"}},
-        "job.show": lambda _: {"job": {"id": "7", "state": next(states), "result": {"sent": 1}}},
+        "job.add": _ADDED,
+        "job.show": lambda _: {"job": {"id": "7", "state": next(states), "result": {"sent": 1}, "failed_reason": None}},
     }
     with _fake(short_tmp, answers):
         assert run("job", "add", "email", "w", "--wait") == (0, '{"sent": 1}\n', "")
@@ -209,7 +216,7 @@ def test_wait_prints_the_result_as_json(run: Run, short_tmp: Path) -> None:
 
 def test_wait_fails_with_the_job_and_times_out_with_75(run: Run, short_tmp: Path) -> None:
     job = {"id": "7", "state": "failed", "failed_reason": "no address"}
-    with _fake(short_tmp, {"job.add": {"job": {"id": "7"}}, "job.show": {"job": job}}) as daemon:
+    with _fake(short_tmp, {"job.add": _ADDED, "job.show": {"job": job}}) as daemon:
         code, out, err = run("job", "add", "email", "w", "--wait")
         assert (code, out) == (1, "")
         assert "no address" in err

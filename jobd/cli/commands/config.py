@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from jobd.cli.click_commands import Group, command
 from jobd.cli.output import answer
-from jobd.cli.reach import connect
+from jobd.cli.reach import ask
 from jobd.cli.table import GAP, padded
 from jobd.errors import DaemonAway
+from jobd.operations.table import CONFIG_SHOW
 from jobd.words import cell_width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
+    from jobd.operations.documents import ConfigShown
 
 
 @click.group(
@@ -45,27 +47,21 @@ def show(settings: Settings, origin: bool) -> None:
     answer(settings, _document(settings, origin=origin), _origin_lines if origin else _toml_lines)
 
 
-def _document(settings: Settings, *, origin: bool) -> dict[str, Any]:
+def _document(settings: Settings, *, origin: bool) -> ConfigShown:
     try:
-        with connect(settings) as daemon:
-            return daemon.call("config.show", {"origin": origin})
+        return ask(settings, CONFIG_SHOW, {"origin": origin})
     except DaemonAway:
-        from jobd.config.as_toml import show as entries_of
-        from jobd.config.as_toml import show_toml
         from jobd.config.load import load
+        from jobd.operations.configuration import shown
 
-        found = load(settings.config, redis_url=settings.redis)
-        if not origin:
-            return {"toml": show_toml(found)}
-        entries = [{"key": key, "value": value, "origin": place} for key, value, place in entries_of(found)]
-        return {"entries": entries}
+        return shown(load(settings.config, redis_url=settings.redis), origin=origin)
 
 
-def _toml_lines(document: Mapping[str, Any]) -> Iterator[str]:
+def _toml_lines(document: ConfigShown) -> Iterator[str]:
     yield from document["toml"].splitlines()
 
 
-def _origin_lines(document: Mapping[str, Any]) -> Iterator[str]:
+def _origin_lines(document: ConfigShown) -> Iterator[str]:
     rows = [(f"{entry['key']} = {entry['value']}", entry["origin"]) for entry in document["entries"]]
     width = min(60, max((cell_width(setting) for setting, _ in rows), default=0))
     for setting, place in rows:

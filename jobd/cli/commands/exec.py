@@ -14,6 +14,7 @@ from jobd.cli.params import read_payload
 from jobd.cli.reach import ask
 from jobd.errors import NotThere, Refused, RetryLater
 from jobd.exits import Exit
+from jobd.operations.table import JOB_SHOW
 
 if TYPE_CHECKING:
     from jobd.cli.settings import Settings
@@ -49,7 +50,7 @@ def exec_(  # noqa: PLR0917 - click passes them by name
         raise NotThere("queue", queue, known=sorted(config.queues))
     _check_name(found, name)
     _check_python(found)
-    stored = ask(settings, "job.show", {"queue": queue, "id": job_id})["job"] if job_id else {"data": payload}
+    stored = ask(settings, JOB_SHOW, {"queue": queue, "id": job_id})["job"] if job_id else {"data": payload}
     from jobd.cli.trial import Trial
 
     trial = Trial(config, found, name, stored)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.output import answer, error_document, print_document, problem_text, warn
-from jobd.cli.reach import ask_daemon
+from jobd.cli.reach import ask
 from jobd.errors import DaemonAway
 from jobd.exits import Exit
+from jobd.operations.table import HEALTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
+    from jobd.operations.documents import Health
 
 _ANSWER_LIMIT_S = 5.0
 """A loop that turns answers in milliseconds; one that has not turned for ten seconds is not live."""
@@ -34,7 +36,7 @@ _ANSWER_LIMIT_S = 5.0
 def health(settings: Settings, kind: str | None) -> int:
     """Tell whether the daemon is running and ready, by the exit code."""
     try:
-        document = ask_daemon(settings, "health", {"kind": kind}, timeout=_ANSWER_LIMIT_S)
+        document = ask(settings, HEALTH, {"kind": kind}, timeout=_ANSWER_LIMIT_S)
     except (DaemonAway, TimeoutError) as error:
         if settings.json:
             print_document(error_document(error))
@@ -45,5 +47,5 @@ def health(settings: Settings, kind: str | None) -> int:
     return Exit.OK if document["live" if kind == "live" else "ready"] else Exit.NOT_READY
 
 
-def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    yield str(document["state"]) + (f" ({document['why']})" if document["why"] else "")
+def _lines(document: Health) -> Iterator[str]:
+    yield document["state"] + (f" ({document['why']})" if document["why"] else "")

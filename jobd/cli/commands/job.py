@@ -1,4 +1,4 @@
-"""`jobd job …`: look at jobs; adding and the bulk verbs are in job_add.py and job_bulk.py."""
+"""`jobd job …`: look at jobs; each verb that changes them is a file job_….py."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobd.cli.bulk import filter_options, given_filters
 from jobd.cli.click_commands import Group, command
-from jobd.cli.fields import fields
-from jobd.cli.job_filter import filter_options, filter_params
 from jobd.cli.output import answer
 from jobd.cli.reach import ask
-from jobd.cli.table import Column, draw, terminal_width
+from jobd.cli.table import Column, draw, fields, terminal_width
 from jobd.duration import format_duration
+from jobd.operations.table import JOB_LIST, JOB_LOGS, JOB_SHOW
 from jobd.words import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
+    from jobd.operations.documents import Job, JobList
 
 _HERE = "jobd.cli.commands.job"
 _COLUMNS = (
@@ -40,8 +41,8 @@ _COLUMNS = (
         "list": (f"{_HERE}:list_", "jobs of a queue, by state, name, error, age"),
         "show": (f"{_HERE}:show", "everything about one job"),
         "logs": (f"{_HERE}:logs", "what a job logged"),
-        "retry": ("jobd.cli.commands.job_bulk:retry", "run finished jobs again"),
-        "remove": ("jobd.cli.commands.job_bulk:remove", "delete jobs that do not run"),
+        "retry": ("jobd.cli.commands.job_retry:retry", "run finished jobs again"),
+        "remove": ("jobd.cli.commands.job_remove:remove", "delete jobs that do not run"),
     },
     examples=[
         "jobd job add email welcome '{\"userId\": 7}' --wait",
@@ -66,7 +67,7 @@ def job() -> None:
 @click.pass_obj
 def list_(settings: Settings, /, queue: str, **filters: Any) -> None:
     """List jobs of a queue; without a filter of every state."""
-    answer(settings, ask(settings, "job.list", {"queue": queue, **filter_params(filters)}), _list_lines)
+    answer(settings, ask(settings, JOB_LIST, {"queue": queue, **given_filters(filters)}), _list_lines)
 
 
 @command("show", examples=["jobd job show email 7", "jobd job show email 7 --json | jq .job.data"])
@@ -75,7 +76,7 @@ def list_(settings: Settings, /, queue: str, **filters: Any) -> None:
 @click.pass_obj
 def show(settings: Settings, queue: str, job_id: str) -> None:
     """Show one job: state, data, options, attempts, result or failure with its traceback."""
-    answer(settings, ask(settings, "job.show", {"queue": queue, "id": job_id}), lambda found: fields(found["job"]))
+    answer(settings, ask(settings, JOB_SHOW, {"queue": queue, "id": job_id}), lambda found: fields(found["job"]))
 
 
 @command("logs", examples=["jobd job logs email 7"])
@@ -84,16 +85,16 @@ def show(settings: Settings, queue: str, job_id: str) -> None:
 @click.pass_obj
 def logs(settings: Settings, queue: str, job_id: str) -> None:
     """Print the log lines of a job, oldest first."""
-    found = ask(settings, "job.logs", {"queue": queue, "id": job_id})
+    found = ask(settings, JOB_LOGS, {"queue": queue, "id": job_id})
     answer(settings, found, lambda document: (printable(line) for line in document["lines"]))
 
 
-def _list_lines(document: Mapping[str, Any]) -> Iterable[str]:
+def _list_lines(document: JobList) -> Iterable[str]:
     jobs = document["jobs"]
     return draw(_COLUMNS, [_row(found) for found in jobs], terminal_width()) if jobs else ["no jobs"]
 
 
-def _row(found: Mapping[str, Any]) -> list[str]:
+def _row(found: Job) -> list[str]:
     made = found.get("timestamp")
     age = format_duration(max(0.0, 1000 * time.time() - made)) if made else ""
     reason = (found.get("failed_reason") or "").partition("\n")[0]

@@ -16,11 +16,13 @@ from jobd.cli.reach import ask, redis_is_in_reach
 from jobd.duration import spell_duration
 from jobd.errors import DurationError, JobFailed, NotThere, Refused
 from jobd.exits import Exit
+from jobd.operations.table import JOB_ADD, JOB_SHOW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from jobd.cli.settings import Settings
+    from jobd.operations.documents import Added, Job
 
 _POLL_S = (0.02, 0.5)
 """First and longest pause between two looks at a job that is waited for."""
@@ -91,14 +93,14 @@ def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: st
     if "backoff" in given:
         given["backoff"] = _backoff(given["backoff"])
     payload = {"queue": queue, "name": name, "data": read_payload(data), "options": given}
-    document = ask(settings, "job.add", payload)
+    document = ask(settings, JOB_ADD, payload)
     job = document["job"]
-    if job.get("duplicate"):
+    if job["duplicate"]:
         warn(f"job {job['id']} was there already; nothing was added")
-    elif job.get("deduplicated"):
+    elif job["deduplicated"]:
         warn(f"job {job['id']} has that deduplication id; nothing was added")
     if wait is None:
-        answer(settings, document, lambda found: [str(found["job"]["id"])])
+        answer(settings, document, lambda found: [found["job"]["id"]])
         return Exit.OK
     result = _wait(settings, queue, job, limit)
     answer(settings, {"job": job, "result": result}, lambda found: [json.dumps(found["result"], ensure_ascii=False)])
@@ -120,7 +122,7 @@ def _limit(wait: str | None) -> float | None:
         raise click.UsageError(f"--wait: {error}") from None
 
 
-def _wait(settings: Settings, queue: str, job: Mapping[str, Any], limit_s: float | None) -> Any:
+def _wait(settings: Settings, queue: str, job: Added, limit_s: float | None) -> Any:
     """Return the result of a job once it is finished.
 
     Raises:
@@ -128,12 +130,12 @@ def _wait(settings: Settings, queue: str, job: Mapping[str, Any], limit_s: float
         TimeoutError: it has not finished within the limit; it goes on.
     """
     if not redis_is_in_reach(settings):
-        return _poll(settings, queue, str(job["id"]), limit_s)
+        return _poll(settings, queue, job["id"], limit_s)
     from jobd.client import Queue
     from jobd.client.queue import JobHandle
-    from jobd.engine.new_job import Added
+    from jobd.engine.new_job import Added as AddedJob
 
-    added = Added(str(job["id"]), job["event_id"], bool(job["duplicate"]), bool(job["deduplicated"]))
+    added = AddedJob(job["id"], job["event_id"], job["duplicate"], job["deduplicated"])
     with Queue(queue, url=settings.redis, config=settings.config) as found:
         return JobHandle(found, added).wait(limit_s)
 
@@ -145,18 +147,18 @@ def _poll(settings: Settings, queue: str, job_id: str, limit_s: float | None) ->
     while True:
         job = _look(settings, queue, job_id)
         if job["state"] == "completed":
-            return job.get("result")
+            return job["result"]
         if job["state"] == "failed":
-            raise JobFailed(job_id, job.get("failed_reason") or "without a reason")
+            raise JobFailed(job_id, job["failed_reason"] or "without a reason")
         if end is not None and time.monotonic() >= end:
             raise TimeoutError(f"job {job_id} did not finish within {limit_s:g}s")
         time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))
         pause = min(2 * pause, longest)
 
 
-def _look(settings: Settings, queue: str, job_id: str) -> Mapping[str, Any]:
+def _look(settings: Settings, queue: str, job_id: str) -> Job:
     try:
-        found: Mapping[str, Any] = ask(settings, "job.show", {"queue": queue, "id": job_id})["job"]
+        found = ask(settings, JOB_SHOW, {"queue": queue, "id": job_id})["job"]
     except (NotThere, Refused) as error:
         if error.code != "job-unknown":
             raise

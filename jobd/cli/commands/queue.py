@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import Command, Group, command
-from jobd.cli.fields import fields
 from jobd.cli.output import answer
 from jobd.cli.params import dash_number_last
-from jobd.cli.reach import ask, ask_daemon
-from jobd.cli.table import Column, draw, terminal_width
+from jobd.cli.reach import ask
+from jobd.cli.table import Column, draw, fields, terminal_width
+from jobd.operations import table
 from jobd.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
+    from jobd.operations.documents import QueueList
 
 _HERE = "jobd.cli.commands.queue"
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
@@ -47,7 +48,7 @@ def queue() -> None:
 @click.pass_obj
 def list_(settings: Settings) -> None:
     """List the queues with how many jobs are in each state."""
-    answer(settings, ask(settings, "queue.list", {}), _list_lines)
+    answer(settings, ask(settings, table.QUEUE_LIST, {}), _list_lines)
 
 
 @command("show", examples=["jobd queue show email"])
@@ -55,7 +56,7 @@ def list_(settings: Settings) -> None:
 @click.pass_obj
 def show(settings: Settings, queue: str) -> None:
     """Show one queue: counts, pause and who did it, limits."""
-    answer(settings, ask(settings, "queue.show", {"queue": queue}), lambda found: fields(found["queue"]))
+    answer(settings, ask(settings, table.QUEUE_SHOW, {"queue": queue}), lambda found: fields(found["queue"]))
 
 
 @command("pause", examples=["jobd queue pause email", 'jobd queue pause email --reason "cdn down"'])
@@ -64,7 +65,7 @@ def show(settings: Settings, queue: str) -> None:
 @click.pass_obj
 def pause(settings: Settings, queue: str, reason: str | None) -> None:
     """Pause a queue in Redis: no worker anywhere takes its jobs, Node's neither. Survives restarts."""
-    found = ask(settings, "queue.pause", {"queue": queue, "reason": reason})
+    found = ask(settings, table.QUEUE_PAUSE, {"queue": queue, "reason": reason})
     answer(settings, found, lambda _: [f"{queue} is paused everywhere; resume with: jobd queue resume {queue}"])
 
 
@@ -73,7 +74,7 @@ def pause(settings: Settings, queue: str, reason: str | None) -> None:
 @click.pass_obj
 def resume(settings: Settings, queue: str) -> None:
     """Undo `queue pause`."""
-    found = ask(settings, "queue.resume", {"queue": queue})
+    found = ask(settings, table.QUEUE_RESUME, {"queue": queue})
     answer(settings, found, lambda _: [f"{queue} is resumed"])
 
 
@@ -82,7 +83,7 @@ def resume(settings: Settings, queue: str) -> None:
 @click.pass_obj
 def quiet(settings: Settings, queue: str) -> None:
     """Take none of a queue's jobs on this host any more; running ones finish, workers stay up."""
-    found = ask_daemon(settings, "queue.quiet", {"queue": queue})
+    found = ask(settings, table.QUEUE_QUIET, {"queue": queue})
     answer(settings, found, lambda _: [f"{queue} is quiet on this host; undo with: jobd queue unquiet {queue}"])
 
 
@@ -91,7 +92,7 @@ def quiet(settings: Settings, queue: str) -> None:
 @click.pass_obj
 def unquiet(settings: Settings, queue: str) -> None:
     """Undo `queue quiet`."""
-    found = ask_daemon(settings, "queue.unquiet", {"queue": queue})
+    found = ask(settings, table.QUEUE_UNQUIET, {"queue": queue})
     answer(settings, found, lambda _: [f"{queue} is served on this host"])
 
 
@@ -120,7 +121,7 @@ def scale(settings: Settings, queue: str, to: str | None, reset: bool) -> None:
         raise click.UsageError("give either a number (5, +2, -1) or --reset")
     if to is not None and not re.fullmatch(r"[+-]?\d{1,6}", to, re.ASCII):
         raise click.UsageError(f'expected a number of workers such as 5, +2 or -1, got "{to}"')
-    found = ask_daemon(settings, "queue.scale", {"queue": queue, "to": to})
+    found = ask(settings, table.QUEUE_SCALE, {"queue": queue, "to": to})
     answer(settings, found, lambda doc: [f"{queue} has {plural(doc['workers'], 'worker')} (was {doc['was']})"])
 
 
@@ -135,7 +136,7 @@ def drain(queue: tuple[str, ...]) -> int:
     )
 
 
-def _list_lines(document: Mapping[str, Any]) -> Iterable[str]:
+def _list_lines(document: QueueList) -> Iterable[str]:
     queues = document["queues"]
     if not queues:
         return ["no queues"]

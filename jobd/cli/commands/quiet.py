@@ -10,8 +10,9 @@ import click
 from jobd.cli.click_commands import command
 from jobd.cli.output import answer
 from jobd.cli.params import DURATION
-from jobd.cli.reach import connect
+from jobd.cli.reach import ask, call, connect
 from jobd.exits import Exit
+from jobd.operations import table
 from jobd.words import plural
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _ASK_EVERY_S = 0.2
 def quiet(settings: Settings, wait_ms: int | None) -> int:
     """Take no jobs on this host any more; running ones finish, workers stay up. Lasts until unquiet or restart."""
     with connect(settings) as daemon:
-        document = daemon.call("quiet")
+        document = call(daemon, table.QUIET)
         left = _busy(daemon)
         if wait_ms is not None:
             end = time.monotonic() + wait_ms / 1000
@@ -50,14 +51,13 @@ def quiet(settings: Settings, wait_ms: int | None) -> int:
 @click.pass_obj
 def unquiet(settings: Settings) -> int:
     """Undo `quiet`; queues that the file or `queue quiet` keeps quiet stay so."""
-    with connect(settings) as daemon:
-        document = daemon.call("unquiet")
+    document = ask(settings, table.UNQUIET)
     answer(settings, document, lambda _: ["this host takes jobs again"])
     return Exit.OK
 
 
 def _busy(daemon: ControlClient) -> int:
-    return sum(int(queue["busy"]) for queue in daemon.call("status", {"queues": []})["queues"])
+    return sum(queue["busy"] for queue in call(daemon, table.STATUS)["queues"])
 
 
 def _quiet_lines(document: Mapping[str, Any]) -> Iterator[str]:

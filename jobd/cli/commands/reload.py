@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.output import answer, error_document, print_document, problem_text, progress, warn
-from jobd.cli.reach import ask_daemon, connect
+from jobd.cli.reach import ask
 from jobd.cli.table import padded
 from jobd.errors import JobdError, Refused
 from jobd.exits import Exit
+from jobd.operations import table
 from jobd.words import cell_width, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
+    from jobd.operations.documents import Plan, Reloaded
 
 
 @command(
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def plan(settings: Settings, new: str | None, tell: bool) -> int:
     """Show what reload would do. Nothing is changed."""
-    document = ask_daemon(settings, "plan", {"config": str(Path(new).absolute()) if new else None})
+    document = ask(settings, table.PLAN, {"config": str(Path(new).absolute()) if new else None})
     answer(settings, document, plan_lines)
     return Exit.CHANGES if tell and document["changes"] else Exit.OK
 
@@ -50,14 +52,13 @@ def plan(settings: Settings, new: str | None, tell: bool) -> int:
 @click.pass_obj
 def reload(settings: Settings, code: bool) -> int:
     """Apply edits of the file; wait; print what was done. A mistake changes nothing: exit 78."""
-    with connect(settings) as daemon:
-        try:
-            document = daemon.call("reload", {"code": code}, on_progress=progress(settings))
-        except Refused as error:
-            return _tell_refused(settings, error)
-        except KeyboardInterrupt:
-            warn("the reload goes on; see: jobd status")
-            raise
+    try:
+        document = ask(settings, table.RELOAD, {"code": code}, on_progress=progress(settings))
+    except Refused as error:
+        return _tell_refused(settings, error)
+    except KeyboardInterrupt:
+        warn("the reload goes on; see: jobd status")
+        raise
     answer(settings, document, reload_lines)
     return Exit.OK
 
@@ -75,21 +76,20 @@ def _tell_refused(settings: Settings, error: Refused) -> int:
 
 def _generation(settings: Settings) -> int | None:
     try:
-        found = ask_daemon(settings, "status", {"queues": []}, timeout=2.0).get("generation")
+        return ask(settings, table.STATUS, timeout=2.0)["generation"]
     except (JobdError, TimeoutError):
         return None
-    return found if isinstance(found, int) else None
 
 
-def plan_lines(document: Mapping[str, Any]) -> Iterator[str]:
+def plan_lines(document: Plan) -> Iterator[str]:
     """Yield the steps in columns, then what to do about them."""
-    steps = document.get("steps") or []
+    steps = document["steps"]
     queues = max([10, *(cell_width(step["queue"]) for step in steps)])
     whats = max([27, *(cell_width(step["what"]) for step in steps)])
     for step in steps:
         mark = step["mark"] if step["mark"] in "+-" else " "
         yield f"{mark} {padded(step['queue'], queues)} {padded(step['what'], whats)} {step['how']}".rstrip()
-    if any(step.get("action") == "refuse" for step in steps):
+    if any(step["action"] == "refuse" for step in steps):
         yield f"generation {document['generation']} keeps running: this needs a restart of the daemon."
     elif document["changes"]:
         yield f"generation {document['generation']} -> {document['next_generation']}.  Apply with: jobd reload"
@@ -97,8 +97,8 @@ def plan_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"generation {document['generation']}, no changes."
 
 
-def reload_lines(document: Mapping[str, Any]) -> Iterator[str]:
+def reload_lines(document: Reloaded) -> Iterator[str]:
     """Yield what a reload ended with; its steps were told as they came."""
-    yield from document.get("notes") or []
-    jobs = plural(document.get("interrupted", 0), "job")
+    yield from document["notes"]
+    jobs = plural(document["interrupted"], "job")
     yield f"reloaded     generation {document['generation']} in {document['took_s']:.1f}s. {jobs} interrupted."

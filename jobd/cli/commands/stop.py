@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.output import answer, progress, warn
 from jobd.cli.params import DURATION
-from jobd.cli.reach import connect
+from jobd.cli.reach import call, connect
 from jobd.exits import Exit
+from jobd.operations.table import STOP
 from jobd.words import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
+    from jobd.operations.documents import Stopped
 
 _GONE_LIMIT_S = 60.0
 """After the last job the daemon ends its templates and its Redis; an append-only file may take that long to sync."""
@@ -42,7 +44,7 @@ def stop(settings: Settings, grace: int | None, now: bool) -> int:
         raise click.UsageError("--now and --grace exclude each other")
     with connect(settings) as daemon:
         try:
-            document = daemon.call("stop", {"grace_ms": grace, "now": now}, on_progress=progress(settings))
+            document = call(daemon, STOP, {"grace_ms": grace, "now": now}, on_progress=progress(settings))
         except KeyboardInterrupt:
             warn("the daemon goes on stopping; see: jobd status")
             raise
@@ -52,10 +54,10 @@ def stop(settings: Settings, grace: int | None, now: bool) -> int:
     return Exit.OK
 
 
-def stop_lines(document: Mapping[str, Any]) -> Iterator[str]:
+def stop_lines(document: Stopped) -> Iterator[str]:
     """Yield how the stop ended."""
-    back = document.get("handed_back") or []
-    line = f"done. {document.get('finished', 0)} finished, {len(back)} handed back"
+    back = document["handed_back"]
+    line = f"done. {document['finished']} finished, {len(back)} handed back"
     if back:
         named = ", ".join(f"{job['queue']} {printable(job['id'])}" for job in back)
         line += f" ({named}; attempt not counted)"

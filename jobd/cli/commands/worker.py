@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from jobd.cli.click_commands import Group, command
 from jobd.cli.output import answer
-from jobd.cli.reach import ask_daemon
+from jobd.cli.reach import ask
 from jobd.cli.table import Column, draw, terminal_width
 from jobd.duration import format_duration, format_size
+from jobd.operations.table import WORKER_LIST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
+    from jobd.operations.documents import Worker, WorkerList
 
 _COLUMNS = (
     Column("PID", right=True),
@@ -45,28 +47,27 @@ def worker() -> None:
 @click.pass_obj
 def list_(settings: Settings) -> None:
     """List the worker processes and what they run."""
-    answer(settings, ask_daemon(settings, "worker.list"), _lines)
+    answer(settings, ask(settings, WORKER_LIST), _lines)
 
 
-def _lines(document: Mapping[str, Any]) -> Iterable[str]:
+def _lines(document: WorkerList) -> Iterable[str]:
     workers = document["workers"]
     return draw(_COLUMNS, [_row(found) for found in workers], terminal_width()) if workers else ["no workers"]
 
 
-def _row(found: Mapping[str, Any]) -> list[str]:
+def _row(found: Worker) -> list[str]:
     jobs = ", ".join(
-        f"{job.get('id') or '?'} {job.get('name')} {format_duration(1000 * (job.get('running_s') or 0))}"
-        for job in found.get("jobs") or []
+        f"{job['id'] or '?'} {job['name']} {format_duration(1000 * job['running_s'])}" for job in found["jobs"]
     )
     return [
-        str(found.get("pid") or "-"),
-        str(found.get("queue") or ""),
-        str(found["state"]),
-        str(found.get("generation", "")),
-        str(found.get("busy", 0)),
-        str(found.get("jobs_done", 0)),
-        str(found.get("restarts", 0)),
-        format_duration(1000 * (found.get("uptime_s") or 0)),
-        format_size(found["memory_bytes"]) if found.get("memory_bytes") else "-",
+        str(found["pid"] or "-"),
+        found["queue"],
+        found["state"],
+        str(found["generation"]),
+        str(found["busy"]),
+        str(found["jobs_done"]),
+        str(found["restarts"]),
+        format_duration(1000 * found["uptime_s"]),
+        format_size(found["memory_bytes"]) if found["memory_bytes"] else "-",
         jobs,
     ]

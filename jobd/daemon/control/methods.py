@@ -1,59 +1,73 @@
-"""What the methods of the control socket do: read parameters, ask the supervisor, draw the document.
+"""What only the daemon can do: each operation asks the supervisor and draws its document.
 
-Nothing here needs Redis, except what is about jobs and pauses (queue_methods.py) and the counts of `status`, which are
-asked for with a limit.
+Nothing here needs Redis, except the counts of `status`, which are asked for with a limit.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import jobd
-from jobd.daemon.control import status_document as status
-from jobd.daemon.control.params import Params
-from jobd.daemon.control.queue_methods import QueueMethods
 from jobd.daemon.control.redis_answer import ask_redis
-from jobd.daemon.logs import event_log
+from jobd.daemon.control.status_document import (
+    DaemonFacts,
+    health_document,
+    queue_document,
+    status_document,
+    worker_document,
+)
 from jobd.daemon.reload.plan import has_changes, refusals
-from jobd.errors import JobdError, NotThere, Refused
-from jobd.exits import Exit
-from jobd.protocol.control import PROTOCOL, BadRequest, Method, RpcCode
+from jobd.errors import JobdError, NotThere
+from jobd.operations import configuration
+from jobd.protocol.control import PROTOCOL
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    from jobd.daemon.control.server import Caller
     from jobd.daemon.control.status_document import RedisAnswer
     from jobd.daemon.notify import Notifier
     from jobd.daemon.supervisor import Supervisor
-    from jobd.daemon.views import QueueView, ReloadReport, Step
+    from jobd.daemon.views import QueueView
+    from jobd.daemon.views import Step as PlanStep
     from jobd.engine.runner import AsyncRunner
     from jobd.locate import RedisSource
-
-_log = event_log(__name__)
-
-CHANGING = frozenset({
-    Method.RELOAD, Method.STOP, Method.QUIET, Method.UNQUIET, Method.QUEUE_PAUSE, Method.QUEUE_RESUME,
-    Method.QUEUE_QUIET, Method.QUEUE_UNQUIET, Method.QUEUE_SCALE, Method.JOB_ADD, Method.JOB_RETRY, Method.JOB_REMOVE,
-})  # fmt: skip
-"""Logged with who asked for it."""
-
-READING = frozenset({
-    Method.HELLO, Method.STATUS, Method.HEALTH, Method.QUEUE_LIST, Method.QUEUE_SHOW, Method.JOB_LIST, Method.JOB_SHOW,
-    Method.JOB_LOGS, Method.WORKER_LIST, Method.CONFIG_SHOW,
-})  # fmt: skip
-"""What the status socket answers. Not `plan`: it would read any file that the daemon may read."""
-
-_LOGGED = ("queue", "id", "to", "reason", "code", "now", "grace_ms", "all", "state", "name", "error")
-"""Parameters that say what was asked for and hold no job data."""
+    from jobd.operations.documents import (
+        ConfigShown,
+        HandedBack,
+        Health,
+        Hello,
+        LastReload,
+        OwnQueue,
+        Plan,
+        Queue,
+        QueueRow,
+        QueueStates,
+        Reloaded,
+        Scaled,
+        Status,
+        Step,
+        Stopped,
+        WorkerList,
+    )
+    from jobd.operations.operation import Caller
+    from jobd.operations.params import (
+        ConfigShow,
+        Nothing,
+        OneQueue,
+        PlanOf,
+        Probed,
+        Queues,
+        ReloadOf,
+        ScaleTo,
+        Stop,
+    )
 
 
 class Methods:
-    """Answers requests; `call` is what the control server is given."""
+    """The daemon side of the operations (operations/daemon_side.py), and what they need to know of this host."""
 
     def __init__(
         self,
@@ -67,78 +81,31 @@ class Methods:
         self._runner = runner
         self._source = source
         self._notifier = notifier
-        self._last_reload: dict[str, Any] | None = None
-        queues = QueueMethods(runner, source.prefix, self._queue_documents)
-        self._methods: dict[Method, Callable[[Params, Caller], Awaitable[dict[str, Any]]]] = {
-            Method.HELLO: self._hello,
-            Method.STATUS: self._status,
-            Method.HEALTH: self._health,
-            Method.PLAN: self._plan,
-            Method.RELOAD: self._reload,
-            Method.STOP: self._stop,
-            Method.QUIET: self._quiet,
-            Method.UNQUIET: self._unquiet,
-            Method.QUEUE_QUIET: self._queue_quiet,
-            Method.QUEUE_UNQUIET: self._queue_unquiet,
-            Method.QUEUE_SCALE: self._queue_scale,
-            Method.WORKER_LIST: self._worker_list,
-            Method.CONFIG_SHOW: self._config_show,
-            **queues.table(),
-        }
+        self._last_reload: LastReload | None = None
 
-    async def call(self, method: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        """Return the result of one method; changes are logged with the caller's uid and pid.
-
-        Raises:
-            BadRequest: there is no such method.
-            JobdError: it did not succeed.
-        """
-        try:
-            named = Method(method)
-        except ValueError:
-            raise BadRequest(RpcCode.METHOD, "method-unknown", f'no such method: "{method[:80]}"') from None
-        perform = self._methods[named]
-        if named not in CHANGING or params.get("dry_run") is True:
-            return await perform(Params(params), caller)
-        asked = {name: params[name] for name in _LOGGED if params.get(name)}
-        if isinstance(params.get("ids"), list):
-            asked["ids"] = len(params["ids"])
-        _log.info("change asked for", method=method, by=caller.who, uid=caller.uid, peer_pid=caller.pid, params=asked)
-        try:
-            return await perform(Params(params), caller)
-        except JobdError as error:
-            _log.warning("change refused", method=method, uid=caller.uid, peer_pid=caller.pid, reason=str(error))
-            raise
-
-    async def call_reading(self, method: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        """As `call`, for the status socket: what changes anything is refused (exit code 77)."""
-        if method in set(Method) - READING:
-            message = f"{method} is not permitted on the status socket, which only reads"
-            raise Refused("not-permitted", message, exit_code=Exit.NOT_PERMITTED)
-        return await self.call(method, params, caller)
-
-    async def _hello(self, params: Params, _caller: Caller) -> dict[str, Any]:
-        params.done()
+    async def hello(self, params: Nothing, caller: Caller) -> Hello:
+        """Tell the protocol's number and the daemon's version."""
+        del params, caller
         return {"protocol": PROTOCOL, "version": jobd.__version__, "pid": os.getpid()}
 
-    async def _status(self, params: Params, _caller: Caller) -> dict[str, Any]:
-        wanted = params.texts("queues")
-        params.done()
-        views = self._views(wanted)
+    async def status(self, params: Queues, caller: Caller) -> Status:
+        """Tell what runs, what waits, what failed, and what differs from the file."""
+        del caller
+        views = self._views(params.queues)
         answer = await self._ask_redis(views)
-        return status.status_document(self._facts(), answer, views)
+        return status_document(self._facts(), answer, views)
 
-    async def _health(self, params: Params, _caller: Caller) -> dict[str, Any]:
-        params.choice("kind", "live", "ready")
-        params.done()
+    async def health(self, params: Probed, caller: Caller) -> Health:
+        """Tell whether the daemon is live and ready."""
+        del params, caller
         daemon = self._supervisor
-        return status.health_document(daemon.state, daemon.live(), daemon.ready())
+        return health_document(daemon.state, daemon.live(), daemon.ready())
 
-    async def _plan(self, params: Params, _caller: Caller) -> dict[str, Any]:
-        named = params.optional_text("config")
-        params.done()
+    async def plan(self, params: PlanOf, caller: Caller) -> Plan:
+        """Tell what a reload would do."""
+        del caller
         generation = self._supervisor.generation
-        steps = await self._supervisor.rehearse(Path(named) if named else None)
+        steps = await self._supervisor.rehearse(Path(params.config) if params.config else None)
         changes = has_changes(steps)
         return {
             "generation": generation,
@@ -147,10 +114,24 @@ class Methods:
             "steps": [_step(step) for step in steps],
         }
 
-    async def _reload(self, params: Params, caller: Caller) -> dict[str, Any]:
-        code = params.flag("code")
-        params.done()
-        report = await self.reload(code, caller.progress, caller.who)
+    async def reload(self, params: ReloadOf, caller: Caller) -> Reloaded:
+        """Read the file again and apply it whole; the outcome is kept for `status`, the caller may have gone away."""
+        outcome: LastReload = {
+            "by": caller.who, "at_ms": _now_ms(), "applied": False, "error": None, "generation": 0,
+        }  # fmt: skip
+        # READY=1 ends a reload for systemd; before the first one it would end the start.
+        announce = self._supervisor.ready_once
+        if announce:
+            self._notifier.reloading()
+        try:
+            report = await self._supervisor.reload(params.code, caller.progress, caller.who)
+        except JobdError as error:
+            self._last_reload = {**outcome, "generation": self._supervisor.generation, "error": str(error)}
+            raise
+        finally:
+            if announce and not self._supervisor.stopping:
+                self._notifier.ready()
+        self._last_reload = {**outcome, "generation": report.generation, "applied": True}
         return {
             "generation": report.generation,
             "took_s": round(report.took_s, 3),
@@ -159,82 +140,58 @@ class Methods:
             "notes": report.notes,
         }
 
-    async def reload(self, code: bool, progress: Callable[[str], None], who: str) -> ReloadReport:
-        """Reload, and keep the outcome for `status`: whoever asked may have gone away, or was a signal.
-
-        Raises:
-            JobdError: it was not applied.
-        """
-        outcome: dict[str, Any] = {"by": who, "at_ms": _now_ms(), "applied": False, "error": None}
-        # READY=1 ends a reload for systemd; before the first one it would end the start.
-        announce = self._supervisor.ready_once
-        if announce:
-            self._notifier.reloading()
-        try:
-            report = await self._supervisor.reload(code, progress, who)
-        except JobdError as error:
-            self._last_reload = {**outcome, "generation": self._supervisor.generation, "error": str(error)}
-            raise
-        finally:
-            if announce and not self._supervisor.stopping:
-                self._notifier.ready()
-        self._last_reload = {**outcome, "generation": report.generation, "applied": True}
-        return report
-
-    async def _stop(self, params: Params, caller: Caller) -> dict[str, Any]:
-        grace_ms, now = params.milliseconds("grace_ms"), params.flag("now")
-        params.done()
+    async def stop(self, params: Stop, caller: Caller) -> Stopped:
+        """Stop every worker; the daemon's process ends after the answer."""
         self._notifier.stopping("draining")
-        report = await self._supervisor.stop(grace_ms, now, caller.progress)
-        return {"finished": report.finished, "handed_back": [asdict(job) for job in report.handed_back]}
+        report = await self._supervisor.stop(params.grace_ms, params.now, caller.progress)
+        handed_back: list[HandedBack] = [
+            {"queue": job.queue, "id": job.id, "name": job.name} for job in report.handed_back
+        ]
+        return {"finished": report.finished, "handed_back": handed_back}
 
-    async def _quiet(self, params: Params, caller: Caller) -> dict[str, Any]:
-        params.done()
+    async def quiet(self, params: Nothing, caller: Caller) -> QueueStates:
+        """Take no jobs on this host."""
+        del params
         self._supervisor.quiet(None, caller.who)
         return self._states()
 
-    async def _unquiet(self, params: Params, caller: Caller) -> dict[str, Any]:
-        params.done()
+    async def unquiet(self, params: Nothing, caller: Caller) -> QueueStates:
+        """Undo `quiet`."""
+        del params
         self._supervisor.unquiet(None, caller.who)
         return self._states()
 
-    async def _queue_quiet(self, params: Params, caller: Caller) -> dict[str, Any]:
-        queue = self._own_queue(params)
-        self._supervisor.quiet(queue, caller.who)
-        return {"queue": (await self._queue_documents([queue]))[queue]}
+    async def queue_quiet(self, params: OneQueue, caller: Caller) -> OwnQueue:
+        """Take no jobs of a queue on this host."""
+        self._views([params.queue])
+        self._supervisor.quiet(params.queue, caller.who)
+        return {"queue": (await self._queues([params.queue]))[params.queue]}
 
-    async def _queue_unquiet(self, params: Params, caller: Caller) -> dict[str, Any]:
-        queue = self._own_queue(params)
-        self._supervisor.unquiet(queue, caller.who)
-        return {"queue": (await self._queue_documents([queue]))[queue]}
+    async def queue_unquiet(self, params: OneQueue, caller: Caller) -> OwnQueue:
+        """Undo `queue quiet`."""
+        self._views([params.queue])
+        self._supervisor.unquiet(params.queue, caller.who)
+        return {"queue": (await self._queues([params.queue]))[params.queue]}
 
-    async def _queue_scale(self, params: Params, caller: Caller) -> dict[str, Any]:
-        to = params.scale("to")
-        queue = self._own_queue(params)
-        was, now = self._supervisor.scale(queue, to, caller.who)
-        return {"queue": queue, "workers": now, "was": was}
+    async def queue_scale(self, params: ScaleTo, caller: Caller) -> Scaled:
+        """Run another number of workers of a queue."""
+        self._views([params.queue])
+        was, now = self._supervisor.scale(params.queue, params.to, caller.who)
+        return {"queue": params.queue, "workers": now, "was": was}
 
-    async def _worker_list(self, params: Params, _caller: Caller) -> dict[str, Any]:
-        params.done()
-        return {"workers": [status.worker_document(w) for view in self._supervisor.views() for w in view.workers]}
+    async def worker_list(self, params: Nothing, caller: Caller) -> WorkerList:
+        """Tell the workers of this host."""
+        del params, caller
+        return {"workers": [worker_document(worker) for view in self._supervisor.views() for worker in view.workers]}
 
-    async def _config_show(self, params: Params, _caller: Caller) -> dict[str, Any]:
-        from jobd.config.as_toml import show, show_toml
+    async def config_show(self, params: ConfigShow, caller: Caller) -> ConfigShown:
+        """Tell the configuration in force."""
+        del caller
+        return configuration.shown(self._supervisor.config, origin=params.origin)
 
-        origin = params.flag("origin")
-        params.done()
-        config = self._supervisor.config
-        if not origin:
-            return {"toml": show_toml(config)}
-        entries = [{"key": key, "value": value, "origin": where} for key, value, where in show(config)]
-        return {"entries": entries}
-
-    def _own_queue(self, params: Params) -> str:
-        """Return the parameter `queue`, the last one read: a queue of this host."""
-        queue = params.text("queue")
-        params.done()
-        self._views([queue])
-        return queue
+    async def own_queues(self, wanted: Sequence[str] | None) -> dict[str, QueueRow]:
+        """Return {queue: its row} for those of the wanted queues (None: all) that this host runs."""
+        return {name: cast("QueueRow", queue) for name, queue in (await self._queues(wanted)).items()}
 
     def _views(self, wanted: Sequence[str]) -> list[QueueView]:
         """Return the queues of these names, all without one."""
@@ -246,25 +203,27 @@ class Methods:
                 raise NotThere("queue", name, text, known=known)
         return [view for view in views if not wanted or view.name in wanted]
 
-    async def _queue_documents(self, wanted: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    async def _queues(self, wanted: Sequence[str] | None) -> dict[str, Queue]:
         """Return {queue: its part of the status} for those of these queues, all for None, that this host runs."""
         views = [view for view in self._supervisor.views() if wanted is None or view.name in wanted]
+        if not views:
+            return {}
         answer = await self._ask_redis(views)
         now_ms = _now_ms()
-        return {view.name: status.queue_document(view, answer, now_ms) for view in views}
+        return {view.name: queue_document(view, answer, now_ms) for view in views}
 
     async def _ask_redis(self, views: Sequence[QueueView]) -> RedisAnswer:
         configured = self._supervisor.config.queues
         limits = {name: queue.rate_limit.max for name, queue in configured.items() if queue.rate_limit is not None}
         return await ask_redis(self._runner, self._source, {view.name: limits.get(view.name, 0) for view in views})
 
-    def _states(self) -> dict[str, Any]:
+    def _states(self) -> QueueStates:
         return {"queues": [{"name": view.name, "state": view.state.value} for view in self._supervisor.views()]}
 
-    def _facts(self) -> status.DaemonFacts:
+    def _facts(self) -> DaemonFacts:
         daemon, now = self._supervisor, time.monotonic()
         changed = daemon.config.changed_on_disk()
-        return status.DaemonFacts(
+        return DaemonFacts(
             state=daemon.state,
             degraded_by=daemon.degraded_by(),
             pid=os.getpid(),
@@ -284,7 +243,7 @@ class Methods:
         )
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: PlanStep) -> Step:
     return {
         "mark": step.mark.value,
         "queue": step.queue,

@@ -1,4 +1,4 @@
-"""The control socket: who may connect, lines in, answers out. What a method does is in methods.py.
+"""The control socket: who may connect, lines in, answers out. What is done is in dispatch.py.
 
 Whatever a client sends, it gets an error and harms nobody else: a connection is one task that holds at most one line
 of 1 MiB, requests of a connection are answered one after another, and a client that does not read is cut off.
@@ -34,7 +34,7 @@ from jobd.protocol.control import (
 from jobd.protocol.control_client import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
 MAX_CONNECTIONS = 256
@@ -83,7 +83,7 @@ class ControlServer:
     def __init__(
         self,
         path: Path,
-        answer: Callable[[str, dict[str, Any], Caller], Awaitable[dict[str, Any]]],
+        answer: Callable[[str, dict[str, Any], Caller], Awaitable[Mapping[str, Any]]],
         *,
         group: str | None = None,
     ) -> None:
@@ -156,7 +156,7 @@ class _Connection:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        answer: Callable[[str, dict[str, Any], Caller], Awaitable[dict[str, Any]]],
+        answer: Callable[[str, dict[str, Any], Caller], Awaitable[Mapping[str, Any]]],
         *,
         only_owner: bool,
     ) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobd.daemon.views import DaemonState, QueueState
 from jobd.duration import format_duration
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
     from jobd.daemon.views import QueueView, WorkerView
     from jobd.engine.reading import QueueFacts
+    from jobd.operations.documents import ConfigFile, Health, LastReload, Queue, QueueCounts, RedisState, Status, Worker
 
 PAUSED = "paused"
 """The one state of a queue that only Redis knows."""
-
-COUNTS = ("waiting", "prioritized", "delayed", "active", "failed", "completed")
 
 
 class Why(StrEnum):
@@ -74,11 +73,11 @@ class DaemonFacts:
     config_changed_s: float | None
     code_changed: bool
     drift: Sequence[str]
-    last_reload: Mapping[str, Any] | None
+    last_reload: LastReload | None
     now_ms: int
 
 
-def status_document(daemon: DaemonFacts, redis: RedisAnswer, queues: Iterable[QueueView]) -> dict[str, Any]:
+def status_document(daemon: DaemonFacts, redis: RedisAnswer, queues: Iterable[QueueView]) -> Status:
     """Return what `jobd status --json` prints, `schema` aside."""
     return {
         "state": daemon.state.value,
@@ -99,14 +98,14 @@ def status_document(daemon: DaemonFacts, redis: RedisAnswer, queues: Iterable[Qu
     }
 
 
-def _config(daemon: DaemonFacts) -> dict[str, Any]:
-    document: dict[str, Any] = {"path": daemon.config_path, "changed_on_disk": daemon.config_changed}
+def _config(daemon: DaemonFacts) -> ConfigFile:
+    document: ConfigFile = {"path": daemon.config_path, "changed_on_disk": daemon.config_changed}
     if daemon.config_changed_s is not None:
         document["changed_s"] = round(daemon.config_changed_s, 1)
     return document
 
 
-def _redis(redis: RedisAnswer) -> dict[str, Any]:
+def _redis(redis: RedisAnswer) -> RedisState:
     return {
         "url": redis.url,
         "up": redis.up,
@@ -118,7 +117,7 @@ def _redis(redis: RedisAnswer) -> dict[str, Any]:
     }
 
 
-def queue_document(view: QueueView, redis: RedisAnswer, now_ms: int) -> dict[str, Any]:
+def queue_document(view: QueueView, redis: RedisAnswer, now_ms: int) -> Queue:
     """Return one queue of the status document; counts are None, never 0, when Redis could not be asked."""
     facts = redis.facts.get(view.name)
     why = why_idle(view, facts, redis_up=redis.up)
@@ -130,7 +129,7 @@ def queue_document(view: QueueView, redis: RedisAnswer, now_ms: int) -> dict[str
         "concurrency": view.concurrency,
         "slots": view.slots,
         "busy": view.busy,
-        **{state: None if facts is None else facts.counts[state] for state in COUNTS},
+        **_counts(facts),
         "oldest_waiting_s": _oldest_waiting_s(facts, now_ms),
         "longest_active_s": _longest_active_s(view.workers),
         "done_per_min": view.done_per_min,
@@ -143,12 +142,36 @@ def queue_document(view: QueueView, redis: RedisAnswer, now_ms: int) -> dict[str
     }
 
 
-def worker_document(worker: WorkerView) -> dict[str, Any]:
+def _counts(facts: QueueFacts | None) -> QueueCounts:
+    if facts is None:
+        return {
+            "waiting": None, "prioritized": None, "delayed": None, "active": None, "completed": None, "failed": None,
+        }  # fmt: skip
+    counts = facts.counts
+    return {
+        "waiting": counts["waiting"],
+        "prioritized": counts["prioritized"],
+        "delayed": counts["delayed"],
+        "active": counts["active"],
+        "completed": counts["completed"],
+        "failed": counts["failed"],
+    }
+
+
+def worker_document(worker: WorkerView) -> Worker:
     """Return one worker of the status document."""
-    document = asdict(worker)
-    document["uptime_s"] = round(worker.uptime_s, 1)
-    document["jobs"] = [{"id": job.id, "name": job.name, "running_s": round(job.running_s, 3)} for job in worker.jobs]
-    return document
+    return {
+        "pid": worker.pid,
+        "queue": worker.queue,
+        "state": worker.state,
+        "generation": worker.generation,
+        "busy": worker.busy,
+        "uptime_s": round(worker.uptime_s, 1),
+        "memory_bytes": worker.memory_bytes,
+        "jobs_done": worker.jobs_done,
+        "restarts": worker.restarts,
+        "jobs": [{"id": job.id, "name": job.name, "running_s": round(job.running_s, 3)} for job in worker.jobs],
+    }
 
 
 def shown_state(view: QueueView, facts: QueueFacts | None) -> str:
@@ -205,8 +228,6 @@ def _longest_active_s(workers: Iterable[WorkerView]) -> float | None:
     return round(max(running), 3) if running else None
 
 
-def health_document(
-    state: DaemonState, live: tuple[bool, str | None], ready: tuple[bool, str | None]
-) -> dict[str, Any]:
+def health_document(state: DaemonState, live: tuple[bool, str | None], ready: tuple[bool, str | None]) -> Health:
     """Return what `jobd health --json` prints; `why` says in one text what keeps it from being live or ready."""
     return {"state": state.value, "live": live[0], "ready": ready[0], "why": live[1] or ready[1]}

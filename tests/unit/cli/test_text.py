@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jobd.cli.commands.reload import plan_lines, reload_lines
+from jobd.cli.commands.status import status_lines
 from jobd.cli.commands.stop import stop_lines
-from jobd.cli.status_text import status_lines
 from jobd.cli.table import Column, cut, draw
 from jobd.words import printable
 
@@ -27,7 +27,7 @@ def _status(*queues: dict[str, Any], **known: Any) -> dict[str, Any]:
         "config": {"path": "/etc/jobd/jobd.toml", "changed_on_disk": True, "changed_s": 20},
         "code": {"changed_on_disk": False},
         "redis": {"url": "redis://localhost:6379", "up": True, "latency_ms": 1.1, "embedded": False,
-                  "version": "7.2.4", "origin": "jobd.toml:3"},
+                  "version": "7.2.4", "origin": "jobd.toml:3", "error": None},
         "drift": ["email scaled 2 -> 3 at runtime by deploy (file says 2)"], "queues": list(queues), **known,
     }  # fmt: skip
 
@@ -50,9 +50,25 @@ def test_status_looks_as_in_the_sample() -> None:
     ]
 
 
+def test_the_first_line_stays_short_whatever_is_in_trouble() -> None:
+    trouble = [f"queue-{number}: no worker is ready" for number in range(500)]
+    first = next(status_lines(_status(degraded_by=["a: " + "x" * 5000, *trouble]), None, colored=False))
+    assert len(first) < 500
+    assert "queue-3: no worker is ready, 496 more)" in first
+
+
+def test_what_redis_says_has_a_line() -> None:
+    document = _status()
+    document["redis"]["error"] = "redis refused: OOM command not allowed"
+    assert "redis says: redis refused: OOM command not allowed" in status_lines(document, None, colored=False)
+
+
 def test_counts_that_redis_did_not_give_are_no_zeros() -> None:
     unknown = dict.fromkeys(("waiting", "prioritized", "delayed", "failed", "oldest_waiting_s"))
-    document = _status(_queue("email", why="redis_down", **unknown), redis={"url": "unix:///r.sock", "up": False})
+    document = _status(_queue("email", why="redis_down", **unknown), redis={
+        "url": "unix:///r.sock", "up": False, "latency_ms": None, "embedded": False, "version": None, "origin": "",
+        "error": None,
+    })  # fmt: skip
     lines = list(status_lines(document, None, colored=False))
     assert "redis unix:///r.sock DOWN" in lines[0]
     assert lines[-2].split()[6:10] == ["?", "-", "?", "?"]
@@ -79,10 +95,16 @@ def test_colors_do_not_move_columns() -> None:
 
 def test_plan_looks_as_in_the_sample() -> None:
     steps = [
-        {"mark": "~", "queue": "email", "what": "concurrency 4 -> 8", "how": "in place, no restart"},
-        {"mark": "+", "queue": "thumbs", "what": "new queue", "how": "2 workers"},
-        {"mark": " ", "queue": "reports", "what": "unchanged", "how": ""},
-    ]
+        {
+            "mark": "~",
+            "queue": "email",
+            "what": "concurrency 4 -> 8",
+            "how": "in place, no restart",
+            "action": "in place",
+        },
+        {"mark": "+", "queue": "thumbs", "what": "new queue", "how": "2 workers", "action": "add"},
+        {"mark": " ", "queue": "reports", "what": "unchanged", "how": "", "action": "keep"},
+    ]  # fmt: skip
     document = {"generation": 6, "next_generation": 7, "changes": True, "steps": steps}
     assert list(plan_lines(document)) == [
         "  email      concurrency 4 -> 8          in place, no restart",

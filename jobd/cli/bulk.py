@@ -1,0 +1,133 @@
+"""Commands for many jobs at once: which ones, the count told before anything happens, one report."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from jobd.cli.output import answer, warn
+from jobd.cli.params import DURATION
+from jobd.cli.reach import ask
+from jobd.exits import Exit
+from jobd.words import plural, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from jobd.cli.settings import Settings
+    from jobd.operations.documents import Bulk
+    from jobd.operations.operation import Operation
+    from jobd.operations.params import Which
+
+STATES = ("waiting", "prioritized", "delayed", "active", "completed", "failed", "waiting-children")
+
+_BATCH_BYTES = 256 * 1024
+"""Ids of one request, a quarter of the 1 MiB of a line: a character may need six bytes there."""
+
+
+class Verb(NamedTuple):
+    """What is done to jobs: "retry", "retried", and the operation that does it."""
+
+    name: str
+    past: str
+    operation: Operation[Which, Bulk]
+
+
+def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options --state --name --error --since --older --limit."""
+    for option in (
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many."),
+        click.option(
+            "--older", "older_ms", type=DURATION, metavar="D", help="Finished (else started, else added) longer ago."
+        ),
+        click.option(
+            "--since", "since_ms", type=DURATION, metavar="D", help="Finished (else started, else added) since."
+        ),
+        click.option("--error", metavar="GLOB", help="The failure's reason, such as '*timeout*'."),
+        click.option("--name", metavar="GLOB", help="The job's name."),
+        click.option("--state", type=click.Choice(STATES), metavar="STATE", help=f"One of {', '.join(STATES)}."),
+    ):
+        function = option(function)
+    return function
+
+
+def bulk_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the queue, the ids, the filters, and --all --yes --dry-run."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Only say which it would be."),
+        click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked."),
+        click.option("--all", "everything", is_flag=True, help="Every job, without a filter."),
+    ):
+        function = option(function)
+    return click.argument("queue")(click.argument("ids", nargs=-1, metavar="[ID]...")(filter_options(function)))
+
+
+def given_filters(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the filters that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str], options: dict[str, Any]) -> int:
+    """Do it to the jobs that were named: ids at once, anything else after the count was told and agreed to.
+
+    Raises:
+        click.UsageError: none or more than one of ids, filters and --all; or nobody can be asked.
+    """
+    everything, yes, dry_run = options.pop("everything"), options.pop("yes"), options.pop("dry_run")
+    filters = given_filters(options)
+    _check_chosen(ids, filters, everything=everything)
+    if ids and not dry_run:
+        return _act(settings, verb, [{"queue": queue, "ids": batch} for batch in _batches(ids)])
+    if not (yes or dry_run or _can_ask()):
+        raise click.UsageError(f"nobody can be asked here: add --yes to {verb.name} them, or --dry-run to see them")
+    chosen = {"queue": queue, **({"ids": list(ids)} if ids else {"all": True} if everything else filters)}
+    found = ask(settings, verb.operation, {**chosen, "dry_run": True})
+    count = plural(found["done"], "job")
+    if dry_run:
+        answer(settings, found, lambda doc: [f"would {verb.name} {count} of {queue}", *map(printable, doc["ids"])])
+        return Exit.OK
+    if yes:
+        warn(f"{count} of {queue} to {verb.name}")
+    elif found["done"] and not click.confirm(f"{verb.name} {count} of {queue}?", err=True):
+        return Exit.FAILED
+    return _act(settings, verb, [chosen])
+
+
+def _check_chosen(ids: Sequence[str], filters: Mapping[str, Any], *, everything: bool) -> None:
+    given = [bool(ids), bool(filters), everything]
+    if not any(given):
+        raise click.UsageError("which jobs? give IDs, a filter (--state, --name, --error, --since, --older) or --all")
+    if sum(given) > 1:
+        raise click.UsageError("give IDs, or filters, or --all: only one of the three")
+
+
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
+
+
+def _act(settings: Settings, verb: Verb, requests: Sequence[dict[str, Any]]) -> int:
+    """Act, and report one sum. Of explicit ids none of which was there: exit 1."""
+    total: Bulk = {"done": 0, "gone": 0, "ids": []}
+    for request in requests:
+        found = ask(settings, verb.operation, {**request, "dry_run": False})
+        total["done"] += found["done"]
+        total["gone"] += found["gone"]
+        total["ids"] += found["ids"]
+    gone = f", gone meanwhile {total['gone']}" if total["gone"] else ""
+    answer(settings, total, lambda doc: [f"{verb.past} {doc['done']}{gone}"])
+    return Exit.FAILED if total["gone"] and not total["done"] else Exit.OK
+
+
+def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for job_id in ids:
+        if batch and size + 6 * len(job_id) > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(job_id)
+        size += 6 * len(job_id) + 4
+    if batch:
+        yield batch

@@ -1,0 +1,74 @@
+"""What only a daemon can do: the methods that its control room implements."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jobd.operations.documents import (
+    ConfigShown,
+    Health,
+    Hello,
+    OwnQueue,
+    Plan,
+    QueueStates,
+    Reloaded,
+    Scaled,
+    Status,
+    Stopped,
+    WorkerList,
+)
+from jobd.operations.operation import Caller
+from jobd.operations.params import ConfigShow, Nothing, OneQueue, PlanOf, Probed, Queues, ReloadOf, ScaleTo, Stop
+
+
+class DaemonSide(Protocol):
+    """One method for each operation that needs the daemon. None of them waits for Redis, `status` at most 300 ms."""
+
+    async def hello(self, params: Nothing, caller: Caller) -> Hello:
+        """Tell the protocol's number and the daemon's version."""
+
+    async def status(self, params: Queues, caller: Caller) -> Status:
+        """Tell what runs, what waits, what failed, and what differs from the file."""
+
+    async def health(self, params: Probed, caller: Caller) -> Health:
+        """Tell whether the daemon is live and ready; never asks Redis."""
+
+    async def plan(self, params: PlanOf, caller: Caller) -> Plan:
+        """Tell what a reload would do; changes nothing.
+
+        Not on the status socket: it reads any file that the daemon may read.
+        """
+
+    async def reload(self, params: ReloadOf, caller: Caller) -> Reloaded:
+        """Read the file again and apply it whole, or change nothing; sends progress.
+
+        A caller that goes away does not stop it; `status` then tells how it ended.
+        """
+
+    async def stop(self, params: Stop, caller: Caller) -> Stopped:
+        """Stop every worker, then the daemon; sends progress.
+
+        What is not done when the time is over goes back to the front of its queue, the attempt not counted. The answer
+        comes before the process ends.
+        """
+
+    async def quiet(self, params: Nothing, caller: Caller) -> QueueStates:
+        """Take no jobs on this host until `unquiet` or a restart; running jobs finish."""
+
+    async def unquiet(self, params: Nothing, caller: Caller) -> QueueStates:
+        """Undo `quiet`; queues that the file or `queue.quiet` keeps quiet stay so."""
+
+    async def queue_quiet(self, params: OneQueue, caller: Caller) -> OwnQueue:
+        """Take no jobs of a queue on this host until `queue.unquiet` or a restart."""
+
+    async def queue_unquiet(self, params: OneQueue, caller: Caller) -> OwnQueue:
+        """Undo `queue.quiet`."""
+
+    async def queue_scale(self, params: ScaleTo, caller: Caller) -> Scaled:
+        """Run another number of workers of a queue until a restart, or until the file changes that key."""
+
+    async def worker_list(self, params: Nothing, caller: Caller) -> WorkerList:
+        """Tell the workers of this host and what they run."""
+
+    async def config_show(self, params: ConfigShow, caller: Caller) -> ConfigShown:
+        """Tell the configuration in force, secrets as ***."""

@@ -1,0 +1,231 @@
+"""The parameters of operations: strict, and told apart by name when they are wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from jobd.duration import MAX_MS
+from jobd.operations.selection import Selection
+from jobd.protocol.control import BadParams
+from jobd.words import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COUNT_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a parameter takes, in words: for messages and the reference page."""
+
+    words: str
+
+
+def _encodes(text: str | None) -> str | None:
+    """Refuse half of a surrogate pair: it can go neither to Redis nor into a file."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("string_unicode", "half of a surrogate pair") from None
+    return text
+
+
+Text = Annotated[str, Kind("text"), Field(min_length=1)]
+MaybeText = Annotated[str | None, Kind("text"), AfterValidator(_encodes)]
+Flag = Annotated[bool, Kind("true or false")]
+Milliseconds = Annotated[int | None, Kind("milliseconds"), Field(ge=0, le=MAX_MS)]
+Count = Annotated[int | None, Kind("a whole number of at least 1"), Field(ge=1, le=COUNT_MAX)]
+Texts = Annotated[list[Annotated[str, AfterValidator(_encodes)]], Kind("a list of texts")]
+Table = Annotated[dict[str, Any], Kind("an object")]
+Scale = Annotated[
+    str | None, Kind('a number of workers as text such as "5", "+1" or "-1"'), Field(pattern=r"^[+-]?[0-9]{1,6}$")
+]
+Probe = Annotated[Literal["live", "ready"] | None, Kind("one of live, ready")]
+
+
+class Params(BaseModel):
+    """The parameters of one operation; null stands for one that is not given."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, given: Any) -> Any:
+        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
+
+
+class Nothing(Params):
+    """No parameters."""
+
+
+class OneQueue(Params):
+    """A queue."""
+
+    queue: Text = Field(description="its name")
+
+
+class Queues(Params):
+    """Queues of this host."""
+
+    queues: Texts = Field(default=[], description="these only; every one when empty")
+
+
+class Probed(Params):
+    """What a probe is about; the answer tells both."""
+
+    kind: Probe = Field(default=None, description="what the caller looks at")
+
+
+class PlanOf(Params):
+    """Another file."""
+
+    config: MaybeText = Field(default=None, description="absolute path of a file to compare with")
+
+
+class ReloadOf(Params):
+    """How much is read again."""
+
+    code: Flag = Field(default=False, description="import the handlers anew and replace every worker")
+
+
+class Stop(Params):
+    """How long to wait."""
+
+    grace_ms: Milliseconds = Field(default=None, description="wait this long for running jobs; else [daemon] grace")
+    now: Flag = Field(default=False, description="do not wait")
+
+
+class ScaleTo(OneQueue):
+    """How many workers."""
+
+    to: Scale = Field(default=None, description='"5", or "+1" and "-1" from the present number; null: as the file says')
+
+
+class ConfigShow(Params):
+    """How the configuration is shown."""
+
+    origin: Flag = Field(default=False, description="each key with the place it comes from")
+
+
+class Pause(OneQueue):
+    """A queue to pause."""
+
+    reason: MaybeText = Field(default=None, description="kept in Redis and shown")
+
+
+class Add(OneQueue):
+    """A job to add."""
+
+    name: Text = Field(description="the job's name")
+    data: Annotated[Any, Kind("any JSON")] = Field(default=None, description="its data")
+    options: Table = Field(default={}, description="as the client's `add` takes them, such as delay, attempts, job_id")
+
+
+class OneJob(OneQueue):
+    """A job."""
+
+    id: Text = Field(description="the job's id")
+
+
+class Filters(OneQueue):
+    """Jobs of a queue; each filter that is given must fit."""
+
+    state: MaybeText = Field(default=None, description="one of the states of a job")
+    name: MaybeText = Field(default=None, description="glob for the job's name")
+    error: MaybeText = Field(default=None, description="glob for the reason of its failure")
+    since_ms: Milliseconds = Field(default=None, description="finished (else started, else added) at most so long ago")
+    older_ms: Milliseconds = Field(default=None, description="finished (else started, else added) longer ago")
+    limit: Count = Field(default=None, description="at most so many; a listing has 100 without and never over 10,000")
+
+    def selection(self) -> Selection:
+        """Return the filters as a selection.
+
+        Raises:
+            InputError: no such state.
+        """
+        return Selection.of(
+            state=self.state,
+            name=self.name,
+            error=self.error,
+            since_ms=self.since_ms,
+            older_ms=self.older_ms,
+            limit=self.limit,
+        )
+
+
+class Which(Filters):
+    """The jobs that a change is for: ids, filters or all of them, exactly one of the three."""
+
+    ids: Texts = Field(default=[], description="these jobs")
+    all: Flag = Field(default=False, description="every job, without a filter")
+    dry_run: Flag = Field(default=False, description="change nothing, only tell")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Which:
+        """Refuse none and more than one: a bulk change must not take "nothing said" for "all"."""
+        filtered = any(getattr(self, name) is not None for name in Filters.model_fields if name != "queue")
+        given = [name for name, there in (("ids", self.ids), ("filters", filtered), ("all", self.all)) if there]
+        if len(given) != 1:
+            told = " and ".join(given) or "none of them"
+            raise BadParams("ids", f"ids: name the jobs by ids, by filters or with all = true, got {told}")
+        return self
+
+
+P = TypeVar("P", bound=Params)
+
+
+def read_params(model: type[P], given: Mapping[str, Any]) -> P:
+    """Return the parameters of a request.
+
+    Raises:
+        BadParams: one is missing, unknown or of a wrong kind; names it, and the nearest one that is taken.
+    """
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise _refusal(model, error) from None
+
+
+def _refusal(model: type[Params], error: ValidationError) -> BadParams:
+    # What is unknown is told first: it may be the misspelt name of what is missing.
+    problem = min(error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden")
+    own = problem.get("ctx", {}).get("error")
+    if isinstance(own, BadParams):
+        return own
+    name, value = str(problem["loc"][0]), problem["input"]
+    match problem["type"]:
+        case "extra_forbidden":
+            known = list(model.model_fields)
+            near = nearest(name, known, likeness=0.5)
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            text = f"unknown parameter; {f'did you mean {near}?' if near else takes}"
+        case "missing":
+            text = "is missing"
+        case "string_too_short":
+            text = "expected text, got an empty one"
+        case "string_unicode":
+            text = "expected text, got half of a surrogate pair"
+        case _:
+            text = f"expected {kind_of(model, name)}, got {_told(value)}"
+    return BadParams(name, f"{name}: {text}")
+
+
+def kind_of(model: type[Params], name: str) -> str:
+    """Return what a parameter takes, in words."""
+    return next(
+        (extra.words for extra in model.model_fields[name].metadata if isinstance(extra, Kind)), "another value"
+    )
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:56] + "…"

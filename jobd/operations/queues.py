@@ -1,0 +1,146 @@
+"""Queues in Redis: what the operations `queue …` do there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from jobd.clock import SYSTEM_CLOCK
+from jobd.engine.admin import pause_queue, resume_queue
+from jobd.engine.keys import Keys
+from jobd.engine.options import check_queue_name
+from jobd.engine.reading import QueueFacts, find_queues, queue_facts
+from jobd.engine.states import State
+from jobd.errors import NotThere
+from jobd.operations.documents import QueueList, QueueRow, QueueShown
+from jobd.operations.operation import Place
+from jobd.operations.params import Nothing, OneQueue, Pause
+
+if TYPE_CHECKING:
+    from jobd.engine.runner import AsyncRunner
+
+_PAGE = 250
+"""Queues asked about in one round trip."""
+
+
+async def list_queues(place: Place, params: Nothing) -> QueueList:
+    """Tell the queues under the prefix, and those of this host.
+
+    Looks at every key of the Redis, 1,000 at a time.
+    """
+    del params
+    names = await queue_names(place.runner, place.prefix)
+    rows: dict[str, QueueRow] = {}
+    for start in range(0, len(names), _PAGE):
+        page = names[start : start + _PAGE]
+        facts = await place.runner.run_many([queue_facts(Keys(place.prefix, name)) for name in page])
+        rows |= {name: queue_row(name, fact) for name, fact in zip(page, facts, strict=True)}
+    own = await place.own_queues()
+    return {"queues": [_laid_over(rows.get(name), own.get(name)) for name in sorted({*rows, *own})]}
+
+
+async def show(place: Place, params: OneQueue) -> QueueShown:
+    """Tell counts, pause and limits of a queue.
+
+    Raises:
+        NotThere: there is no such queue; `known` has those there are.
+    """
+    return await _shown(place, params.queue)
+
+
+async def pause(place: Place, params: Pause) -> QueueShown:
+    """Pause a queue in Redis for every worker everywhere, and keep who did it and why.
+
+    Raises:
+        NotThere: as `queue.show`.
+    """
+    await facts_of(place, params.queue)
+    keys, now_ms = Keys(place.prefix, params.queue), SYSTEM_CLOCK.now_ms()
+    await place.runner.run(pause_queue(keys, who=place.caller.who, why=params.reason, now_ms=now_ms))
+    return await _shown(place, params.queue)
+
+
+async def resume(place: Place, params: OneQueue) -> QueueShown:
+    """Undo `queue.pause`.
+
+    Raises:
+        NotThere: as `queue.show`.
+    """
+    await facts_of(place, params.queue)
+    left = 1
+    while left:
+        _, left = await place.runner.run(resume_queue(Keys(place.prefix, params.queue)))
+    return await _shown(place, params.queue)
+
+
+async def queue_names(runner: AsyncRunner, prefix: str) -> list[str]:
+    """Return the names of all queues under the prefix, sorted. Looks at every key of the Redis, 1,000 at a time."""
+    names: set[str] = set()
+    cursor = 0
+    while True:
+        cursor, found = await runner.run(find_queues(prefix, cursor))
+        names.update(found)
+        if cursor == 0:
+            return sorted(names)
+
+
+async def facts_of(place: Place, queue: str) -> QueueFacts:
+    """Return what Redis says of a queue that exists, or that this host runs although nobody has written to it yet.
+
+    Raises:
+        NotThere: neither; `known` has the queues there are.
+        InputError: it cannot be the name of a queue.
+    """
+    check_queue_name(queue)
+    facts = await place.runner.run(queue_facts(Keys(place.prefix, queue)))
+    if not facts.exists and not await place.own_queues([queue]):
+        known = {*await queue_names(place.runner, place.prefix), *await place.own_queues()}
+        raise NotThere("queue", queue, known=sorted(known))
+    return facts
+
+
+async def _shown(place: Place, queue: str) -> QueueShown:
+    row = queue_row(queue, await facts_of(place, queue))
+    return {"queue": _laid_over(row, (await place.own_queues([queue])).get(queue))}
+
+
+def queue_row(name: str, facts: QueueFacts) -> QueueRow:
+    """Return a queue as Redis knows it."""
+    oldest = facts.oldest_waiting_at
+    return {
+        "name": name,
+        "state": "paused" if facts.paused else "running",
+        "why": _why(facts),
+        "waiting": facts.counts[State.WAITING],
+        "prioritized": facts.counts[State.PRIORITIZED],
+        "delayed": facts.counts[State.DELAYED],
+        "active": facts.counts[State.ACTIVE],
+        "completed": facts.counts[State.COMPLETED],
+        "failed": facts.counts[State.FAILED],
+        "waiting_children": facts.counts[State.WAITING_CHILDREN],
+        "oldest_waiting_s": None if oldest is None else max(0, SYSTEM_CLOCK.now_ms() - oldest) / 1000,
+        "paused_by": facts.paused_by,
+        "paused_at": facts.paused_at,
+        "paused_why": facts.paused_why or None,
+        "global_concurrency": facts.concurrency,
+        "rate_limit": {"max": facts.max, "duration_ms": facts.duration_ms} if facts.max else None,
+    }
+
+
+def _why(facts: QueueFacts) -> str | None:
+    """Why no job is taken right now, as far as Redis knows."""
+    if facts.paused:
+        return "paused"
+    if facts.limited_ms:
+        return "rate_limited"
+    counts = facts.counts
+    if facts.concurrency is not None and counts[State.ACTIVE] >= facts.concurrency:
+        return "maxed"
+    if not counts[State.WAITING] and not counts[State.PRIORITIZED] and counts[State.DELAYED]:
+        return "nothing_due"
+    return None
+
+
+def _laid_over(row: QueueRow | None, own: QueueRow | None) -> QueueRow:
+    """Return what Redis says with what this host knows over it; a value that only one of them has stays."""
+    known = {name: value for name, value in (own or {}).items() if value is not None or name not in (row or {})}
+    return cast("QueueRow", {**(row or {}), **known})

@@ -1,0 +1,69 @@
+"""The table of operations: each is declared here, once.
+
+The control server's methods, the command line with and without a daemon and docs/control-socket.md are made from it.
+A new operation is a line here, the function it names, and a command. Light: the functions, and pydantic with them,
+are imported when an operation is done here and not when its name is sent to a daemon.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from jobd.operations.operation import ByDaemon, Effect, OnRedis, Operation
+
+if TYPE_CHECKING:
+    from jobd.operations import bulk, jobs, queues
+    from jobd.operations.daemon_side import DaemonSide
+else:
+
+    class _Later:
+        """A module that is imported when something of it is asked for."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(import_module(self._name), attribute)
+
+    bulk, jobs, queues = (_Later(f"jobd.operations.{name}") for name in ("bulk", "jobs", "queues"))
+
+    class _DaemonSideLater(_Later):
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(super().__getattr__("DaemonSide"), attribute)
+
+    DaemonSide = _DaemonSideLater("jobd.operations.daemon_side")
+
+READS, CHANGES = Effect.READS, Effect.CHANGES
+
+HELLO = ByDaemon("hello", READS, lambda: DaemonSide.hello)
+STATUS = ByDaemon("status", READS, lambda: DaemonSide.status)
+HEALTH = ByDaemon("health", READS, lambda: DaemonSide.health)
+PLAN = ByDaemon("plan", READS, lambda: DaemonSide.plan, for_status_group=False)
+RELOAD = ByDaemon("reload", CHANGES, lambda: DaemonSide.reload, logged=("code",))
+STOP = ByDaemon("stop", CHANGES, lambda: DaemonSide.stop, logged=("grace_ms", "now"))
+QUIET = ByDaemon("quiet", CHANGES, lambda: DaemonSide.quiet)
+UNQUIET = ByDaemon("unquiet", CHANGES, lambda: DaemonSide.unquiet)
+WORKER_LIST = ByDaemon("worker.list", READS, lambda: DaemonSide.worker_list)
+CONFIG_SHOW = ByDaemon("config.show", READS, lambda: DaemonSide.config_show)
+
+QUEUE_LIST = OnRedis("queue.list", READS, lambda: queues.list_queues)
+QUEUE_SHOW = OnRedis("queue.show", READS, lambda: queues.show)
+QUEUE_PAUSE = OnRedis("queue.pause", CHANGES, lambda: queues.pause, logged=("queue", "reason"))
+QUEUE_RESUME = OnRedis("queue.resume", CHANGES, lambda: queues.resume, logged=("queue",))
+QUEUE_QUIET = ByDaemon("queue.quiet", CHANGES, lambda: DaemonSide.queue_quiet, logged=("queue",))
+QUEUE_UNQUIET = ByDaemon("queue.unquiet", CHANGES, lambda: DaemonSide.queue_unquiet, logged=("queue",))
+QUEUE_SCALE = ByDaemon("queue.scale", CHANGES, lambda: DaemonSide.queue_scale, logged=("queue", "to"))
+
+_CHOICE = ("queue", "ids", "all", "state", "name", "error", "since_ms", "older_ms", "limit")
+JOB_ADD = OnRedis("job.add", CHANGES, lambda: jobs.add, logged=("queue", "name"))
+JOB_LIST = OnRedis("job.list", READS, lambda: jobs.list_jobs)
+JOB_SHOW = OnRedis("job.show", READS, lambda: jobs.show)
+JOB_LOGS = OnRedis("job.logs", READS, lambda: jobs.logs)
+JOB_RETRY = OnRedis("job.retry", CHANGES, lambda: bulk.retry, logged=_CHOICE)
+JOB_REMOVE = OnRedis("job.remove", CHANGES, lambda: bulk.remove, logged=_CHOICE)
+
+OPERATIONS: dict[str, Operation[Any, Any]] = {
+    entry.name: entry for entry in tuple(globals().values()) if isinstance(entry, Operation)
+}
+"""Every operation by its name."""
