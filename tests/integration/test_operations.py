@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from typing import Any
@@ -10,15 +9,10 @@ from typing import Any
 import pytest
 import redis
 
-from jobd.engine.connect import async_client
 from jobd.engine.keys import Keys
-from jobd.engine.runner import AsyncRunner
 from jobd.errors import InputError, NotThere
-from jobd.locate import RedisSource
-from jobd.operations.operation import NamedCaller, Place
-from jobd.operations.params import read_params
 from jobd.operations.selection import PAGE, Selection
-from jobd.operations.table import OPERATIONS
+from tests.support.operations import perform
 from tests.support.redis_server import RedisServer
 
 
@@ -30,14 +24,7 @@ class Ops:
         self.prefix = prefix
 
     def __call__(self, name: str, /, **params: Any) -> Any:
-        operation = OPERATIONS[name]
-
-        async def main() -> Any:
-            async with async_client(RedisSource(self.url)) as client:
-                place = Place(AsyncRunner(client), self.prefix, NamedCaller("alice"))
-                return await operation.method()(place, read_params(operation.params, params))
-
-        return asyncio.run(main())
+        return perform(self.url, self.prefix, name, **params)
 
     def add(self, queue: str = "email", *, name: str = "n", data: Any = None, **options: Any) -> Any:
         return self("job.add", queue=queue, name=name, data=data or {}, options=options)["job"]

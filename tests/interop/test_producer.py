@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -12,12 +11,10 @@ from typing import Any
 import pytest
 
 from jobd.client import Queue
-from jobd.engine.connect import async_client
-from jobd.engine.runner import AsyncRunner
 from jobd.engine.states import State
 from jobd.errors import JobFailed
-from jobd.operations import on_redis as operations
 from tests.support.node import run_node
+from tests.support.operations import perform
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.node
@@ -39,12 +36,8 @@ def node(redis_server: RedisServer, prefix: str) -> Any:
     return peer
 
 
-def operate(queue: Queue, operation: Any, *args: Any, **options: Any) -> Any:
-    async def main() -> Any:
-        async with async_client(queue.source) as client:
-            return await operation(AsyncRunner(client), queue.source.prefix, "mail", *args, **options)
-
-    return asyncio.run(main())
+def operate(queue: Queue, name: str, **params: Any) -> Any:
+    return perform(queue.source.url, queue.source.prefix, name, queue="mail", **params)
 
 
 def test_node_runs_what_python_adds_and_its_results_come_back(queue: Queue, node: Any) -> None:
@@ -123,11 +116,11 @@ def test_node_reads_every_kind_of_job_python_adds(queue: Queue, node: Any) -> No
 
 def test_node_sees_a_pause_and_its_reason_does_no_harm(queue: Queue, node: Any) -> None:
     queue.add("plain")
-    operate(queue, operations.queue_pause, who="alice", reason="cdn down")
+    operate(queue, "queue.pause", reason="cdn down")
     told = node("look")
     assert told["paused"] is True
     assert told["meta"]["paused"] is True
-    operate(queue, operations.queue_resume)
+    operate(queue, "queue.resume")
     told = node("look")
     assert told["paused"] is False
     assert "jobd:paused_by" not in told["meta"]
@@ -138,8 +131,8 @@ def test_node_runs_what_python_retries_and_not_what_it_removes(queue: Queue, nod
     bad, other = queue.add("bad"), queue.add("bad")
     node("work")
     assert queue.counts()["failed"] == 2
-    operate(queue, operations.job_remove, ids=[other.id])
-    assert operate(queue, operations.job_retry, ids=[bad.id])["done"] == 1
+    operate(queue, "job.remove", ids=[other.id])
+    assert operate(queue, "job.retry", ids=[bad.id])["done"] == 1
     told = node("look")
     assert told["states"] == {bad.id: "waiting"}
     assert "failedReason" not in told["jobs"][0]

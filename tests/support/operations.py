@@ -1,0 +1,25 @@
+"""Operations of the table, performed as the command line does without a daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from jobd.engine.connect import async_client
+from jobd.engine.runner import AsyncRunner
+from jobd.locate import RedisSource
+from jobd.operations.operation import NamedCaller, Place
+from jobd.operations.params import read_params
+from jobd.operations.table import OPERATIONS
+
+
+def perform(url: str, prefix: str, name: str, /, **params: Any) -> Any:
+    """Return the document of one operation, asked for by "alice"."""
+    operation = OPERATIONS[name]
+
+    async def main() -> Any:
+        async with async_client(RedisSource(url)) as client:
+            place = Place(AsyncRunner(client), prefix, NamedCaller("alice"))
+            return await operation.method()(place, read_params(operation.params, params))
+
+    return asyncio.run(main())
