@@ -24,6 +24,7 @@ from jobd.worker.daemon_channel import Channel
 from jobd.worker.fetch.loop import TurnLoop
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.primitives import newly_replaced
 from jobd.worker.handlers.wraps import Wrap, load_wraps
 from jobd.worker.own_log import log
 from jobd.worker.run.slots import Slots
@@ -188,7 +189,8 @@ class Worker:
         # The user's code, SystemExit included.
         except BaseException as error:
             return f"{type(error).__name__}: {reason_of(error)}\n{trace_of(error)}"
-        return None
+        replaced = newly_replaced()
+        return f"it replaced {replaced}, on which a worker runs" if replaced else None
 
     async def _tear_down(self) -> None:
         try:

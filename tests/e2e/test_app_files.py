@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jobd.client import Queue
-from tests.support.daemon_process import ROOT
+from tests.support.daemon_process import ROOT, DaemonProcess, Failed
 from tests.support.redis_server import RedisServer
 
 JOBD = Path(sys.executable).with_name("jobd")
@@ -154,3 +155,30 @@ class TestModeThatAHandlerCannotHave:
             assert told.returncode == 78, told.stdout + told.stderr
             assert "jobd.toml:6:" in told.stderr
             assert "it is a plain def, which gives no awaitable" in told.stderr
+
+
+GREEN = """
+import _thread, select, threading
+
+def start_new_thread(function, args, kwargs={}):
+    raise RuntimeError("a green thread that never runs")
+start_new_thread.__module__ = "greenish.thread"
+
+_thread.start_new_thread = threading._start_new_thread = start_new_thread
+del select.epoll
+"""
+
+
+class TestPatchedThreading:
+    def test_refused_by_check_run_and_reload(self, make: Callable[..., DaemonProcess], short_tmp: Path) -> None:
+        app = short_tmp / "app"
+        write_app(app, "redis://h", GREEN + HANDLERS)
+        for command in ("check", "run"):
+            told = jobd(app, command)
+            assert told.returncode == 78, told.stdout + told.stderr
+            assert "importing work replaced threading, select (greenish), on which a worker runs" in told.stderr
+        good = '[queues.q]\nhandler = "daemon_handlers:ok"\n'
+        daemon = make(good)
+        with pytest.raises(Failed, match="replaced threading") as refused:
+            daemon.reload(f'{good}[queues.g]\nhandler = "work:plain"\npath = ["{app}"]\n')
+        assert refused.value.exit == 78

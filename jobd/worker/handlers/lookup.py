@@ -16,6 +16,7 @@ from jobd.errors import HandlerError
 from jobd.words import nearest
 from jobd.worker.handlers.awaitables import awaited, is_coroutine_function, looks_async, may_be_async, to_its_end
 from jobd.worker.handlers.binding import bind
+from jobd.worker.handlers.primitives import newly_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,7 +80,7 @@ def load_object(path: str, *, searched: list[str] | None = None) -> Any:
 
 def _import(path: str, module_name: str, searched: list[str] | None) -> ModuleType:
     try:
-        return importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise _module_missing(path, module_name, error, searched) from error
     # Module code is the user's: sys.exit() in it must not end the template, nor may a Ctrl-C it raises itself.
@@ -87,6 +88,14 @@ def _import(path: str, module_name: str, searched: list[str] | None) -> ModuleTy
         place = _place_of(error, module_name)
         text = f'cannot import "{path}": {_say(error)}{place}{_name_taken(error, searched)}'
         raise HandlerError(path, "import", text, detail=_detail(error, searched)) from error
+    replaced = newly_replaced()
+    if replaced:
+        text = (
+            f'cannot use "{path}": importing {module_name} replaced {replaced}, on which a worker runs; '
+            "leave the monkey patching out: jobd runs handlers in threads or on asyncio"
+        )
+        raise HandlerError(path, "signature", text)
+    return module
 
 
 def _module_missing(
