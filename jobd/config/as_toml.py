@@ -12,7 +12,7 @@ from jobd.config.tables import ProcessKeys
 from jobd.config.values import Table, keep_value
 from jobd.duration import spell_duration
 from jobd.engine.job import Keep
-from jobd.locate import Secret, mask_url
+from jobd.locate import Secret, mask_url, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +113,8 @@ def plain(value: Any, key: str = "") -> Any:
     """Return a value of the model as TOML has it: durations and sizes as text, secrets and passwords as `***`."""
     if isinstance(value, Secret) or (SECRET_NAME.search(key) and isinstance(value, str)):
         return "***"
+    if key == "url" and isinstance(value, str):
+        return mask_url(value)
     if isinstance(value, Keep):
         return keep_value(value)
     if isinstance(value, Table):
@@ -127,7 +129,7 @@ def plain(value: Any, key: str = "") -> Any:
         return value.value
     if isinstance(value, Path):
         return str(value)
-    return mask_url(value) if isinstance(value, str) else value
+    return redact(value) if isinstance(value, str) else value
 
 
 def _spelled(field: str, value: Any) -> Any:

@@ -10,7 +10,7 @@ from jobd.config.problems import Problem
 from jobd.config.tables import App, DaemonSettings, QueueKeys, RedisSettings
 from jobd.config.tree import Source, Tree, drop_file_redis, lay_over, spell_out, value_of_text
 from jobd.errors import ConfigError
-from jobd.locate import WORKER_VARIABLE, environment_url
+from jobd.locate import WORKER_VARIABLE, absolute_files, environment_url
 from jobd.words import nearest
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ SECTIONS: dict[str, type[Table]] = {"app": App, "redis": RedisSettings, "daemon"
 PLAIN = ("JOBD_CONFIG", "JOBD_SOCKET", "JOBD_REDIS_URL", "JOBD_QUEUES")
 
 _KUBERNETES = re.compile(r"JOBD(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP|SCTP).*)?)")
+"""What Kubernetes sets in every container for a Service named jobd or jobd-…: no setting, and nobody's mistake."""
 
 
 def known_names() -> dict[str, tuple[str, str]]:
@@ -37,7 +38,7 @@ def lay_environment_over(tree: Tree, env: Mapping[str, str], redis_url: str | No
     """Lay the variables, then `redis_url` (--redis), over what the files say."""
     known = known_names()
     for name in sorted(name for name in env if name.startswith("JOBD_")):
-        if name not in known and name not in PLAIN and name != WORKER_VARIABLE:
+        if name not in known and name not in PLAIN and name != WORKER_VARIABLE and not _KUBERNETES.fullmatch(name):
             tree.problems.append(_unknown(name, [*known, *PLAIN]))
     _redis_first(tree, env, redis_url)
     for name, (section, key) in known.items():
@@ -59,7 +60,7 @@ def _redis_first(tree: Tree, env: Mapping[str, str], redis_url: str | None) -> N
     url, origin = (redis_url, "--redis") if redis_url else (found[1], f"${found[0]}") if found else (None, "")
     if url:
         drop_file_redis(tree, origin)
-        _set(tree, "redis", "url", url, origin)
+        _set(tree, "redis", "url", absolute_files(url), origin)
 
 
 def _set(tree: Tree, section: str, key: str, value: Any, origin: str) -> None:
@@ -71,9 +72,6 @@ def _set(tree: Tree, section: str, key: str, value: Any, origin: str) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> Problem:
-    if _KUBERNETES.fullmatch(name):
-        hint: str | None = "Kubernetes sets it for a Service of that name; enableServiceLinks: false stops that"
-    else:
-        near = nearest(name.upper(), known, likeness=0.5)
-        hint = f"did you mean `{near}`?" if near else None
+    near = nearest(name.upper(), known, likeness=0.5)
+    hint = f"did you mean `{near}`?" if near else None
     return Problem(f"${name}", 0, 0, f"unknown variable `{name}`", hint)

@@ -14,7 +14,7 @@ from jobd.config.secrets import check_secrets, secret_names
 from jobd.config.tree import expand_values, read_tree
 from jobd.config.validate import normalize, validate
 from jobd.errors import NoRedisConfigured
-from jobd.locate import config_places, find_config
+from jobd.locate import absolute_files, check_tls_files, config_places, find_config, parse_redis_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,12 +41,16 @@ def load(
     Raises:
         ConfigProblems: something is wrong; it holds all of it.
         NoRedisConfigured: there is no file.
+        UrlError: `redis_url` cannot be used; whoever typed it made the mistake, not the file.
     """
     variables = os.environ if env is None else env
     main = find_config(config_path, variables)
     if main is None:
         text = f"no configuration file was found; looked at {', '.join(config_places())}; jobd init writes one"
         raise NoRedisConfigured(text, [text])
+    if redis_url:
+        redis_url = absolute_files(redis_url)
+        check_tls_files(parse_redis_url(redis_url))
     tree = read_tree(main)
     _stop_at_problems(tree)  # broken syntax hides the rest
     lay_environment_over(tree, variables, redis_url)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.config.problems import Problem
 from jobd.config.secrets import is_secret, without_secrets
+from jobd.locate import star_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,14 +52,20 @@ class Origin:
             return self.name
         return f"{self.name}:{self.entry.inner.line}:{self.entry.inner.column}"
 
-    def problem(self, message: str, hint: str | None, *, at: str, secret: bool = False) -> Problem:
-        """Return a problem at the `key`, the `value` or the `inner` of this origin. `secret`: its value is one."""
+    def problem(self, message: str, hint: str | None, *, at: str, path: Path_ = ()) -> Problem:
+        """Return a problem at the `key`, the `value` or the `inner` of this origin; `path` says what is not shown."""
         if self.entry is None:
             return Problem(self.name, 0, 0, message, hint)
         spot = getattr(self.entry, at)
         source = self.lines[spot.line - 1] if spot.line <= len(self.lines) else None
-        if source is not None:
-            source = without_secrets(source, all_values=secret)
+        if source is not None and path[:2] == ("redis", "url"):
+            inner = self.entry.inner
+            start, end = inner.column - 1, inner.column - 1 + inner.width
+            if spot.line == inner.line:
+                source = source[:start] + star_url(source[start:end]) + source[end:]
+            source = without_secrets(source)
+        elif source is not None:
+            source = without_secrets(source, all_values=is_secret(path))
         return Problem(self.name, spot.line, spot.column, message, hint, source, spot.width)
 
 
@@ -96,7 +103,7 @@ class Origins:
         origin, exact = self.find(path)
         if origin.entry is None and origin.name == self.main:
             return Problem(self.main, 1, 1, message, hint)
-        return origin.problem(message, hint, at=at if exact else "value", secret=is_secret(path))
+        return origin.problem(message, hint, at=at if exact else "value", path=path)
 
     def written(self, path: Path_) -> bool:
         """Tell whether a file or a variable gave the value at `path`."""

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobd.config.model import Queue
 from jobd.config.tables import DEFAULT_BACKOFF, JobHandler, Mode, ProcessKeys, QueueKeys
+from jobd.locate import absolute_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jobd.config.tables import App, DaemonSettings, QueueTable, RedisSettings, Settings
     from jobd.config.values import Table
 
@@ -30,6 +33,8 @@ def resolve_daemon(daemon: DaemonSettings, base: Path) -> DaemonSettings:
 
 def resolve_redis(redis: RedisSettings, base: Path) -> RedisSettings:
     """Return [redis] with absolute paths."""
+    if redis.url is not None:
+        redis = _changed(redis, {"url": absolute_files(redis.url, base)})
     return _absolute(redis, base, ("server",))
 
 
@@ -41,6 +46,10 @@ def _absolute(table: T, base: Path, keys: tuple[str, ...]) -> T:
             changed[key] = [base / path for path in value]
         elif value is not None:
             changed[key] = base / value
+    return _changed(table, changed)
+
+
+def _changed(table: T, changed: Mapping[str, Any]) -> T:
     # model_copy would count defaults made absolute as written.
     copy = table.model_copy(update=changed)
     object.__setattr__(copy, "__pydantic_fields_set__", set(table.model_fields_set))

@@ -6,10 +6,10 @@ import os
 import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from jobd.config.tables import BackoffTable, Mode
 from jobd.config.validate import at, process_tables
+from jobd.locate import UrlError, absolute_files, check_tls_files, parse_redis_url
 from jobd.words import nearest
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from jobd.config.problems import Problem
     from jobd.config.tables import Settings
     from jobd.config.tree import Tree
-
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-NOT_YET_SCHEMES = frozenset({"redis+sentinel", "redis+cluster"})
-"""Schemes that a later version connects to."""
 
 NOWHERE: Path_ = ("",)
 """A path that nothing has: the problem is reported at the start of the file."""
@@ -94,35 +90,17 @@ def _check_redis(tree: Tree, settings: Settings) -> None:
     for key in ("embedded_port", "server"):
         if getattr(redis, key) is not None:
             tree.refuse((*base, key), f"`{key}` belongs to `embedded = true`, and [redis] has a `url`", at="key")
-    _check_url(tree, redis.url or "", redis.password is not None)
+    _check_url(tree, absolute_files(redis.url or "", tree.main.parent), redis.password is not None)
 
 
 def _check_url(tree: Tree, url: str, with_password: bool) -> None:
-    path = ("redis", "url")
-    scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme not in SCHEMES:
-        near = nearest(scheme, SCHEMES)
-        hint = f"did you mean `{near}://`?" if near else None
-        tree.refuse(path, "expected a URL that starts with redis://, rediss:// or unix://", hint)
-        return
-    if scheme in NOT_YET_SCHEMES:
-        tree.refuse(path, f"`{scheme}://` comes with a later version of jobd", "use redis://, rediss:// or unix://")
-        return
     try:
-        parts = urlsplit(url)
-        port, host, password = parts.port if "," not in parts.netloc else None, parts.hostname, parts.password
-    except ValueError as error:
-        tree.refuse(path, f"cannot read the URL: {str(error).lower().partition(' as ')[0]}")
+        address = parse_redis_url(url)
+        check_tls_files(address)
+    except UrlError as error:
+        tree.refuse(("redis", "url"), error.reason, error.hint)
         return
-    if scheme == "unix" and not parts.path.strip("/"):
-        tree.refuse(path, 'expected the path of a socket, as in "unix:///run/redis.sock"')
-    elif scheme != "unix" and not host:
-        tree.refuse(path, 'expected a host, as in "redis://127.0.0.1:6379/0"')
-    elif scheme in {"redis", "rediss"} and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
-        tree.refuse(path, f'expected the number of a database after the host, got "{parts.path.strip("/")}"')
-    elif port == 0:
-        tree.refuse(path, "expected a port from 1 to 65535, got 0")
-    if password and with_password:
+    if address.password and with_password:
         tree.refuse(("redis", "password"), "the URL holds a password too; keep one of them", at="key")
 
 

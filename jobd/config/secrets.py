@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from jobd.locate import Secret, mask_url, read_secret
+from jobd.locate import Secret, mask_url, read_secret, redact, star_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 SECRET_NAME = re.compile(r"pas+w|pwd|passphrase|secret|token|credential|api_?key|private", re.IGNORECASE)
 """Names, slips of the keyboard included, whose values are not repeated in messages."""
 
-_USERINFO = re.compile(r"(?<=://)([^:/\s\"']*:)([^/\s\"']+)(?=@)")
 _KEY = re.compile(r"[A-Za-z0-9_\-.\"']+(?=\s*=)")
 _VALUE = re.compile(r"""\"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s\[\]{},="']++(?!\s*=)""")
+_STRING = re.compile(r"""(["'])((?:(?!\1)[^\\]|\\.)*)(\1?)""")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*://", re.IGNORECASE)
+_REDIS = re.compile(r"[a-z0-9+.\-]*(redis|valkey|unix)[a-z0-9+.\-]*://", re.IGNORECASE)
 _ALWAYS = frozenset({"JOBD_REDIS_URL", "JOBD_REDIS__URL", "JOBD_REDIS__USERNAME", "JOBD_REDIS__PASSWORD"})
 
 
 def is_secret(path: Path_) -> bool:
     """Tell whether the value at `path` is one that is not shown: a password, or a variable that sounds like one."""
+    if path[:2] == ("redis", "url"):
+        return True  # one that was refused may be a password without its URL
     start = 1 if path[:1] == ("redis",) else path.index("env") + 1 if "env" in path else len(path)
     return any(SECRET_NAME.search(str(part)) for part in path[start:])
 
@@ -35,12 +39,34 @@ def without_secrets(line: str, *, all_values: bool = False) -> str:
     As many stars as characters, so that the columns of what follows stay true. `all_values`: the whole line is of a
     secret, as in a list that is spread over several lines.
     """
-    clean = _USERINFO.sub(lambda found: found[1] + "*" * len(found[2]), line)
-    key = next((found for found in _KEY.finditer(clean) if SECRET_NAME.search(found[0])), None)
+    clean = _STRING.sub(_string_without_password, redact(line, _stars))
+    key = next((found for found in _KEY.finditer(clean) if _sounds_secret(found[0], clean[found.end() :])), None)
     if key is None and not all_values:
         return clean
     start = key.end() if key else 0
-    return clean[:start] + _VALUE.sub(lambda found: "*" * len(found[0]), clean[start:])
+    return clean[:start] + _VALUE.sub(lambda found: _stars(found[0]), clean[start:])
+
+
+def _string_without_password(found: re.Match[str]) -> str:
+    quote, inner, end = found[1], found[2], found[3]
+    is_url = _REDIS.match(inner) or (_SCHEME.match(inner) and "@" in inner)
+    return quote + (star_url(inner) if is_url else redact(inner, _stars)) + end
+
+
+def broken_line(line: str) -> str:
+    """Return a line that is no TOML without secrets; where its URL ends is anybody's guess."""
+    head, equals, rest = without_secrets(line).partition("=")
+    hidden = "://" in rest or "@" in rest or _sounds_secret(head.strip(), rest)
+    return head + equals + (_stars(rest) if hidden else rest)
+
+
+def _stars(hidden: str) -> str:
+    return "*" * len(hidden)
+
+
+def _sounds_secret(key: str, rest: str) -> bool:
+    """A `url` without `://` is junk, and a password may be all of it."""
+    return bool(SECRET_NAME.search(key)) or (key.strip("\"'").lower().endswith("url") and "://" not in rest)
 
 
 def secret_names(settings: Settings, used_by_redis: frozenset[str], env: Mapping[str, str]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.config.origins import FileRead, Origin, Origins, depth_of
 from jobd.config.positions import positions
 from jobd.config.problems import Problem
-from jobd.config.secrets import without_secrets
+from jobd.config.secrets import broken_line
 from jobd.config.values import scalar
 from jobd.locate import BrokenFile, LooseText, drop_ins, expand, shown_name
 from jobd.locate.files import parse_toml, read_bytes
@@ -87,7 +87,10 @@ class Source:
 
 def _broken(error: BrokenFile) -> Problem:
     lines = error.text.split("\n")
-    source = without_secrets(lines[error.line - 1].rstrip("\r")) if error.text and error.line <= len(lines) else None
+    before = "\n".join(lines[: error.line - 1])
+    if before.count('"""') % 2 or before.count("'''") % 2:  # the line is of a text, perhaps of a password
+        return Problem(error.shown, error.line, error.column, error.reason)
+    source = broken_line(lines[error.line - 1].rstrip("\r")) if error.text and error.line <= len(lines) else None
     return Problem(error.shown, error.line, error.column, error.reason, None, source)
 
 

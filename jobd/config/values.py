@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from jobd.duration import parse_duration, parse_size, spell_duration
 from jobd.engine.job import Keep
 from jobd.errors import DurationError, InputError
-from jobd.locate import LooseText, Secret, mask_url
+from jobd.locate import LooseText, Secret, redact
 from jobd.words import nearest
 
 MAX_COUNT = 2**31 - 1
@@ -37,7 +37,7 @@ def told(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = '"' + mask_url(value) + '"'
+        text = '"' + redact(value) + '"'
     elif isinstance(value, dict):
         return "a table"
     elif isinstance(value, list):

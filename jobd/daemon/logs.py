@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jobd.config.model import LogFormat, LogLevel
-from jobd.locate import mask_url
+from jobd.locate import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -202,9 +202,7 @@ def _jsonable(value: Any) -> Any:
 
 def _shown(text: str) -> str:
     """Return a text without passwords of URLs, which errors of connections like to quote."""
-    if "://" not in text:
-        return text
-    return " ".join(mask_url(word) if "://" in word else word for word in text.split(" "))
+    return redact(text)
 
 
 class LineOutput:

@@ -7,16 +7,15 @@ blocking read after five seconds. Here every client has no retries, an answer li
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.retry import Retry
 
 from jobd.errors import InputError
+from jobd.locate import check_tls_files, parse_redis_url
 
 if TYPE_CHECKING:
     from jobd.locate import RedisSource
@@ -33,7 +32,6 @@ POOL_SIZE = 50
 CLIENT_NAME = "jobd"
 """CLIENT LIST shows it. No queue's worker name: BullMQ's getWorkers must not count a producer."""
 
-_LATER = ("redis+sentinel", "redis+cluster")
 _POOL_ONLY = frozenset({"max_connections", "timeout"})
 
 if TYPE_CHECKING:
@@ -44,17 +42,14 @@ def connection_kwargs(source: RedisSource) -> dict[str, Any]:
     """Return what redis-py's connection classes take for this source, its secrets included; never print it.
 
     Raises:
-        InputError: the URL's scheme is unknown or comes with a later version, or a part of it is not understood.
+        UrlError (an InputError): the URL cannot be used, or a certificate it names cannot be read.
     """
-    scheme = urlsplit(source.url).scheme
-    if scheme in _LATER:
-        raise InputError(f'cannot use "{scheme}://": it comes with a later version; use redis://, rediss:// or unix://')
-    try:
-        found = dict(parse_url(source.url))  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise InputError(f"cannot read the redis url ({scheme or 'no scheme'}): {error}") from error
-    found.pop("connection_class", None)
-    _check_database(source.url, scheme)
+    address = parse_redis_url(source.url)
+    check_tls_files(address)
+    place = {"path": address.path} if address.scheme == "unix" else {"host": address.host, "port": address.port}
+    found: dict[str, Any] = {**address.options, **place, "db": address.database}
+    found |= {"username": address.username} if address.username else {}
+    found |= {"password": address.password} if address.password else {}
     if source.username is not None:
         found["username"] = source.username
     if source.password is not None:
@@ -76,7 +71,7 @@ def sync_client(source: RedisSource, *, answer_limit_s: float | None = ANSWER_LI
     }
     kwargs["retry"] = Retry(NoBackoff(), 0)
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
-        connection_class=classes[urlsplit(source.url).scheme], **kwargs
+        connection_class=classes[parse_redis_url(source.url).scheme], **kwargs
     )
     _try_options(pool)
     client = redis.Redis(connection_pool=pool)
@@ -128,7 +123,7 @@ def _async_class(source: RedisSource) -> type[RawConnection]:
         "rediss": redis.asyncio.connection.SSLConnection,
         "redis": redis.asyncio.connection.Connection,
     }
-    return classes[urlsplit(source.url).scheme]
+    return classes[parse_redis_url(source.url).scheme]
 
 
 def _try_options(pool: redis.ConnectionPool | redis.asyncio.ConnectionPool) -> None:
@@ -137,10 +132,3 @@ def _try_options(pool: redis.ConnectionPool | redis.asyncio.ConnectionPool) -> N
         pool.connection_class(**pool.connection_kwargs)
     except TypeError as error:
         raise InputError(f"cannot read the redis url's options: {error}") from error
-
-
-def _check_database(url: str, scheme: str) -> None:
-    # redis-py takes "/mail" for database 0 without a word; jobs would go where nobody looks.
-    database = unquote(urlsplit(url).path).strip("/")
-    if scheme in ("redis", "rediss") and database and not (database.isascii() and database.isdigit()):
-        raise InputError(f'cannot read the redis url: "{database}" is no database number')

@@ -5,7 +5,8 @@ Nothing here validates: unknown keys are passed over, so that a producer is not 
 
 from __future__ import annotations
 
-from jobd.locate.files import BrokenFile, config_places, drop_ins, find_config, shown_name
+from jobd.locate.files import BrokenFile, absolute, config_places, drop_ins, find_config, shown_name
+from jobd.locate.redact import mask_url, redact, star_url
 from jobd.locate.redis import (
     URL_FILE,
     WORKER_VARIABLE,
@@ -13,21 +14,27 @@ from jobd.locate.redis import (
     environment_url,
     hand_down,
     inherited_source,
-    mask_url,
     redis_source,
     write_url_file,
 )
 from jobd.locate.sockets import SOCKET_NAME, run_socket, socket_candidates, state_dir
 from jobd.locate.text import LooseText, Secret, expand, read_secret, secret_of
+from jobd.locate.url import SCHEMES, RedisAddress, UrlError, absolute_files, check_tls_files, parse_redis_url
 
 __all__ = [
+    "SCHEMES",
     "SOCKET_NAME",
     "URL_FILE",
     "WORKER_VARIABLE",
     "BrokenFile",
     "LooseText",
+    "RedisAddress",
     "RedisSource",
     "Secret",
+    "UrlError",
+    "absolute",
+    "absolute_files",
+    "check_tls_files",
     "config_places",
     "drop_ins",
     "environment_url",
@@ -36,12 +43,15 @@ __all__ = [
     "hand_down",
     "inherited_source",
     "mask_url",
+    "parse_redis_url",
     "read_secret",
+    "redact",
     "redis_source",
     "run_socket",
     "secret_of",
     "shown_name",
     "socket_candidates",
+    "star_url",
     "state_dir",
     "write_url_file",
 ]

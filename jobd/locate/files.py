@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,15 @@ class BrokenFile(ConfigError):
         self.text = text
 
 
+class FolderGone(ConfigError):
+    """A relative path was given, and there is no current folder to take it from."""
+
+    code = "folder-gone"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, [message])
+
+
 def find_config(
     explicit: str | Path | None = None, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Path | None:
@@ -40,11 +50,41 @@ def find_config(
 
     A file that was named (argument, $JOBD_CONFIG) is returned whether it exists or not: reading it will say so.
     """
-    folder = cwd or Path.cwd()
     named = explicit or (env or {}).get("JOBD_CONFIG")
     if named:
-        return folder / named
-    return next((place for place in (folder / "jobd.toml", SYSTEM_CONFIG) if place.is_file()), None)
+        return absolute(named, cwd)
+    try:
+        here = [absolute("jobd.toml", cwd)]
+    except FolderGone:
+        here = []
+    return next((place for place in (*here, SYSTEM_CONFIG) if place.is_file()), None)
+
+
+def current_folder() -> Path:
+    """Return the current folder as the shell names it: a symlink such as `current` of a deploy stays one.
+
+    Raises:
+        FolderGone: it was removed.
+    """
+    named = os.environ.get("PWD", "")
+    try:
+        if named.startswith("/") and os.path.normpath(named) == named and Path(named).samefile("."):
+            return Path(named)
+    except OSError:
+        pass  # $PWD is of a folder that is no more, or of another one
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise FolderGone("the current folder is gone; change to one that exists") from None
+
+
+def absolute(path: str | Path, cwd: Path | None = None) -> Path:
+    """Return the path, a relative one taken from the current folder; only then must there be one.
+
+    Raises:
+        FolderGone: the path is relative and the current folder was removed.
+    """
+    return Path(path) if Path(path).is_absolute() else (cwd or current_folder()) / path
 
 
 def config_places() -> list[str]:

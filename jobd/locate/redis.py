@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.errors import ConfigError, InputError, NoRedisConfigured, RedisUnavailable
 from jobd.locate.files import config_places, drop_ins, find_config, parse_toml, read_bytes, shown_name
+from jobd.locate.redact import mask_url
 from jobd.locate.sockets import socket_candidates
 from jobd.locate.text import Secret, expand, read_secret, secret_of
+from jobd.locate.url import UrlError, absolute_files, check_tls_files, parse_redis_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +23,6 @@ DEFAULT_PREFIX = "bull"
 URL_FILE = "redis.url"
 """Beside the control socket; written by the daemon that runs an embedded server (see `write_url_file`)."""
 
-# Patterns are compiled when they are first used: every producer imports this module, few need them.
-_USERINFO = r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<user>[^/?#]*)@"
 _HEADER = r"^\s*\[\s*([^\[\]]+?)\s*\]"
 
 
@@ -44,17 +44,6 @@ class RedisSource:
     def shown(self) -> str:
         """The URL as it may be printed."""
         return mask_url(self.url)
-
-
-def mask_url(url: str) -> str:
-    """Return `url` with every password in it as `***`."""
-    masked = re.sub(_USERINFO, lambda found: found["scheme"] + _mask_user(found["user"]) + "@", url)
-    return re.sub(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&#]*", r"\1***", masked, flags=re.IGNORECASE)
-
-
-def _mask_user(userinfo: str) -> str:
-    user, colon, _ = userinfo.partition(":")
-    return f"{user}:***" if colon else user
 
 
 def environment_url(env: Mapping[str, str]) -> tuple[str, str] | None:
@@ -93,14 +82,14 @@ def redis_source(
     """
     variables = os.environ if env is None else env
     if url:
-        return RedisSource(url, prefix=prefix or DEFAULT_PREFIX, origin="argument")
+        return RedisSource(absolute_files(url, cwd), prefix=prefix or DEFAULT_PREFIX, origin="argument")
     inherited = inherited_source(variables) if config is None else None
     if inherited is not None:
         return replace(inherited, prefix=prefix or inherited.prefix)
     named = environment_url(variables)
     if named:
         settings = _environment_settings(variables)
-        return _source_of(settings, named[1], prefix, f"${named[0]}", variables)
+        return _source_of(settings, absolute_files(named[1], cwd), prefix, f"${named[0]}", variables)
     main = find_config(config, variables, cwd)
     if main is None:
         raise NoRedisConfigured(_nowhere("no file was found"), [_nowhere("no file was found")])
@@ -111,7 +100,7 @@ def redis_source(
     if not found:
         text = _nowhere(f"{main} has neither `url` nor `embedded` in [redis]")
         raise NoRedisConfigured(text, [text])
-    return _source_of(settings, found, prefix, place, variables)
+    return _source_of(settings, absolute_files(found, main.parent), prefix, place, variables)
 
 
 def _nowhere(why: str) -> str:
@@ -125,6 +114,11 @@ def _nowhere(why: str) -> str:
 def _source_of(
     settings: Mapping[str, Any], url: str, prefix: str | None, origin: str, env: Mapping[str, str]
 ) -> RedisSource:
+    try:
+        check_tls_files(parse_redis_url(url))
+    except UrlError as error:
+        text = f"{origin}: {error}"  # of the file or the environment, so no mistake of whoever called
+        raise ConfigError(text, [text]) from None
     return RedisSource(
         url,
         username=_secret_text(settings, "username", env),

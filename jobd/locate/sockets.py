@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobd.errors import ConfigError, InputError
-from jobd.locate.files import BrokenFile, drop_ins, parse_toml, read_bytes
+from jobd.locate.files import BrokenFile, absolute, drop_ins, parse_toml, read_bytes
 from jobd.locate.text import expand
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ def socket_candidates(
         config: The main file, if there is one.
     """
     variables = os.environ if env is None else env
-    folder = cwd or Path.cwd()
     named = explicit or variables.get("JOBD_SOCKET")
     if named:
-        return [folder / named]
+        return [absolute(named, cwd)]
     written = _daemon_path(config, "socket", variables)
     if written:
         return [written]
@@ -57,7 +56,7 @@ def run_socket(
     variables = os.environ if env is None else env
     named = explicit or variables.get("JOBD_SOCKET")
     if named:
-        return (cwd or Path.cwd()) / named
+        return absolute(named, cwd)
     return written or _run_folder(config, variables.get("RUNTIME_DIRECTORY"), SYSTEM_RUNTIME) / SOCKET_NAME
 
 
@@ -85,7 +84,7 @@ def _daemon_path(config: Path | None, key: str, env: Mapping[str, str]) -> Path 
     """
     value = env.get(f"JOBD_DAEMON__{key.upper()}")
     if config is None:
-        return Path(value).absolute() if value else None
+        return absolute(value) if value else None
     try:
         for path in [] if value else [config, *drop_ins(config)]:
             daemon = parse_toml(read_bytes(path, config), path, config)[0].get("daemon")

@@ -64,16 +64,15 @@ def _end_of_reference(text: str, start: int) -> int:
             if depth == 0:
                 return at
         at += 1
-    raise InputError(f'"${{" is not closed in "{text}"; a literal "${{" is written "$${{"')
+    raise InputError('"${" is not closed; a literal "${" is written "$${"')  # without the text: it may be a password
 
 
 def _value_of(reference: str, env: Mapping[str, str]) -> str:
     name = re.match(_NAME, reference)
     rest = reference[name.end() :] if name else reference
     if name is None or (rest and rest[:2] not in {":-", ":?"}):
-        raise InputError(
-            f'cannot read "${{{reference}}}"; written are ${{VAR}}, ${{VAR:-default}} and ${{VAR:?message}}'
-        )
+        # Without what was written: it may be a part of a password.
+        raise InputError('cannot read a "${…}"; written are ${VAR}, ${VAR:-default} and ${VAR:?message}')
     value = env.get(name[0])
     if not rest:
         if value is None:

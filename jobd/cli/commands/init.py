@@ -13,6 +13,7 @@ from jobd.cli.click_commands import command
 from jobd.cli.output import answer
 from jobd.errors import Refused
 from jobd.exits import Exit
+from jobd.locate import absolute
 from jobd.words import plural
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def init(settings: Settings) -> int:
 
     With --redis the queues and job names found there become tables to fill in, held quiet until you have.
     """
-    main = Path(settings.config or "jobd.toml").absolute()
+    main = absolute(settings.config or "jobd.toml")
     paths = [main, main.with_name("jobs.py"), main.with_name("test_jobs.py")]
     _refuse_existing(paths)
     queues: list[FoundQueue] = []

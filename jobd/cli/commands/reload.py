@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +12,7 @@ from jobd.cli.reach import ask
 from jobd.cli.table import padded
 from jobd.errors import JobdError, Refused
 from jobd.exits import Exit
+from jobd.locate import absolute
 from jobd.operations import table
 from jobd.words import cell_width, plural
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def plan(settings: Settings, new: str | None, tell: bool) -> int:
     """Show what reload would do. Nothing is changed."""
-    document = ask(settings, table.PLAN, {"config": str(Path(new).absolute()) if new else None})
+    document = ask(settings, table.PLAN, {"config": str(absolute(new)) if new else None})
     answer(settings, document, plan_lines)
     return Exit.CHANGES if tell and document["changes"] else Exit.OK
 

@@ -235,6 +235,16 @@ class TestEnvironment:
         assert loaded(text, {"JOBD_QUEUES": "em*, rep*"}).daemon.queues == ["em*", "rep*"]
 
     @pytest.mark.parametrize(
+        "name",
+        [
+            "JOBD_SERVICE_HOST", "JOBD_SERVICE_PORT", "JOBD_SERVICE_PORT_METRICS", "JOBD_PORT", "JOBD_PORT_6379_TCP",
+            "JOBD_PORT_6379_TCP_ADDR", "JOBD_REDIS_PORT_6379_TCP_PROTO", "JOBD_REDIS_SERVICE_HOST",
+        ],
+    )  # fmt: skip
+    def test_variables_of_a_kubernetes_service_are_passed_over(self, loaded: Loader, name: str) -> None:
+        assert loaded("", {name: "tcp://10.0.0.1:6379"}).app.name == "jobd"
+
+    @pytest.mark.parametrize(
         ("name", "near"),
         [
             ("JOBD_DEAMON__GRACE", "JOBD_DAEMON__GRACE"),
@@ -243,8 +253,7 @@ class TestEnvironment:
             ("JOBD_daemon__grace", "JOBD_DAEMON__GRACE"),
             ("JOBD_REDISURL", "JOBD_REDIS_URL"),
             ("JOBD_DAEMON__LOG__LEVEL", "JOBD_DAEMON__LOG"),
-            ("JOBD_SERVICE_HOST", "enableServiceLinks"),
-            ("JOBD_REDIS_PORT_6379_TCP_ADDR", "enableServiceLinks"),
+            ("JOBD_SERVICE", "JOBD_SOCKET"),
         ],
     )
     def test_unknown_variable_names_the_nearest(self, loaded: Loader, name: str, near: str) -> None:

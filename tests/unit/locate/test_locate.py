@@ -16,7 +16,6 @@ from jobd.locate import (
     drop_ins,
     expand,
     find_config,
-    mask_url,
     read_secret,
     redis_source,
     run_socket,
@@ -208,20 +207,6 @@ class TestWhichRedis:
         source = RedisSource("redis://u:hunter2@h/0", password="hunter3")
         assert "hunter" not in repr(source)
         assert source.shown == "redis://u:***@h/0"
-
-    @pytest.mark.parametrize(
-        ("url", "shown"),
-        [
-            ("redis://h:6379/0", "redis://h:6379/0"),
-            ("redis://:pw@h", "redis://:***@h"),
-            ("redis://u:p@w:x@h/1", "redis://u:***@h/1"),
-            ("redis://user@h", "redis://user@h"),
-            ("unix:///s?password=pw&db=1", "unix:///s?password=***&db=1"),
-            ("plain text", "plain text"),
-        ],
-    )
-    def test_passwords_in_urls_are_masked(self, url: str, shown: str) -> None:
-        assert mask_url(url) == shown
 
 
 class TestWhichSocket:
