@@ -1,6 +1,7 @@
 # make demo   see it work: a private Redis, a daemon, a few jobs
 # make test   install what the checks need, run all of them (.ci/run does the same)
 # make chaos  kill workers, daemon and Redis at random for CHAOS_SECONDS and count the jobs
+# make docs   write the pages that are made from the code
 # make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look
 #
 # Installing happens in .venv, .venv-lowest and tests/interop/node_modules only, once, and again when the lists of
@@ -24,7 +25,7 @@ export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
 
-.PHONY: demo test check chaos bench install-demo install-test clean
+.PHONY: demo test check chaos bench docs install-demo install-test clean
 
 demo: install-demo
 	@$(BIN)/python examples/demo.py
@@ -46,6 +47,9 @@ chaos: install-test
 
 bench: install-test
 	@BENCH_SCALE=$(BENCH_SCALE) $(BIN)/python -m benchmarks
+
+docs: install-test
+	@$(BIN)/python -m docs.make_pages
 
 install-demo: $(VENV)/installed-demo
 
