@@ -35,7 +35,7 @@ _HOMES = {
     "unquiet": ("jobd.cli.commands.quiet:unquiet", "undo quiet"),
     "exec": ("jobd.cli.commands.exec:exec_", "run one handler here, without a daemon"),
     "queue": ("jobd.cli.commands.queue:queue", "list, show, pause, resume, quiet, unquiet, scale"),
-    "job": ("jobd.cli.commands.job:job", "add, list, show, logs, retry, remove"),
+    "job": ("jobd.cli.commands.job:job", "add, list, show, logs, retry, promote, remove"),
     "worker": ("jobd.cli.commands.worker:worker", "list"),
     "config": ("jobd.cli.commands.config:config", "show"),
     "version": ("jobd.cli.commands.version:version", "jobd, Python, redis-py, BullMQ's layout"),

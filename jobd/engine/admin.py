@@ -1,4 +1,4 @@
-"""Change a queue or its jobs by hand: pause, resume, retry, remove, limits."""
+"""Change a queue or its jobs by hand: pause, resume, retry, promote, remove, limits."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ def retry_job(keys: Keys, job_id: str) -> Command[int]:
     """Let a failed or completed job wait again. Returns 0, MISSING_JOB or WRONG_STATE (codes.Code)."""
     words = (5, keys.job(job_id), keys.failed, keys.completed, keys.meta, keys.events, keys.base, job_id)
     return Command(words, int, script("retry_job"))
+
+
+def promote_job(keys: Keys, job_id: str) -> Command[int]:
+    """Let a delayed job wait to run now. Returns 0, MISSING_JOB or WRONG_STATE (codes.Code)."""
+    words = (4, keys.job(job_id), keys.delayed, keys.meta, keys.events, keys.base, job_id)
+    return Command(words, int, script("promote_job"))
 
 
 def remove_job(keys: Keys, job_id: str) -> Command[int]:

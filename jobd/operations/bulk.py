@@ -1,10 +1,10 @@
-"""Many jobs at once: what `job retry` and `job remove` do in Redis. Holds one page of jobs at a time."""
+"""Many jobs at once: what `job retry`, `promote` and `remove` do in Redis. Holds one page of jobs at a time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.engine.admin import remove_job, retry_job
+from jobd.engine.admin import promote_job, remove_job, retry_job
 from jobd.engine.codes import Code
 from jobd.engine.keys import Keys
 from jobd.engine.options import is_own_key
@@ -37,6 +37,18 @@ async def retry(place: Place, params: Which) -> Bulk:
     if params.selection().state not in (None, State.FAILED, State.COMPLETED):
         raise InputError(f'only failed and completed jobs can be retried, not "{params.state}"')
     return await _Walk(place, params, retry_job, Code.OK).run((State.FAILED,))
+
+
+async def promote(place: Place, params: Which) -> Bulk:
+    """Let delayed jobs run now: those with the ids, or those that fit.
+
+    Raises:
+        NotThere: as `job.retry`.
+        InputError: a state other than delayed.
+    """
+    if params.selection().state not in (None, State.DELAYED):
+        raise InputError(f'only delayed jobs can be promoted, not "{params.state}"')
+    return await _Walk(place, params, promote_job, Code.OK).run((State.DELAYED,))
 
 
 async def remove(place: Place, params: Which) -> Bulk:

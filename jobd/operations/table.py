@@ -61,6 +61,7 @@ JOB_LIST = OnRedis("job.list", READS, lambda: jobs.list_jobs)
 JOB_SHOW = OnRedis("job.show", READS, lambda: jobs.show)
 JOB_LOGS = OnRedis("job.logs", READS, lambda: jobs.logs)
 JOB_RETRY = OnRedis("job.retry", CHANGES, lambda: bulk.retry, logged=_CHOICE)
+JOB_PROMOTE = OnRedis("job.promote", CHANGES, lambda: bulk.promote, logged=_CHOICE)
 JOB_REMOVE = OnRedis("job.remove", CHANGES, lambda: bulk.remove, logged=_CHOICE)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {

@@ -73,6 +73,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "job.show": {"queue": "a", "id": "later"},
     "job.logs": {"queue": "a", "id": "later"},
     "job.retry": {"queue": "a", "all": True, "dry_run": True},
+    "job.promote": {"queue": "a", "all": True, "dry_run": True},
     "job.remove": {"queue": "a", "ids": ["later"]},
     "worker.list": {},
     "config.show": {"origin": True},
@@ -81,7 +82,7 @@ GOOD: dict[str, dict[str, Any]] = {
 FIELD = {
     "hello": "protocol", "status": "queues", "health": "ready", "plan": "steps", "quiet": "queues",
     "unquiet": "queues", "queue.list": "queues", "job.add": "job", "job.list": "jobs", "job.show": "job",
-    "job.logs": "lines", "job.retry": "done", "job.remove": "done", "worker.list": "workers",
+    "job.logs": "lines", "job.retry": "done", "job.remove": "done", "job.promote": "done", "worker.list": "workers",
     "config.show": "entries", "reload": "generation", "queue.scale": "workers",
 }  # fmt: skip
 

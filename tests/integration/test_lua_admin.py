@@ -1,4 +1,4 @@
-"""Pause, resume, retry, remove: everything in Redis before, the call, everything after."""
+"""Pause, resume, retry, promote, remove: everything in Redis before, the call, everything after."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from jobd.engine.adding import add_job
-from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job, set_global_concurrency
+from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job, set_global_concurrency
 from jobd.engine.codes import Code
 from jobd.engine.keys import Keys
 from jobd.engine.options import new_job
@@ -17,6 +17,7 @@ from jobd.engine.runner import Command, SyncRunner
 from jobd.engine.states import State
 from tests.support.redis_server import RedisServer
 from tests.support.snapshot import snapshot
+from tests.support.tables import assert_one_state_each, changed, tables
 
 NOW = 1_795_486_443_666
 
@@ -118,6 +119,47 @@ def test_a_retried_job_waits_and_has_forgotten_its_end(q: Room, state: str) -> N
     }  # fmt: skip
     assert found["marker"] == {"0": 0}
     assert q.last_event() == {"event": "waiting", "jobId": job_id, "prev": state}
+
+
+@pytest.mark.parametrize("priority", [0, 5])
+def test_promote_lets_a_delayed_job_wait_behind_the_others_and_moves_nothing_else(q: Room, priority: int) -> None:
+    first, later, other = q.add(priority=priority), q.add(delay="1h", priority=priority), q.add(delay="2h")
+    before = tables(q.r, q.keys.prefix)
+    assert q.run(promote_job(q.keys, later)) == Code.OK
+    diff = changed(before, tables(q.r, q.keys.prefix))
+    assert diff.pop(q.keys.events) == [{"event": "waiting", "jobId": later, "prev": "delayed"}]
+    assert diff.pop(q.keys.delayed) == {other: before[q.keys.delayed][other]}
+    assert diff.pop(q.keys.job(later)) == {**before[q.keys.job(later)], "delay": "0"}
+    if priority:
+        assert diff.pop(q.keys.priority_counter) == "2"
+        assert list(diff.pop(q.keys.prioritized)) == [first, later]
+    else:
+        assert diff.pop(q.keys.wait) == [later, first]
+    assert set(diff) <= {q.keys.marker}
+    assert_one_state_each(q.r, q.keys.prefix, q.keys.queue)
+
+
+def test_promote_leaves_what_is_not_delayed_alone(q: Room) -> None:
+    waiting = q.add()
+    q.r.zadd(q.keys.delayed, {"ghost": 1})
+    before = tables(q.r, q.keys.prefix)
+    assert q.run(promote_job(q.keys, waiting)) == Code.WRONG_STATE
+    assert q.run(promote_job(q.keys, "ghost")) == Code.MISSING_JOB
+    assert q.run(promote_job(q.keys, "none")) == Code.MISSING_JOB
+    assert changed(before, tables(q.r, q.keys.prefix)) == {}
+
+
+def test_promote_wakes_a_worker_unless_the_queue_is_paused(q: Room) -> None:
+    later = q.add(delay="1h")
+    q.r.delete(q.keys.marker)
+    q.run(promote_job(q.keys, later))
+    assert q.r.zscore(q.keys.marker, "0") == 0
+    again = q.add(delay="1h")
+    q.run(pause_queue(q.keys, who="alice", why=None, now_ms=NOW))
+    q.r.delete(q.keys.marker)
+    q.run(promote_job(q.keys, again))
+    assert not q.r.exists(q.keys.marker)
+    assert again in q.r.lrange(q.keys.wait, 0, -1)
 
 
 def test_a_retried_job_goes_by_its_live_priority(q: Room) -> None:

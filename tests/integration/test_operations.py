@@ -187,6 +187,19 @@ def test_removing_all_leaves_what_runs(ops: Ops, r: redis.Redis, keys: Keys) -> 
     assert [row["id"] for row in ops("job.list", queue="email")["jobs"]] == ["1"]
 
 
+def test_delayed_jobs_are_promoted_by_id_filter_or_all(ops: Ops, r: redis.Redis, keys: Keys) -> None:
+    for name in ("a", "b", "b", "c"):
+        ops.add(name=name, delay="1h")
+    ops.add()
+    assert ops("job.promote", queue="email", ids=["1", "5", "none"]) == {"done": 1, "gone": 2, "ids": ["1"]}
+    assert ops("job.promote", queue="email", name="b", dry_run=True)["done"] == 2
+    assert ops("job.promote", queue="email", name="b")["ids"] == ["2", "3"]
+    assert ops("job.promote", queue="email", all=True)["ids"] == ["4"]
+    assert r.lrange(keys.wait, 0, -1) == ["4", "3", "2", "1", "5"]
+    with pytest.raises(InputError, match="only delayed"):
+        ops("job.promote", queue="email", state="failed")
+
+
 def test_a_bulk_verb_wants_to_know_which_jobs(ops: Ops) -> None:
     ops.add("email", name="n", data={})
     with pytest.raises(InputError):

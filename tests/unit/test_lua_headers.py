@@ -10,7 +10,7 @@ import pytest
 
 import jobd.engine
 from jobd.engine.adding import add_job, add_jobs
-from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job
+from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job
 from jobd.engine.job import Finish, Limiter, TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.locks import (
@@ -42,6 +42,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (pause_queue(KEYS, who="me", why=None, now_ms=1), 0),
     (resume_queue(KEYS), 0),
     (retry_job(KEYS, "1"), 0),
+    (promote_job(KEYS, "1"), 0),
     (remove_job(KEYS, "1"), 0),
     (job_outcome(KEYS, "1"), 0),
     (get_job(KEYS, "1"), 0),

@@ -42,6 +42,7 @@ _COLUMNS = (
         "show": (f"{_HERE}:show", "everything about one job"),
         "logs": (f"{_HERE}:logs", "what a job logged"),
         "retry": ("jobd.cli.commands.job_retry:retry", "run finished jobs again"),
+        "promote": ("jobd.cli.commands.job_promote:promote", "run delayed jobs now"),
         "remove": ("jobd.cli.commands.job_remove:remove", "delete jobs that do not run"),
     },
     examples=[
@@ -51,7 +52,7 @@ _COLUMNS = (
     ],
 )
 def job() -> None:
-    """Add jobs, look at them, run them again, remove them."""
+    """Add jobs, look at them, run them again or now, remove them."""
 
 
 @command(
