@@ -337,3 +337,16 @@ def test_reason_and_trace_of_a_huge_text_are_cut_with_a_mark(bench: Bench, handl
     for text in (found["failedReason"], trace):
         assert len(text.encode()) <= 64_000
         assert "… cut by jobd: 50000" in text
+
+
+def test_log_line_is_cut_with_a_mark(bench: Bench) -> None:
+    bench.run("basic:talk_at_length")
+    (line,) = bench.r.lrange(bench.base + "1:logs", 0, -1)
+    assert len(line.encode()) <= 64_000
+    assert line.startswith("xxx")
+    assert "… cut by jobd: 100000000 characters …" in line
+
+
+def test_half_a_surrogate_pair_in_a_result_is_written_as_an_escape(bench: Bench) -> None:
+    found = bench.run("basic:half")
+    assert found["returnvalue"] == '{"text":"\\ud800"}'

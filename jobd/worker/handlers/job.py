@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobd.worker.handlers.payload import data_of, options_of, to_json
+from jobd.worker.handlers.payload import bounded, data_of, options_of, to_json
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -109,8 +109,11 @@ class Job:
         self._sink.progressed(self, to_json(value, "progress"))
 
     def log(self, line: object) -> None:
-        """Add a line to the job's log. It reaches Redis in order, before the job finishes."""
-        self._sink.logged(self, str(line))
+        """Add a line to the job's log. It reaches Redis in order, before the job finishes.
+
+        Of more than 64 kB, head and tail are kept, with a mark between them.
+        """
+        self._sink.logged(self, bounded(str(line)))
 
     def update_data(self, data: Any) -> None:
         """Replace the job's data, in Redis and here. It reaches Redis in order, before the job finishes.

@@ -13,6 +13,9 @@ from jobd.errors import Unrecoverable
 VALUE_MAX = 128 * 1024 * 1024
 """Bytes of one result: Redis closes the connection on a text of 512 MB, and that for ever as it would be resent."""
 
+TEXT_MAX = 64_000
+"""Bytes of a failedReason (which an event of the stream repeats), of one traceback, of one line of a job's log."""
+
 
 class NotJson(TypeError):
     """A value that a handler gave is not JSON."""
@@ -45,10 +48,22 @@ def to_json(value: Any, what: str) -> bytes:
         encoded = text.encode()
     except UnicodeEncodeError:
         # Half a surrogate pair has no UTF-8, but an escape.
-        encoded = json.dumps(value, allow_nan=False).encode()
+        encoded = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     if len(encoded) > VALUE_MAX:
         raise NotJson(f"{what} is too large: {len(encoded)} bytes of JSON, at most {VALUE_MAX}")
     return encoded
+
+
+def bounded(text: str) -> str:
+    """Return text that has a UTF-8 form: half surrogate pairs become escapes, of a long one head and tail stay."""
+    # Characters first: a text of 50 MB is not worth encoding to throw it away.
+    kept = text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + text[-TEXT_MAX:]
+    raw = kept.encode("utf-8", "backslashreplace")
+    if len(raw) <= TEXT_MAX:
+        return raw.decode()
+    half = TEXT_MAX // 2 - 40
+    mark = f"\n… cut by jobd: {len(text)} characters …\n"
+    return raw[:half].decode("utf-8", "ignore") + mark + raw[-half:].decode("utf-8", "ignore")
 
 
 def data_of(raw: bytes | None) -> Any:

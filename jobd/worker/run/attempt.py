@@ -15,7 +15,7 @@ from jobd.engine.states import Outcome
 from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable
 from jobd.worker import forks
 from jobd.worker.handlers.payload import to_json
-from jobd.worker.run.wording import clean, reason_of, trace_of
+from jobd.worker.run.wording import reason_of, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,4 +146,4 @@ class Attempt:
         return Finish(taken.id, taken.token, outcome, delay_ms=delay_ms, suspect=taken.suspect)
 
     def _failure(self, reason: str, trace: str, *, final: bool) -> Finish:
-        return after_failure(self.taken, self.options, self.policy.outcome, clean(reason), trace, final=final)
+        return after_failure(self.taken, self.options, self.policy.outcome, reason, trace, final=final)

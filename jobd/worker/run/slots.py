@@ -158,7 +158,7 @@ class Slots:
 
     def logged(self, job: Job, line: str) -> None:
         """Keep a log line until the next turn."""
-        self._note("log", job, line.encode("utf-8", "backslashreplace"))
+        self._note("log", job, line.encode())
 
     def data_changed(self, job: Job, data: bytes) -> None:
         """Keep new data until the next turn."""

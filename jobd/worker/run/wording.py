@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jobd
+from jobd.worker.handlers.payload import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
     from jobd.worker.run.attempt import Attempt
-
-REASON_MAX = TRACE_MAX = 64_000
-"""Bytes of a failedReason, which is repeated in an event of the stream, and of one traceback, which lies in Redis once
-an attempt. Of a longer one head and tail are kept."""
 
 _OURS = (f"{Path(jobd.__file__).parent}{os.sep}", f"{Path(asyncio.__file__).parent}{os.sep}")
 
@@ -33,27 +30,22 @@ def reason_of(error: BaseException) -> str:
         text = str(error)
     # __str__ is the user's code, and may raise anything.
     except BaseException as second:
-        return clean(f"{name} (its text cannot be made: {type(second).__name__})")
+        return bounded(f"{name} (its text cannot be made: {type(second).__name__})")
     if not text.strip():
-        return clean(name)
+        return bounded(name)
     # A KeyError's text is the bare key, a SystemExit's a number.
-    return _cut(f"{name}: {text}" if isinstance(error, KeyError | SystemExit) else text, REASON_MAX)
+    return bounded(f"{name}: {text}" if isinstance(error, KeyError | SystemExit) else text)
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the traceback without the frames of jobd and asyncio that lead to the handler, at most TRACE_MAX bytes."""
+    """Return the traceback without the frames of jobd and asyncio that lead to the handler, bounded."""
     try:
         shown = traceback.TracebackException(type(error), error, users_part(error.__traceback__), compact=True)
         text = "".join(shown.format())
     # Formatting calls the user's __str__, __repr__ and __notes__.
     except BaseException as second:
         text = f"{type(error).__name__} (its traceback cannot be made: {type(second).__name__})"
-    return _cut(text.rstrip("\n"), TRACE_MAX)
-
-
-def clean(text: str) -> str:
-    """Return text that has a UTF-8 form: lone surrogates become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return bounded(text.rstrip("\n"))
 
 
 def users_part(trace: TracebackType | None) -> TracebackType | None:
@@ -62,17 +54,6 @@ def users_part(trace: TracebackType | None) -> TracebackType | None:
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_OURS):
         first = first.tb_next
     return first
-
-
-def _cut(text: str, limit: int) -> str:
-    """Return the text as `clean` makes it, at most `limit` bytes of it."""
-    # Characters first: a text of 50 MB is not worth encoding to throw it away.
-    raw = (text if len(text) <= limit else text[:limit] + text[-limit:]).encode("utf-8", "backslashreplace")
-    if len(text) <= limit and len(raw) <= limit:
-        return raw.decode()
-    half = limit // 2 - 40
-    mark = f"\n… cut by jobd: {len(text)} characters …\n"
-    return raw[:half].decode("utf-8", "ignore") + mark + raw[-half:].decode("utf-8", "ignore")
 
 
 def all_stacks(attempts: Iterable[Attempt]) -> str:
