@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobd.duration import to_ms
+from jobd.engine.javascript import number
 from jobd.errors import InputError
 
 KINDS = ("fixed", "exponential")
@@ -45,8 +46,10 @@ class Backoff:
             stored = {"type": "fixed", "delay": stored}
         if not isinstance(stored, dict) or stored.get("type") not in KINDS:
             return None
-        delay, jitter = _finite(stored.get("delay")), _finite(stored.get("jitter")) or 0.0
-        return None if delay is None else cls(stored["type"], int(delay), min(jitter, 1.0))
+        # What is no number is no delay to JavaScript: a retry at once. A negative one is kept, -1 says "no more".
+        delay, jitter = number(stored.get("delay")), number(stored.get("jitter"))
+        usable = delay if abs(delay) < 2**53 else 2**53 if delay > 0 else 0
+        return cls(stored["type"], int(usable), 0.0 if math.isnan(jitter) else min(max(jitter, 0.0), 1.0))
 
     def to_opts(self) -> dict[str, Any]:
         """Return what BullMQ stores in a job's opts."""
@@ -76,6 +79,9 @@ def _share(jitter: float) -> float:
     return float(jitter)
 
 
-def _finite(value: Any) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    return float(min(value, 2**53)) if usable else None
+def unknown_type(stored: Any) -> str | None:
+    """Return the type of a job's backoff if it has one that is not BullMQ's own, such as a custom strategy's name."""
+    if isinstance(stored, dict):
+        kind = stored.get("type")
+        return None if kind in KINDS else "missing" if kind is None else str(kind)
+    return stored if isinstance(stored, str) and stored else None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jobd.engine.backoff import Backoff
+from jobd.engine import javascript
+from jobd.engine.backoff import Backoff, unknown_type
 from jobd.engine.job import KEEP_ALL, KEEP_NONE, Finish, Keep
 from jobd.engine.states import Outcome
 
@@ -27,7 +28,11 @@ _CACHED_OPTS = 1_024
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """The options of one job that matter after the take, as far as they can be used. `attempts` 0: it has none."""
+    """The options of one job that matter after the take, read as JavaScript reads them.
+
+    `attempts` 0: it has none. `stack_trace_limit` below 0 drops the oldest so many, as Node's `slice` does.
+    `unknown_backoff` is the type of a backoff that nobody here knows.
+    """
 
     attempts: int = 0
     backoff: Backoff | None = None
@@ -36,6 +41,7 @@ class JobOptions:
     keep_logs: int | None = None
     lifo: bool = False
     stack_trace_limit: int | None = None
+    unknown_backoff: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,12 @@ class Policy:
         """Return the job's own backoff, else the file's; None: again at once.
 
         The default stands in only for attempts that come from the file: to a producer who gave attempts and no
-        backoff BullMQ promises a retry at once.
+        backoff BullMQ promises a retry at once. One whose backoff is of an unknown type did not mean that.
         """
         if options.backoff is not None:
             return options.backoff
+        if options.unknown_backoff is not None:
+            return self.backoff or DEFAULT_BACKOFF
         if options.attempts > 0 and self.backoff == DEFAULT_BACKOFF:
             return None
         return self.backoff
@@ -84,28 +92,48 @@ def _read(raw: bytes) -> JobOptions:
         return _NO_OPTIONS
     if not isinstance(stored, dict):
         return _NO_OPTIONS
+    backoff = stored.get("backoff")
     return JobOptions(
-        attempts=_whole(stored.get("attempts")) or 0,
-        backoff=Backoff.from_opts(stored.get("backoff")),
+        attempts=_attempts(stored.get("attempts", 0)),
+        backoff=Backoff.from_opts(backoff),
         keep_completed=keep_from_opts(stored.get("removeOnComplete")),
         keep_failed=keep_from_opts(stored.get("removeOnFail")),
-        keep_logs=_whole(stored.get("kl")),
-        lifo=stored.get("lifo") is True,
-        stack_trace_limit=_whole(stored.get("stackTraceLimit")),
+        keep_logs=_keep_logs(stored.get("kl")),
+        lifo=javascript.truthy(stored.get("lifo")),
+        stack_trace_limit=_stack_trace_limit(stored.get("stackTraceLimit")),
+        unknown_backoff=unknown_type(backoff),
     )
 
 
 _read_cached = lru_cache(maxsize=512)(_read)
 
 
-def _whole(value: Any) -> int | None:
-    number = _usable(value)
-    return None if number is None or number < 0 else number
+def _attempts(value: Any) -> int:
+    """Return how many runs `attemptsMade + 1 < attempts` allows: 3 for "3" and for 2.5, 1 for what is no number."""
+    found = javascript.number(value)
+    if found == 0:
+        return 0
+    return min(math.ceil(found), 2**31) if 1 < found < math.inf else 2**31 if found == math.inf else 1
+
+
+def _stack_trace_limit(value: Any) -> int | None:
+    """Return how many of the newest stay, as `=== 0 ? [] : slice(-limit)` keeps them; None all."""
+    if not isinstance(value, bool) and isinstance(value, int | float) and value == 0:
+        return 0
+    return javascript.whole(value) or None if javascript.truthy(value) else None
+
+
+def _keep_logs(value: Any) -> int | None:
+    found = None if value is None else javascript.whole(value)
+    return found if found is not None and found >= 0 else None
 
 
 def keep_from_opts(value: Any) -> Keep | None:
-    """Return the rule of a removeOnComplete / removeOnFail value (true: none stays; n: the newest n); None for junk."""
-    if isinstance(value, bool):
+    """Return the rule of a removeOnComplete / removeOnFail value (true: none stays; n: the newest n); None for junk.
+
+    To BullMQ a text is a flag, "5" included.
+    """
+    if isinstance(value, bool | str):
         return KEEP_NONE if value else KEEP_ALL
     if isinstance(value, dict):
         parts = {name: _usable(value.get(name), math.ceil) for name in ("count", "age", "limit")}
@@ -173,7 +201,11 @@ def after_failure(
     if not final and number < attempts:
         backoff = policy.backoff_of(options)
         finish.outcome = Outcome.RETRY
-        finish.delay_ms = min(backoff.after(number, chance=chance), LONGEST_DELAY_MS) if backoff else 0
+        delay_ms = backoff.after(number, chance=chance) if backoff else 0
+        if delay_ms == -1:  # BullMQ's word for "no more"
+            finish.outcome = Outcome.FAILED
+            return finish
+        finish.delay_ms = max(0, min(delay_ms, LONGEST_DELAY_MS))
         finish.lifo = options.lifo
     return finish
 

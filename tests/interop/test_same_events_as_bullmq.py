@@ -45,6 +45,26 @@ SCENARIOS: dict[str, list[Any]] = {
     "parked and prioritized": [["parks", {"first": True, "next": {**NEXT, "priority": 3}}, NEXT]],
     "rate limited": [["limited", {}, {}], ["ok", {}, {}]],
     "rate limited and prioritized": [["limited", {}, {"priority": 5}], ["ok", {}, {"priority": 5}]],
+    **{
+        f"attempts {attempts!r}": [["fail", {}, {"attempts": attempts}]]
+        for attempts in ("3", 2.5, "2.5", " 2 ", "0x3", "1e0", -1, 1.5)
+    },
+    **{
+        f"stackTraceLimit {limit!r}": [["fail", {}, {"attempts": 4, "stackTraceLimit": limit}]]
+        for limit in ("1", 2.5, 0.5, "0", 0, -1, -9, True, "all", "")
+    },
+    **{f"removeOn… {keep!r}": [["ok", {}, {"removeOnComplete": keep}]] for keep in ("5", "", False, -1, 0)},
+    **{
+        f"backoff {backoff!r}": [["fail", {}, {"attempts": 3, "backoff": backoff}]]
+        for backoff in (
+            10, {"type": "fixed", "delay": "20"}, {"type": "exponential", "delay": "20"}, {"type": "fixed"},
+            {"type": "fixed", "delay": -1}, {"type": "exponential", "delay": "soon"}, {"type": "fixed", "delay": 10.5},
+            {"type": "exponential", "delay": 10, "jitter": "0"},
+        )
+    },
+    **{
+        f"lifo {lifo!r}": [["flaky", {}, {"attempts": 2, "lifo": lifo}], ["ok", {}, {}]] for lifo in ("yes", 1, False)
+    },
     "few stack traces": [["fail", {}, {"attempts": 3, "stackTraceLimit": 2}]],
 }  # fmt: skip
 

@@ -65,7 +65,9 @@ local function stacktrace_with(stored, opts)
     entries[#entries + 1] = entry
   end
   entries[#entries + 1] = reason
-  local limit = math.max(tonumber(opts.stackTraceLimit) or #entries, 0)
+  -- As JavaScript's `=== 0 ? [] : slice(-limit)`: what is no number, and "0", keeps all.
+  local limit = tonumber(opts.stackTraceLimit) or 0
+  limit = opts.stackTraceLimit == 0 and 0 or limit >= 1 and limit or #entries
   while #entries > limit do
     table.remove(entries, 1)
   end

@@ -11,6 +11,7 @@
 -- include: place_prioritized
 -- include: place_waiting
 -- include: wake
+-- include: is_set
 
 local job, failed, completed, meta, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local base, id = ARGV[1], ARGV[2]
@@ -29,7 +30,7 @@ end
 redis.call('HDEL', job, 'finishedOn', 'processedOn', prev == 'failed' and 'failedReason' or 'returnvalue', 'sus')
 local stored = redis.call('HMGET', job, 'priority', 'opts')
 local ok, opts = pcall(cjson.decode, stored[2] or '{}')
-local lifo = ok and type(opts) == 'table' and opts.lifo == true
+local lifo = ok and type(opts) == 'table' and is_set(opts.lifo)
 local priority = tonumber(stored[1] or '') or 0
 if priority > 0 then
   place_prioritized(base, id, priority, false)

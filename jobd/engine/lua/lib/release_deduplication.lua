@@ -1,4 +1,5 @@
 -- include: wake
+-- include: is_set
 -- include: mark_delayed
 -- include: place_ready
 -- include: place_delayed
@@ -47,7 +48,7 @@ local function release_deduplication(base, id, dedup_id, now_ms, max_len)
       string.format('%.0f', due))
     mark_delayed(base)
   else
-    place_ready(base, new_id, priority, opts.lifo == true)
+    place_ready(base, new_id, priority, is_set(opts.lifo))
     wake(base)
     redis.call('XADD', events, 'MAXLEN', '~', max_len, '*', 'event', 'waiting', 'jobId', new_id)
   end
