@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 log = event_log(__name__)
 
+_BURST_PAUSE_S = 0.02
+"""While many workers start, their pids are written down together this often: each write is an fsync."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -72,6 +75,8 @@ class Fleet:
         self._processes: dict[Worker, WorkerProcess] = {}
         self._pools_made = 0
         self._spawning: set[asyncio.Task[None]] = set()
+        self._recording: asyncio.Future[None] | None = None
+        self._recorded_at = 0.0
         self._oom = OomKills()
         self._changed = asyncio.Event()
 
@@ -194,7 +199,7 @@ class Fleet:
                 worker.fork_failed("not wanted any more")
                 return
             self._record.serves(ServedQueue(self.source.shown, self.source.prefix, worker.queue))
-            process = WorkerProcess(worker, template, lambda: self._start_of(queue(), worker), self._write_record)
+            process = WorkerProcess(worker, template, lambda: self._start_of(queue(), worker), self._recorded)
             self._processes[worker] = process
             await process.spawn()
 
@@ -206,5 +211,20 @@ class Fleet:
             redis=self._target, hold=worker.told_to_start(),
         )  # fmt: skip
 
+    async def _recorded(self) -> None:
+        """Return when the processes there are now are written down; those of a burst share one write to the disk."""
+        if self._recording is None:
+            loop = asyncio.get_running_loop()
+            self._recording = loop.create_future()
+            pause = _BURST_PAUSE_S if loop.time() - self._recorded_at < 10 * _BURST_PAUSE_S else 0.0
+            loop.call_later(pause, self._write_record)
+        await asyncio.shield(self._recording)
+
     def _write_record(self) -> None:
-        self._record.runs(self.pids())
+        waiting, self._recording = self._recording, None
+        try:
+            self._record.runs(self.pids())
+        finally:
+            self._recorded_at = asyncio.get_running_loop().time()
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)

@@ -16,7 +16,7 @@ from jobd.protocol import board, framing
 from jobd.protocol.worker import Quieted, Ready, RedisState, Stacks, StartFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from jobd.daemon.processes.template_process import Template
     from jobd.daemon.processes.worker_state import Worker
@@ -32,7 +32,7 @@ class WorkerProcess:
     """The process behind a Worker: the Link its orders go through. Lives until its exit status is known."""
 
     def __init__(
-        self, worker: Worker, template: Template, start: Callable[[], Start], record: Callable[[], None]
+        self, worker: Worker, template: Template, start: Callable[[], Start], record: Callable[[], Awaitable[None]]
     ) -> None:
         """Prepare; `record` writes the pid down before the worker may take its first job, `start` says what to do."""
         self.worker = worker
@@ -71,8 +71,8 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pidfd, self._ended)
         self.worker.spawned(pid, self, reader)
-        # The next start of the daemon finds this pid; without it a survivor would be unknown (pidfile.py).
-        self._record()
+        # The next start of the daemon finds this pid; without it a survivor would be unknown (state_dir.py).
+        await self._record()
         self.send(self._start())
         self._limit = loop.call_later(START_LIMIT_S, self.worker.start_timed_out, START_LIMIT_S)
 
