@@ -51,3 +51,15 @@ def set_global_concurrency(keys: Keys, limit: int | None) -> Command[int]:
     """Set how many jobs of the queue may be active anywhere (BullMQ's global concurrency); None lifts the limit."""
     words = ("HDEL", keys.meta, "concurrency") if limit is None else ("HSET", keys.meta, "concurrency", limit)
     return Command(words, int, safe_twice=True)
+
+
+def global_concurrency(keys: Keys) -> Command[int | None]:
+    """Return the queue's global concurrency; None when there is no limit, or none that is a number."""
+    return Command(("HGET", keys.meta, "concurrency"), _whole, safe_twice=True)
+
+
+def _whole(reply: bytes | None) -> int | None:
+    try:
+        return int(reply or b"")
+    except ValueError:
+        return None
