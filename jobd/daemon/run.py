@@ -19,6 +19,7 @@ from jobd.daemon.control.server import ControlServer
 from jobd.daemon.duties.deadlines import Deadlines
 from jobd.daemon.duties.earlier import Earlier, kill_survivors
 from jobd.daemon.duties.limits import Limits
+from jobd.daemon.duties.probe import Probe
 from jobd.daemon.duties.recover import Recover
 from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.stalled import Stalled
@@ -212,11 +213,9 @@ class Daemon:
         return servers
 
     def _duties(self, supervisor: Supervisor, runner: AsyncRunner, record: IncarnationRecord) -> list[Duty]:
-        def told(trouble: str | None) -> None:
-            supervisor.redis_trouble = trouble
-
-        fleet = supervisor.fleet
+        fleet, told = supervisor.fleet, supervisor.redis_said
         return [
+            Probe(fleet, runner, told),
             Renew(fleet, runner, told),
             Earlier(fleet, runner, record, told),
             Stalled(fleet, runner, told),

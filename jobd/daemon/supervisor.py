@@ -16,6 +16,7 @@ from jobd.daemon.queue_views import Tally, queue_view
 from jobd.daemon.reload.import_problems import import_problems
 from jobd.daemon.reload.plan import Facts, plan
 from jobd.daemon.views import DaemonState, QueueView, ReloadReport, Step, StopReport
+from jobd.engine.trouble import Trouble
 from jobd.errors import NotThere, Refused
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ class Supervisor:
         self.stopper: Stopper
         self.count_waiting: Callable[[str], Awaitable[int | None]]
         """Jobs that wait in a queue, None when Redis does not say at once."""
-        self.redis_trouble: str | None = None
-        """What Redis refuses although it answers ("memory full"), told by the duties."""
+        self._redis_troubles: dict[str, str] = {}
+        """{duty: what Redis refused it}."""
         self.reloading = False
         self.stopping = False
         self.loop_beat_at = clock.monotonic()
@@ -120,11 +121,25 @@ class Supervisor:
                 found.append(f"{pool.name}: {pool.hold_reason.splitlines()[0]}")
             elif pool.was_ready and not pool.has_ready() and pool.wanted and not self.stopping:
                 found.append(f"{pool.name}: no worker is ready")
-        if self.redis_down():
-            found.append("redis: down")
-        elif self.redis_trouble is not None:
-            found.append(f"redis: {self.redis_trouble}")
+        trouble = self.redis_trouble()
+        if trouble is not None:
+            found.append(f"redis: {trouble}")
         return found
+
+    def redis_said(self, duty: str, trouble: str | None) -> None:
+        """A duty had its answer from Redis, or (with a word of engine.trouble.Trouble) did not."""
+        if trouble is None:
+            self._redis_troubles.pop(duty, None)
+        else:
+            self._redis_troubles[duty] = trouble
+
+    def redis_trouble(self) -> str | None:
+        """Return what is wrong with Redis in a few words: "down" when nobody answers, None when nothing is wrong."""
+        found = [*self._redis_troubles.values()]
+        found += [w.redis_trouble for _, w in self.fleet.workers() if w.is_up and w.redis_trouble is not None]
+        # A reason says more than silence: while a server loads, connections are refused and answered by turns.
+        words = [word for word in found if word != Trouble.AWAY]
+        return words[0] if words else "down" if found else None
 
     def redis_down(self) -> bool:
         """Tell whether any worker that is up says that Redis is away."""

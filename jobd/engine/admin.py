@@ -53,6 +53,14 @@ def set_global_concurrency(keys: Keys, limit: int | None) -> Command[int]:
     return Command(words, int, safe_twice=True)
 
 
+def probe_writes(keys: Keys) -> Command[None]:
+    """Change nothing, by a command that Redis refuses whenever it refuses writes: out of memory, a replica, no disk.
+
+    SETRANGE with an empty value creates no key (redis.io/commands/setrange).
+    """
+    return Command(("SETRANGE", keys.probe, 0, ""), lambda reply: None, safe_twice=True)
+
+
 def global_concurrency(keys: Keys) -> Command[int | None]:
     """Return the queue's global concurrency; None when there is no limit, or none that is a number."""
     return Command(("HGET", keys.meta, "concurrency"), _whole, safe_twice=True)

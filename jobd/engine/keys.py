@@ -100,6 +100,11 @@ class Keys:
         return self.base + "stalled-check"
 
     @cached_property
+    def probe(self) -> str:
+        """Never there: what a write that changes nothing is tried on."""
+        return self.base + "jobd-probe"
+
+    @cached_property
     def limiter(self) -> str:
         """Jobs started in the current window."""
         return self.base + "limiter"

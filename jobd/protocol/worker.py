@@ -255,6 +255,8 @@ class RedisState:
 
     up: bool
     error: str | None = None
+    trouble: str | None = None
+    """What is wrong, a word of engine.trouble.Trouble; None when it is up."""
 
 
 Message = (

@@ -18,12 +18,12 @@ log = event_log(__name__)
 class Duty:
     """Runs `run_once` again and again; what it raises is logged and does not end it.
 
-    `on_redis` is told the outcome of each run: None, or what Redis refused.
+    `on_redis` is told the duty's name and the outcome of each run: None, or what is wrong with Redis.
     """
 
     name = "duty"
 
-    def __init__(self, on_redis: Callable[[str | None], None] = lambda trouble: None) -> None:
+    def __init__(self, on_redis: Callable[[str, str | None], None] = lambda name, trouble: None) -> None:
         self._task: asyncio.Task[None] | None = None
         self._on_redis = on_redis
         self._in_trouble = False
@@ -55,10 +55,11 @@ class Duty:
             pause = await self.run_once()
         except RedisUnavailable as error:
             self._trouble("redis is away", str(error))
+            self._on_redis(self.name, error.trouble)
             return 0.25
         except RedisRefused as error:
             self._trouble("redis refused", str(error))
-            self._on_redis(shown_refusal(error))
+            self._on_redis(self.name, shown_refusal(error))
             return 1.0
         except Exception as error:
             # A duty must go on: without renewal every job would run twice.
@@ -67,7 +68,7 @@ class Duty:
         if self._in_trouble:
             self._in_trouble = False
             log.info("duty works again", duty=self.name)
-        self._on_redis(None)
+        self._on_redis(self.name, None)
         return pause
 
     def _trouble(self, event: str, error: str) -> None:

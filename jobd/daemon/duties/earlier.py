@@ -55,7 +55,7 @@ class Earlier(Duty):
         fleet: Fleet,
         runner: AsyncRunner,
         record: IncarnationRecord,
-        on_redis: Callable[[str | None], None],
+        on_redis: Callable[[str, str | None], None],
     ) -> None:
         super().__init__(on_redis)
         self._fleet = fleet

@@ -53,7 +53,7 @@ class Renew(Duty):
 
     name = "renew"
 
-    def __init__(self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str | None], None]) -> None:
+    def __init__(self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str, str | None], None]) -> None:
         super().__init__(on_redis)
         self._fleet = fleet
         self._runner = runner

@@ -28,7 +28,7 @@ class Stalled(Duty):
 
     name = "stalled"
 
-    def __init__(self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str | None], None]) -> None:
+    def __init__(self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str, str | None], None]) -> None:
         super().__init__(on_redis)
         self._fleet = fleet
         self._runner = runner

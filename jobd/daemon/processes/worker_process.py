@@ -108,9 +108,9 @@ class WorkerProcess:
                 if message.up is not worker.redis_up:
                     log.warning(
                         "worker has redis again" if message.up else "worker lost redis",
-                        queue=worker.queue, pid=worker.pid, error=message.error,
+                        queue=worker.queue, pid=worker.pid, trouble=message.trouble, error=message.error,
                     )  # fmt: skip
-                worker.redis_state(up=message.up)
+                worker.redis_state(up=message.up, trouble=message.trouble)
             case Stacks():
                 for line in message.text.splitlines():
                     log.info("stack", queue=worker.queue, pid=worker.pid, line=line)

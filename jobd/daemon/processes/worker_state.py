@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from jobd.daemon.processes.exits import Ending
+from jobd.engine.trouble import Trouble
 from jobd.protocol.worker import Cancel, Drain, DumpStacks, Quiet, Resume, Settings, Stop
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Worker:
         self.slot_limit = 1
         """Slots beyond this were never used: a reader of the board need not look there."""
         self.redis_up = True
+        self.redis_trouble: str | None = None
+        """What it says is wrong with Redis, a word of engine.trouble.Trouble."""
         self.owner = owner
         self.started_at = clock.monotonic()
         self.ready_at: float | None = None
@@ -124,7 +127,7 @@ class Worker:
 
     def ready(self, *, redis_up: bool) -> None:
         """It can work."""
-        self.redis_up = redis_up
+        self.redis_state(up=redis_up)
         if self.state is not WorkerState.STARTING:
             return
         self.ready_at = self._clock.monotonic()
@@ -150,9 +153,10 @@ class Worker:
         self.kill(Ending.START_FAILED, reason)
         self.owner.worker_start_failed(self, "setup", reason)
 
-    def redis_state(self, *, up: bool) -> None:
-        """It lost Redis, or has it again."""
+    def redis_state(self, *, up: bool, trouble: str | None = None) -> None:
+        """It lost Redis (`trouble` says how), or has it again."""
         self.redis_up = up
+        self.redis_trouble = None if up else trouble or Trouble.AWAY
 
     def exited(self, status: int, *, template_died: bool) -> None:
         """Its process has ended with this wait status."""

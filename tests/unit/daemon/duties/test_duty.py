@@ -17,7 +17,7 @@ class Counting(Duty):
 
     def __init__(self, *raises: Exception) -> None:
         self.told: list[str | None] = []
-        super().__init__(self.told.append)
+        super().__init__(lambda name, trouble: self.told.append(trouble))
         self.runs = 0
         self._raises = list(raises)
 

@@ -42,7 +42,7 @@ class Host:
         fleet: Any = SimpleNamespace(
             pools=self.pools, source=SimpleNamespace(prefix="bull"), clock=SimpleNamespace(monotonic=lambda: self.now)
         )
-        self.duty = Limits(fleet, self.redis, lambda trouble: None)  # type: ignore[arg-type]
+        self.duty = Limits(fleet, self.redis, lambda name, trouble: None)  # type: ignore[arg-type]
 
     def file(self, **limits: int | None) -> None:
         self.pools.clear()
