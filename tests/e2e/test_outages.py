@@ -1,0 +1,73 @@
+"""What a daemon does, and says, while Redis refuses, moves or forgets."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.moving_proxy import MovingProxy
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+OK = '[queues.a]\nhandler = "daemon_handlers:ok"\nlock_duration = "1s"\n'
+
+
+@pytest.fixture
+def server(short_tmp: Path):
+    with_one = RedisServer(short_tmp / "own", tcp=True).start()
+    yield with_one
+    with_one.stop()
+
+
+def test_a_running_jobs_lock_is_renewed_at_the_new_primary_after_a_failover(make, jobs, server, short_tmp, prefix):
+    second = RedisServer(short_tmp / "second", tcp=True).start()
+    try:
+        with MovingProxy(server.port) as proxy, server.client() as old, second.client() as new:
+            new.replicaof("127.0.0.1", server.port)
+            wait_until(lambda: new.info("replication")["master_link_status"] == "up", 30)
+            daemon = make(OK.replace(":ok", ":slow"), url=proxy.url)
+            until = short_tmp / "until"
+            job = jobs("a", server).add({"until": str(until)})
+            lock = f"{prefix}:a:{job}:lock"
+            wait_until(lambda: new.exists(lock))
+            new.replicaof("NO", "ONE")
+            proxy.target = second.port
+            old.replicaof("127.0.0.1", second.port)
+            since = time.monotonic()
+
+            def kept_for_three_lifetimes() -> bool:
+                assert new.exists(lock), daemon.log_tail()
+                return time.monotonic() - since > 3
+
+            wait_until(kept_for_three_lifetimes, 10)
+            until.touch()
+            moved = jobs("a", second)
+            assert moved.result(job) == "slow"
+            assert moved.hash(job)["ats"] == "1"
+            wait_until(lambda: daemon.status()["state"] == "ready")
+    finally:
+        second.stop()
+
+
+@pytest.mark.parametrize(
+    ("setting", "bad", "good", "word"),
+    [("maxmemory", "1", "0", "memory full"), ("min-replicas-to-write", "1", "0", "too few replicas")],
+)
+def test_status_says_what_redis_refuses_though_nothing_runs(make, server, setting, bad, good, word):
+    daemon = make(OK, url=server.url)
+    with server.client() as r:
+        r.config_set(setting, bad)
+        wait_until(lambda: f"redis: {word}" in daemon.status()["degraded_by"], 15)
+        assert daemon.call("health", kind="ready")["ready"] is False
+        r.config_set(setting, good)
+        wait_until(lambda: daemon.status()["state"] == "ready", 15)
+
+
+def test_a_global_concurrency_that_flushall_removed_is_written_again(make, server, prefix):
+    make(OK + "global_concurrency = 3\n", url=server.url)
+    with server.client() as r:
+        wait_until(lambda: r.hget(f"{prefix}:a:meta", "concurrency") == "3")
+        r.flushall()
+        wait_until(lambda: r.hget(f"{prefix}:a:meta", "concurrency") == "3")
