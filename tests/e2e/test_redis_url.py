@@ -53,7 +53,7 @@ def test_a_reload_that_brings_one_is_refused_and_the_log_has_no_password(make) -
         daemon.config.write_text(good.replace(daemon.redis_url, url))
         for command in ("plan", "reload"):
             code, text = jobd(daemon.folder, command, "--socket", str(daemon.socket))
-            assert (code, reason in text) == (78, True), text
+            assert (code, reason in text) == (78, True), text + daemon.log_tail()
     assert daemon.status()["generation"] == 1
     assert "SECRETPART" not in daemon.log.read_text()
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.template_process import Template, TemplateDied
 from jobd.daemon.processes.worker_spec import child_environment, extras_of, load_message, uses_of
+from jobd.protocol.worker import HandlerUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from jobd.config.model import Config, Queue
     from jobd.daemon.processes.worker_spec import TemplateKey
-    from jobd.protocol.worker import HandlerReport, HandlerUse, Load, Loaded
+    from jobd.protocol.worker import HandlerReport, Load, Loaded
 
 log = event_log(__name__)
 
