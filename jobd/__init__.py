@@ -20,12 +20,13 @@ if TYPE_CHECKING:
         RetryLater,
         Unrecoverable,
     )
-    from jobd.worker.handlers.job import Job
+    from jobd.worker.handlers.job import Job, current_job
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Job": "jobd.worker.handlers.job",
+    "current_job": "jobd.worker.handlers.job",
     "Queue": "jobd.client",
     "AsyncQueue": "jobd.client",
     "Backoff": "jobd.client",
@@ -54,6 +55,7 @@ __all__ = [
     "RedisUnavailable",
     "RetryLater",
     "Unrecoverable",
+    "current_job",
 ]
 
 

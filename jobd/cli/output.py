@@ -30,8 +30,16 @@ def answer(settings: Settings, document: D, lines: Callable[[D], Iterable[str]])
 
 def print_document(document: Mapping[str, Any]) -> None:
     """Print one JSON document on a line of its own."""
+    click.echo(json_text({"schema": 1, **document}))
+
+
+def json_text(value: Any) -> str:
+    """Return JSON that every reader takes: half a surrogate pair, which jq refuses even escaped, becomes U+FFFD."""
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isascii():
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    click.echo(json.dumps({"schema": 1, **document}, ensure_ascii=not encoding.lower().startswith("utf")))
+    return text if encoding.lower().startswith("utf") or text.isascii() else json.dumps(json.loads(text))
 
 
 def warn(text: str) -> None:

@@ -2,99 +2,78 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import inspect
 import os
 import sys
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jobd.cli.output import warn
 from jobd.daemon.processes.worker_spec import child_environment, numbers_of
-from jobd.engine.job import Taken
-from jobd.engine.outcome_policy import read_opts
-from jobd.errors import ConfigError, InputError
-from jobd.locate import Secret, read_secret
-from jobd.worker.handlers.job import Job
+from jobd.errors import ConfigError, InputError, JobdError
+from jobd.locate import Secret, hand_down, read_secret, redis_source
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
 from jobd.worker.handlers.payload import to_json
 from jobd.worker.handlers.wraps import load_wraps
+from jobd.worker.run.alone import Alone, Around, taken_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from jobd.config.model import Config, Queue
+    from jobd.worker.run.alone import Added, Ending
 
 
 class _Stderr:
-    """Where the notes of the job go."""
+    """Tells what the handler writes; nothing of it goes to Redis."""
 
-    stopping = False
-
-    def progressed(self, job: Job, value: bytes) -> None:
-        del job
+    def progressed(self, value: bytes) -> None:
         warn(f"progress {value.decode()}")
 
-    def logged(self, job: Job, line: str) -> None:
-        del job
+    def logged(self, line: str) -> None:
         warn(f"log {line}")
 
-    def data_changed(self, job: Job, data: bytes) -> None:
-        del job
+    def data_changed(self, data: bytes) -> None:
         warn(f"data {data.decode()}")
 
-    def add(self, queue: str, name: str, data: Any, options: Any) -> Any:
-        del options
-        warn(f"add {queue} {name} {to_json(data, 'data').decode()}")
+    def added(self, job: Added) -> None:
+        warn(f"not added: queue {job.queue}, name {job.name}, data {to_json(job.data, 'data').decode()}")
 
 
 class Trial:
-    """A job that is not in Redis: `prepare`, then `run`.
-
-    `stored` holds what is known of a job document: at least `data`.
-    """
+    """A job that is run here: `prepare`, then `run`. `stored` is what is known of a job document: at least `data`."""
 
     def __init__(self, config: Config, queue: Queue, name: str, stored: Mapping[str, Any]) -> None:
         self._config = config
         self._queue = queue
         self._name = name
-        self._taken = _taken(name, stored)
+        self._stored = stored
 
     def prepare(self) -> None:
         """Make this process what a worker of the queue would be, and load the handler.
 
         Raises:
-            HandlerError: the handler or a wrap cannot be loaded.
+            HandlerError: the handler, a wrap, setup or teardown cannot be loaded.
             ConfigError: a secret of `env` cannot be read.
         """
         self._enter_environment()
+        queue = self._queue
         with _stdout_to_stderr():
-            policies = self._job_policies()
-        self._policy = policies.of(self._name) or policies.nobody
+            numbers = numbers_of(queue)
+            own = {name: spec for name, spec in numbers.jobs.items() if name == self._name}
+            numbers = replace(numbers, jobs=own, default=None if own else numbers.default)
+            setup, teardown = (load_object(path) if path else None for path in (queue.setup, queue.teardown))
+            policies = JobPolicies(numbers, load_wraps(queue.wrap))
+        # Whatever the job is or how old: the one who asks wants to see its handler run.
+        self._alone = Alone(numbers, policies, queue.name, _Stderr(), Around(setup, teardown), refuses=False)
 
-    def run(self) -> bytes:
-        """Return the handler's result as JSON. Raises what the handler, setup or a wrap raises."""
-        policy, queue = self._policy, self._queue
-        with _stdout_to_stderr(), asyncio.Runner() as runner:
-            job = Job(self._taken, queue.name, policy.outcome.attempts_of(read_opts(self._taken.opts)), _Stderr())
-            _call(runner, queue.setup)
-            try:
-                result = policy.call(job)
-                if policy.mode == "async":
-                    result = runner.run(result)
-                return to_json(result, "result")
-            finally:
-                _call(runner, queue.teardown)
-
-    def _job_policies(self) -> JobPolicies:
-        numbers = numbers_of(self._queue)
-        own = {name: spec for name, spec in numbers.jobs.items() if name == self._name}
-        return JobPolicies(
-            replace(numbers, jobs=own, default=None if own else numbers.default), load_wraps(self._queue.wrap)
-        )
+    def run(self) -> Ending:
+        """Run it once; return how it ended. Raises what setup or teardown raises."""
+        # What belongs to a flow is not known here, and a handler that asks for it is told so.
+        taken = taken_of(self._name, {"id": "exec", **self._stored})
+        with _stdout_to_stderr():
+            return self._alone.run(taken)
 
     def _enter_environment(self) -> None:
         queue, before = self._queue, dict(os.environ)
@@ -103,8 +82,17 @@ class Trial:
             del os.environ[name]
         os.environ.update(env)
         sys.path[:0] = [str(folder) for folder in queue.path]
+        self._hand_down_redis(before)
         if queue.working_dir:
             os.chdir(queue.working_dir)
+
+    def _hand_down_redis(self, before: Mapping[str, str]) -> None:
+        """Let clients in the handler find the Redis of this file, as in a worker; one that is not up is none."""
+        try:
+            source = self._config.redis_source(before) or redis_source(config=self._config.path, env=before)
+        except JobdError:
+            return
+        hand_down(source)
 
     def _read(self, name: str, value: str | Secret, before: Mapping[str, str]) -> str:
         try:
@@ -112,25 +100,6 @@ class Trial:
         except InputError as error:
             text = str(self._config.problem_at(("queues", self._queue.name, "env", name), str(error)))
             raise ConfigError(text, [text]) from None
-
-
-def _call(runner: asyncio.Runner, path: str | None) -> None:
-    if path is None:
-        return
-    value = load_object(path)()
-    if inspect.iscoroutine(value):
-        runner.run(value)
-
-
-def _taken(name: str, stored: Mapping[str, Any]) -> Taken:
-    return Taken(
-        id=str(stored.get("id") or "exec"), token="", name=name,
-        data=to_json(stored["data"], "data"), opts=to_json(stored.get("opts") or {}, "opts"),
-        timestamp=stored.get("timestamp") or int(time.time() * 1000), delay_ms=0,
-        priority=stored.get("priority") or 0, attempts_made=stored.get("attempts_made") or 0,
-        attempts_started=0, crashes=0, deduplication_id=None, parent_key=stored.get("parent_key"),
-        scheduler_id=None, deferred_failure=None, stacktrace=None, suspect=False,
-    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -104,6 +104,7 @@ def _work_on_main_thread(worker: Worker) -> NoReturn:
     threading.Thread(target=context.run, args=(loop,), name="jobd-loop", daemon=True).start()
     ready.wait()
     worker.slots.threads.serve()
+    raise AssertionError("nobody dismisses the main thread")
 
 
 class UserCode:
@@ -168,7 +169,7 @@ class Worker:
         )  # fmt: skip
         self.slots = Slots(
             self._loop, self._board, queue=start.queue, numbers=start.numbers, policies=self._user.policies,
-            wake=self._turns.wake,
+            wake=self._turns.wake, worker=_number_of(start.worker),
         )  # fmt: skip
         self._turns.attach(self.slots)
         ready()
@@ -257,6 +258,12 @@ async def _call(function: Any) -> None:
 
 def _source(target: messages.RedisTarget) -> RedisSource:
     return RedisSource(target.url, target.username, target.password, target.prefix, origin="the daemon")
+
+
+def _number_of(name: str) -> int:
+    """Return the number of a worker, from 0: its name is `<pool>.<place from 1>.<serial>`, and a place is kept."""
+    parts = name.split(".")
+    return max(0, int(parts[1]) - 1) if len(parts) == 3 and parts[1].isdecimal() else 0
 
 
 def _shown_name(name: str) -> str:

@@ -35,6 +35,13 @@ def fail(job):
 def later(job):
     raise RetryLater("30s")
 
+def half(job):
+    return "\\ud800 \\u00e9"
+
+def chain(job):
+    handle = job.add("other", "next", {"n": 1})
+    return [handle.queue]
+
 def leave(job):
     sys.exit(3)
 
@@ -66,6 +73,8 @@ fail = "jobs:fail"
 later = "jobs:later"
 leave = "jobs:leave"
 bad = "jobs:bad"
+half = "jobs:half"
+chain = "jobs:chain"
 [queues.any]
 handler = "jobs:wait"
 setup = "jobs:setup"
@@ -184,3 +193,36 @@ def test_config_show_tells_where_a_value_comes_from(home: Path) -> None:
     line = next(line for line in done.stdout.splitlines() if line.startswith("redis.url"))
     assert line.endswith("# jobd.toml:6:8")
     assert "hunter2" not in _jobd(home, "config", "show").stdout
+
+
+def test_async_wrap_is_entered_around_a_plain_handler(home: Path) -> None:
+    (home / "extra.py").write_text(
+        "import contextlib\n@contextlib.asynccontextmanager\nasync def awrapped():\n    print('entered')\n    yield\n"
+    )
+    text = (home / "jobd.toml").read_text()
+    (home / "jobd.toml").write_text(text.replace("[redis]", 'wrap = ["extra:awrapped"]\n[redis]', 1))
+    done = _jobd(home, "exec", "email", "half")
+    assert done.returncode == 0, done.stderr
+    assert "entered" in done.stderr
+
+
+def test_import_error_is_exit_78(home: Path) -> None:
+    (home / "jobs.py").write_text("import nothing_of_that_name\n")
+    done = _jobd(home, "exec", "email", "fail")
+    assert done.returncode == 78
+    assert "No module named 'nothing_of_that_name'" in done.stderr
+
+
+def test_what_a_handler_adds_is_told_and_not_added(home: Path) -> None:
+    done = _jobd(home, "exec", "email", "chain")
+    assert (done.returncode, json.loads(done.stdout)[0]) == (0, "other")
+    assert 'not added: queue other, name next, data {"n":1}' in done.stderr
+
+
+def test_result_with_half_a_surrogate_pair_can_be_read_by_jq(home: Path) -> None:
+    for options in ((), ("--json",)):
+        done = _jobd(home, "exec", "email", "half", *options)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert (found["result"] if options else found) == "\ufffd \u00e9"
+        assert "\\ud800" not in done.stdout

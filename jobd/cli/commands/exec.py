@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.output import print_document, warn
+from jobd.cli.output import json_text, print_document, warn
 from jobd.cli.params import read_payload
 from jobd.cli.reach import ask
-from jobd.errors import NotThere, Refused, RetryLater
+from jobd.errors import NotThere, Refused
 from jobd.exits import Exit
 from jobd.operations.table import JOB_SHOW
 
@@ -52,20 +52,24 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     _check_python(found)
     stored = ask(settings, JOB_SHOW, {"queue": queue, "id": job_id})["job"] if job_id else {"data": payload}
     from jobd.cli.trial import Trial
+    from jobd.worker.run.wording import reason_of
 
     trial = Trial(config, found, name, stored)
     trial.prepare()
     try:
-        result = trial.run()
+        ending = trial.run()
     except KeyboardInterrupt:
         raise
-    # The handler is the user's code: whatever it raises, SystemExit included, is how the job ends.
+    # Setup and teardown are the user's code: whatever they raise, SystemExit included, is how this ends.
     except BaseException as error:
-        return _tell_failure(settings, error, pdb=pdb)
+        return _tell_failure(settings, "failed", reason_of(error), error, pdb=pdb)
+    if ending.outcome != "completed":
+        return _tell_failure(settings, ending.outcome, ending.value.decode(), ending.error, pdb=pdb)
+    result = json.loads(ending.value)
     if settings.json:
-        print_document({"outcome": "completed", "result": json.loads(result)})
+        print_document({"outcome": "completed", "result": result})
     else:
-        click.echo(json.dumps(json.loads(result), ensure_ascii=False))
+        click.echo(json_text(result))
     return Exit.OK
 
 
@@ -81,21 +85,22 @@ def _check_python(queue: Queue) -> None:
         raise Refused("other-python", f'queue "{queue.name}" runs under {queue.python}, exec under {sys.executable}')
 
 
-def _tell_failure(settings: Settings, error: BaseException, *, pdb: bool) -> int:
+def _tell_failure(settings: Settings, outcome: str, reason: str, error: BaseException | None, *, pdb: bool) -> int:
     from jobd.worker.run.wording import reason_of, trace_of, users_part
 
-    error.__traceback__ = users_part(error.__traceback__)
-    trace = trace_of(error)
-    outcome = "delayed" if isinstance(error, RetryLater) else "failed"
+    frames = users_part(error.__traceback__) if error is not None else None
+    trace = trace_of(error) if error is not None else reason
+    if outcome in ("delayed", "rate_limited") and error is not None:
+        reason = reason_of(error)
     if settings.json:
         detail = {"outcome": outcome, "traceback": trace}
-        print_document({"error": {"code": "job-failed", "message": reason_of(error), "detail": detail}})
-    elif outcome == "delayed":
-        warn(f"error: not done: {reason_of(error)}")
+        print_document({"error": {"code": "job-failed", "message": reason, "detail": detail}})
+    elif outcome in ("delayed", "rate_limited"):
+        warn(f"error: not done: {reason}")
     else:
-        warn(trace if error.__traceback__ else f"error: {reason_of(error)}")
-    if pdb and error.__traceback__ is not None:
+        warn(trace if frames is not None else f"error: {reason}")
+    if pdb and frames is not None:
         from pdb import post_mortem
 
-        post_mortem(error.__traceback__)
+        post_mortem(frames)
     return Exit.FAILED

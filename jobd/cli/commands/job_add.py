@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import Command, command
-from jobd.cli.output import answer, warn
+from jobd.cli.output import answer, json_text, warn
 from jobd.cli.params import DURATION, read_payload
 from jobd.cli.reach import ask, redis_is_in_reach
 from jobd.duration import spell_duration
@@ -103,7 +102,7 @@ def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: st
         answer(settings, document, lambda found: [found["job"]["id"]])
         return Exit.OK
     result = _wait(settings, queue, job, limit)
-    answer(settings, {"job": job, "result": result}, lambda found: [json.dumps(found["result"], ensure_ascii=False)])
+    answer(settings, {"job": job, "result": result}, lambda found: [json_text(found["result"])])
     return Exit.OK
 
 

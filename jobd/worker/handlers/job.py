@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobd.worker.handlers.payload import bounded, data_of, options_of, to_json
@@ -14,11 +15,20 @@ if TYPE_CHECKING:
 
 _UNREAD = object()
 
+current: ContextVar[Job | None] = ContextVar("jobd_current_job", default=None)
+"""The job that the handler around this code runs."""
+
+
+def current_job() -> Job | None:
+    """Return the job that is being run, also in functions that its handler calls; None outside of one."""
+    return current.get()
+
 
 class Sink(Protocol):
     """Where a job's notes go; every method may be called from any thread and returns at once."""
 
     stopping: bool
+    worker: int
 
     def progressed(self, job: Job, value: bytes) -> None:
         """Keep a progress value (JSON)."""
@@ -99,6 +109,11 @@ class Job:
     def stopping(self) -> bool:
         """Whether this worker drains: a long handler may wish to end early."""
         return self._sink.stopping
+
+    @property
+    def worker(self) -> int:
+        """The number of the worker that runs it, from 0; a restarted worker keeps its number."""
+        return self._sink.worker
 
     def progress(self, value: Any) -> None:
         """Report progress: any JSON value. It reaches Redis in order, before the job finishes.

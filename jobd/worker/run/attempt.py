@@ -14,6 +14,7 @@ from jobd.engine.outcome_policy import after_failure, after_success
 from jobd.engine.states import Outcome
 from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable
 from jobd.worker import forks
+from jobd.worker.handlers.job import current
 from jobd.worker.handlers.payload import to_json
 from jobd.worker.run.wording import reason_of, trace_of
 
@@ -90,6 +91,7 @@ class Attempt:
         self._board.run(self.slot, taken.id, self.job.name, taken.attempts_started, (now, self.deadline_at, kill_at))
         if self.interruption is not Interruption.NONE:
             raise Cancelled(self.interruption.value)
+        current.set(self.job)
         self.job.data  # noqa: B018 - read here, where the handler runs: broken data fails before it, large data costs no other job
         return policy.call
 

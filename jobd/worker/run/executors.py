@@ -13,7 +13,7 @@ import ctypes
 import threading
 from collections import deque
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Cancelled, JobTimeout
 from jobd.worker.handlers.awaitables import cancel_in
@@ -63,7 +63,7 @@ class ThreadExecutor:
     def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Attempt], None]) -> None:
         self._loop = loop
         self._over = over
-        self._feed: SimpleQueue[Attempt | ThreadCall] = SimpleQueue()
+        self._feed: SimpleQueue[Attempt | ThreadCall | None] = SimpleQueue()
         self._through: deque[Attempt | ThreadCall] = deque()
         self._told = False
         self._threads = 0
@@ -110,11 +110,14 @@ class ThreadExecutor:
 
         return awaited
 
-    def serve(self) -> NoReturn:
-        """Serve runs on this thread, for ever: it ends with the process."""
+    def dismiss(self) -> None:
+        """Let one thread that serves return once it has nothing to do."""
+        self._feed.put(None)
+
+    def serve(self) -> None:
+        """Serve attempts on this thread until `dismiss`; a worker's threads end with the process."""
         thread_id = threading.get_ident()
-        while True:
-            attempt = self._feed.get()
+        while (attempt := self._feed.get()) is not None:
             self._attempt(attempt, thread_id)
             self._through.append(attempt)
             # Dropped before the wait: a finished job's data must not stay alive as long as the thread is idle.

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from jobd.client import AsyncQueue, Queue
-    from jobd.engine.job import Taken
+    from jobd.engine.job import Finish, Taken
     from jobd.engine.options import AddOptions
     from jobd.protocol.worker import Cancel, Numbers
-    from jobd.worker.handlers.job_policy import JobPolicies
+    from jobd.worker.handlers.job_policy import JobPolicies, JobPolicy
 
 
 TURN_BYTES = 64 * 1024 * 1024
@@ -32,18 +32,22 @@ TURN_BYTES = 64 * 1024 * 1024
 
 
 class Slots:
-    """Slots and the runs in them. Used on the loop's thread, except for what a Job calls.
+    """Slots and the attempts in them. Used on the loop's thread, except for what a Job calls.
 
-    `ended` are runs whose result no turn has taken yet; `notes` what jobs wrote, in order, to be popped from the left.
+    `ended` are attempts whose result no turn has taken yet; `notes` what jobs wrote, in order, to be popped from the
+    left.
     """
+
+    _attempt: type[Attempt] = Attempt
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, board: BoardWriter, *, queue: str, numbers: Numbers,
-        policies: JobPolicies, wake: Callable[[], None],
+        policies: JobPolicies, wake: Callable[[], None], worker: int = 0,
     ) -> None:  # fmt: skip
         self.numbers: Numbers
         self.policies: JobPolicies
         self.stopping = False
+        self.worker = worker
         self.ended: list[Attempt] = []
         self.notes: deque[Note] = deque()
         self.running: dict[int, Attempt] = {}
@@ -90,30 +94,35 @@ class Slots:
 
     def start(self, jobs: Iterable[Taken], now_ms: int) -> None:
         """Begin jobs just taken; one that must not run ends at once, its failure rides in the next turn."""
-        board, running, slots = self._board, self.running, self._free_slots
         for taken in jobs:
-            policy = self.policies.of(taken.name or "")
-            known = policy or self.policies.nobody
-            options = read_opts(taken.opts)
-            job = Job(taken, self._queue, known.outcome.attempts_of(options), self)
-            attempt = Attempt(job, known, options, slots.pop(), board)
-            self._held.add(taken.id)
-            finish = refusal_of(attempt, policy, self.policies, self.numbers.unknown, now_ms)
-            if finish is not None:
-                attempt.finish = finish
-                self.ended.append(attempt)
-                self._wake()
-                continue
-            running[attempt.slot] = attempt
-            if taken.suspect:
-                self.suspects += 1
-            self._executor(attempt).start(attempt)
-            if known.timeout_s:
-                self._arm(monotonic() + known.timeout_s)
-        board.busy(len(running))
+            self._begin(taken, now_ms)
+        self._board.busy(len(self.running))
+
+    def _begin(self, taken: Taken, now_ms: int) -> None:
+        policy = self.policies.of(taken.name or "")
+        known = policy or self.policies.nobody
+        options = read_opts(taken.opts)
+        job = Job(taken, self._queue, known.outcome.attempts_of(options), self)
+        attempt = self._attempt(job, known, options, self._free_slots.pop(), self._board)
+        self._held.add(taken.id)
+        finish = self._refusal(attempt, policy, now_ms)
+        if finish is not None:
+            attempt.finish = finish
+            self.ended.append(attempt)
+            self._wake()
+            return
+        self.running[attempt.slot] = attempt
+        if taken.suspect:
+            self.suspects += 1
+        self._executor(attempt).start(attempt)
+        if known.timeout_s:
+            self._arm(monotonic() + known.timeout_s)
+
+    def _refusal(self, attempt: Attempt, policy: JobPolicy | None, now_ms: int) -> Finish | None:
+        return refusal_of(attempt, policy, self.policies, self.numbers.unknown, now_ms)
 
     def collect(self) -> list[Attempt]:
-        """Return the runs that are through, for a turn to carry; they stay held until `settle`."""
+        """Return the attempts that are through, for a turn to carry; they stay held until `settle`."""
         ended, self.ended = self.ended, []
         size = 0
         for index, attempt in enumerate(ended):
@@ -124,7 +133,7 @@ class Slots:
         return ended
 
     def settle(self, attempts: Iterable[Attempt]) -> None:
-        """Free the slots of runs whose result is in Redis, or not ours to send any more."""
+        """Free the slots of attempts whose result is in Redis, or not ours to send any more."""
         for attempt in attempts:
             self._board.clear(attempt.slot)
             self._free_slots.append(attempt.slot)
