@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.config.problems import Problem
 from jobd.config.secrets import is_secret, without_secrets
 from jobd.locate import star_url
+from jobd.locate.files import MAX_FILE_BYTES, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ class FileRead:
     def changed(self) -> bool:
         """Tell whether the file now holds something else, or cannot be read."""
         try:
-            return hashlib.sha256(self.path.read_bytes()).hexdigest() != self.digest
+            return hashlib.sha256(read_regular(self.path, MAX_FILE_BYTES)).hexdigest() != self.digest
         except OSError:
             return True
 

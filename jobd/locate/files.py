@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,13 @@ SYSTEM_CONFIG = Path("/etc/jobd/jobd.toml")
 MAX_FILE_BYTES = 8 * 2**20
 """A configuration above this is some other file; reading it would only cost time and memory."""
 
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 _AT = r" \(at (?:line (\d+), column (\d+)|end of document)\)$"
 
 
@@ -94,7 +103,7 @@ def config_places() -> list[str]:
 
 def drop_in_folder(main: Path) -> Path:
     """Return the folder whose files are read after `main`: `jobd.d` beside `jobd.toml`."""
-    return main.with_name(main.name.removesuffix(".toml") + ".d")
+    return main.parent / (main.name.removesuffix(".toml") + ".d")
 
 
 def drop_ins(main: Path) -> list[Path]:
@@ -121,13 +130,31 @@ def read_bytes(path: Path, main: Path) -> bytes:
         BrokenFile: it cannot be read, or is too large to be a configuration.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)  # not by size: a device or a pipe has none
+        return read_regular(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BrokenFile(path, main, f"cannot read {path}: {reason}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise BrokenFile(path, main, "cannot read the file: it is larger than 8 MiB")
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return what a regular file holds; a pipe or a device would be waited for without end.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or holds more than `most` bytes; `strerror` says which.
+        ValueError: no file can have this name.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            kind = next((name for is_one, name in _KINDS if is_one(mode)), "no file")
+            raise OSError(errno.EINVAL, f"it is {kind}, not a file")
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(most + 1)
+    finally:
+        os.close(fd)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most // 2**20} MiB")
     return data
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import ConfigError, InputError, NoRedisConfigured, RedisUnavailable
-from jobd.locate.files import config_places, drop_ins, find_config, parse_toml, read_bytes, shown_name
+from jobd.locate.files import config_places, drop_ins, find_config, parse_toml, read_bytes, read_regular, shown_name
 from jobd.locate.redact import mask_url
 from jobd.locate.sockets import socket_candidates
 from jobd.locate.text import Secret, expand, read_secret, secret_of
@@ -216,7 +216,7 @@ def embedded_source(main: Path, prefix: str | None, *, env: Mapping[str, str]) -
     """
     for socket in socket_candidates(None, config=main, env=env):
         try:
-            written = json.loads((socket.parent / URL_FILE).read_bytes())
+            written = json.loads(read_regular(socket.parent / URL_FILE, 2**16))
             url, password = written["url"], written.get("password")
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # not there, or cut short by a crash: the same as no server

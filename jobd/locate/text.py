@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import InputError
+from jobd.locate.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+MAX_SECRET_BYTES = 2**20
+"""A secret above this is some other file."""
 _KINDS = ("env", "file", "credential")
 
 
@@ -146,7 +149,7 @@ def read_secret(secret: Secret | str, *, env: Mapping[str, str]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MAX_SECRET_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f'cannot read secret file "{path}": {reason}') from None

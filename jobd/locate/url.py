@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobd.errors import InputError
-from jobd.locate.files import absolute
+from jobd.locate.files import absolute, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -208,6 +208,8 @@ _UNUSED = frozenset({"decode_responses", "encoding", "encoding_errors"})
 """Options that other programs need in a shared URL and jobd decides for itself: passed over."""
 
 OPTIONS = frozenset(_COMMON) | frozenset(_NETWORK) | frozenset(_TLS)
+_MAX_CERTIFICATES = 16 * 2**20
+"""Bytes of one file of certificates; the bundle of a whole system has 200 kB."""
 TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 HIDDEN_OPTIONS = frozenset({"password", "username", "ssl_password"})
 
@@ -276,7 +278,7 @@ def check_tls_files(address: RedisAddress) -> None:
             if name == "ssl_ca_path":
                 next(Path(text).iterdir(), None)
             else:
-                Path(text).read_bytes()
+                read_regular(Path(text), _MAX_CERTIFICATES)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UrlError(f'cannot read {name} "{text}": {str(reason).lower()}') from None

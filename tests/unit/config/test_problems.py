@@ -196,9 +196,11 @@ class TestSyntax:
         (problem,) = problems_of(tmp_path, REDIS)
         assert problem.place == "jobd.d/1.toml:1:1"
 
-    def test_endless_file_is_a_problem(self) -> None:
+    def test_a_file_too_large_to_be_one_is_a_problem(self, tmp_path: Path) -> None:
+        with (tmp_path / "jobd.toml").open("wb") as file:
+            file.truncate(2**33)
         with pytest.raises(ConfigProblems, match="larger than 8 MiB"):
-            load("/dev/zero", env={})
+            load(tmp_path / "jobd.toml", env={})
 
     def test_hides_the_rest_but_not_that_of_another_file(self, tmp_path: Path) -> None:
         (tmp_path / "jobd.d").mkdir()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from jobd.config.load import load
 from jobd.errors import ConfigError, InputError, NoRedisConfigured, RedisUnavailable
 from jobd.locate import (
     BrokenFile,
@@ -24,6 +26,7 @@ from jobd.locate import (
     state_dir,
     write_url_file,
 )
+from jobd.locate.files import current_folder
 
 URL = "redis://127.0.0.1:6379/0"
 
@@ -248,3 +251,77 @@ def test_url_file_names_its_writer(tmp_path: Path) -> None:
     written = json.loads(write_url_file(tmp_path, "unix:///s", None).read_text())
     assert written["url"] == "unix:///s"
     assert written["pid"] > 0
+
+
+class TestOnlyRegularFiles:
+    @pytest.fixture
+    def pipe(self, tmp_path: Path) -> Path:
+        os.mkfifo(tmp_path / "pipe.toml")
+        return tmp_path / "pipe.toml"
+
+    def test_a_pipe_as_the_file_is_refused_at_once(self, pipe: Path) -> None:
+        with pytest.raises(ConfigError, match=r"pipe.toml: it is a pipe, not a file"):
+            redis_source(config=pipe, env={})
+        with pytest.raises(ConfigError, match=r"pipe.toml: it is a pipe, not a file"):
+            load(pipe, env={})
+        assert socket_candidates(config=pipe, env={})
+
+    def test_a_pipe_among_the_drop_ins_too(self, tmp_path: Path) -> None:
+        write(tmp_path, f'[redis]\nurl = "{URL}"')
+        (tmp_path / "jobd.d").mkdir()
+        os.mkfifo(tmp_path / "jobd.d/1.toml")
+        with pytest.raises(ConfigError, match=r"jobd.d/1.toml:1:1 .*it is a pipe, not a file"):
+            redis_source(config=tmp_path / "jobd.toml", env={})
+
+    @pytest.mark.parametrize(("path", "what"), [("/dev/zero", "a device"), ("/", "a folder")])
+    def test_devices_and_folders_are_called_what_they_are(self, path: str, what: str) -> None:
+        with pytest.raises(ConfigError, match=f"it is {what}, not a file"):
+            load(path, env={})
+
+    def test_a_secret_that_is_a_pipe_or_without_end_is_refused(self, pipe: Path) -> None:
+        with pytest.raises(InputError, match="it is a pipe, not a file"):
+            read_secret(Secret("file", str(pipe)), env={})
+        with pytest.raises(InputError, match="it is a device, not a file"):
+            read_secret(Secret("file", "/dev/zero"), env={})
+
+    def test_a_file_that_became_a_pipe_counts_as_changed(self, tmp_path: Path) -> None:
+        main = write(tmp_path, f'[redis]\nurl = "{URL}"\n[queues]\nq = "a:b"')
+        config = load(main, env={})
+        assert not config.changed_on_disk()
+        main.unlink()
+        os.mkfifo(main)
+        assert config.changed_on_disk()
+
+
+class TestCurrentFolder:
+    def test_a_symlink_the_shell_went_through_stays_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "release").mkdir()
+        (tmp_path / "current").symlink_to("release")
+        write(tmp_path / "release", "")
+        monkeypatch.chdir(tmp_path / "release")
+        monkeypatch.setenv("PWD", str(tmp_path / "current"))
+        assert find_config(env={}) == tmp_path / "current/jobd.toml"
+        assert find_config("other.toml", {}) == tmp_path / "current/other.toml"
+        assert socket_candidates("c.sock", env={}) == [tmp_path / "current/c.sock"]
+
+    def test_a_wrong_pwd_is_passed_over(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        for wrong in ("/", "/no/such", "relative", f"{tmp_path}/../{tmp_path.name}"):
+            monkeypatch.setenv("PWD", wrong)
+            assert current_folder() == tmp_path
+
+    def test_one_that_is_gone_matters_only_to_a_relative_path(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        main = write(tmp_path, f'[redis]\nurl = "{URL}"\n[queues]\nq = "a:b"')
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        monkeypatch.setenv("PWD", str(tmp_path / "gone"))
+        (tmp_path / "gone").rmdir()
+        assert load(main, env={}).changed_on_disk() is False
+        assert find_config(env={}) is None or find_config(env={}) == Path("/etc/jobd/jobd.toml")
+        assert redis_source(config=main, env={}).url == URL
+        assert redis_source(URL, env={}).url == URL
+        assert socket_candidates(str(tmp_path / "c.sock"), env={}) == [tmp_path / "c.sock"]
+        with pytest.raises(ConfigError, match="the current folder is gone"):
+            find_config("jobd.toml", {})
