@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _OOM_SCORE = "500"
 """Of 1000: the kernel ends a worker, which is replaced, before the daemon or a Redis beside it."""
 
@@ -80,6 +81,15 @@ def release_signals() -> None:
 def hold_signals() -> set[int | signal.Signals]:
     """Keep TERM, INT and HUP from this thread; return what was kept from it before."""
     return signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+
+
+def set_title(title: str, name: str) -> None:
+    """Let `ps` show what this process is: its whole line where setproctitle is installed, else the first 15 bytes of
+    `name`, which `ps -o comm`, `top` and `pstree` show."""
+    _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    setproctitle = sys.modules.get("setproctitle")
+    if setproctitle is not None:
+        setproctitle.setproctitle(title)
 
 
 def settle_in(parent: int, output: int) -> None:

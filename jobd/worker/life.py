@@ -66,6 +66,8 @@ def _work(sock: socket.socket, board: BoardWriter) -> Exit:
     if packet is None:
         return Exit.DONE
     start = messages.expect(packet[0], messages.Start)
+    number = _number_of(start.worker)
+    forks.set_title(f"jobd: {start.queue} worker {number}", f"{start.queue} {number}")
     if start.nice:
         os.nice(start.nice)
     # Before any code of the user's: what it adds belongs to the daemon's Redis.

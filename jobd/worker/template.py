@@ -7,6 +7,7 @@ they die with it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import select
@@ -150,6 +151,8 @@ def _warm_up() -> None:
     """Do once what every worker would do after its fork, so that forks are ready at once; nothing stays open."""
     for name in _FIRST:
         import_module(name)
+    with contextlib.suppress(ImportError):
+        import_module("setproctitle")  # optional: `ps` shows queues then, see forks.set_title
     for name in ("turn", "annotate", "adopt_jobs", "renew_locks"):
         script(name)
     messages.warm_up()

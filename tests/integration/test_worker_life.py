@@ -271,3 +271,8 @@ def test_large_message_reaches_a_worker(parent: WorkerParent, queue: Queue) -> N
     many = {f"name{n}": numbers("basic:echo").default for n in range(2_000)}
     parent.start("mail", numbers("basic:echo", jobs=many))
     wait_until(lambda: queue.counts()["completed"] == 1)
+
+
+def test_process_is_named_after_its_queue_and_number(parent: WorkerParent) -> None:
+    worker = parent.start("mail", numbers("basic:echo"))
+    assert Path(f"/proc/{worker.pid}/comm").read_text() == "mail 0\n"

@@ -16,6 +16,7 @@ from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, Retry
 from jobd.worker import forks
 from jobd.worker.handlers.job import current
 from jobd.worker.handlers.payload import to_json
+from jobd.worker.own_log import log
 from jobd.worker.run.wording import reason_of, trace_of
 
 if TYPE_CHECKING:
@@ -148,4 +149,11 @@ class Attempt:
         return Finish(taken.id, taken.token, outcome, delay_ms=delay_ms, suspect=taken.suspect)
 
     def _failure(self, reason: str, trace: str, *, final: bool) -> Finish:
-        return after_failure(self.taken, self.options, self.policy.outcome, reason, trace, final=final)
+        finish = after_failure(self.taken, self.options, self.policy.outcome, reason, trace, final=final)
+        unknown = self.options.unknown_backoff
+        if unknown is not None and finish.outcome is Outcome.RETRY:
+            delay = format_duration(finish.delay_ms)
+            told = f'backoff type "{unknown}" is unknown to jobd: retried after {delay}, by the backoff of the queue'
+            self.job.log(told)
+            log.warning("job %s: %s", self.taken.id, told)
+        return finish

@@ -1,0 +1,83 @@
+"""Handlers of the unit tests; they meet the test through `seen` and `gates`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+from jobd import Job, RateLimited, RetryLater, Unrecoverable, current_job
+
+seen: list[Any] = []
+gate = threading.Event()
+
+
+def echo(job: Job) -> Any:
+    return job.data
+
+
+async def aecho(job: Job) -> Any:
+    return job.data
+
+
+def fail(job: Job) -> None:
+    raise ValueError("no luck")
+
+
+def give_up(job: Job) -> None:
+    raise Unrecoverable("never")
+
+
+def later(job: Job) -> None:
+    raise RetryLater("30s")
+
+
+def limited(job: Job) -> None:
+    raise RateLimited("2s")
+
+
+def nonsense(job: Job) -> None:
+    raise RetryLater("soon")
+
+
+def wait(job: Job) -> str:
+    while not gate.wait(0.002):
+        seen.append("waiting")
+    return "done"
+
+
+async def await_long(job: Job) -> None:
+    await asyncio.sleep(60)
+
+
+async def stubborn(job: Job) -> str:
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        return "anyway"
+    return "never"
+
+
+def talk(job: Job) -> None:
+    job.progress(1)
+    job.log("line")
+    job.update_data({"n": 2})
+
+
+def who(job: Job) -> list[Any]:
+    found = current_job()
+    return [found is job, job.worker, threading.current_thread().name]
+
+
+async def awho(job: Job) -> bool:
+    await asyncio.sleep(0)
+    return current_job() is job
+
+
+@contextlib.asynccontextmanager
+async def on_loop() -> AsyncIterator[None]:
+    seen.append("entered")
+    yield
+    seen.append("left")
