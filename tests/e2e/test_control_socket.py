@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import itertools
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -349,3 +351,36 @@ def test_an_unknown_group_ends_the_start_with_78(short_tmp: Path, redis_server: 
         )
         assert daemon.start().wait() == 78
         assert 'no such group: "nobodys"' in daemon.log_tail()
+
+
+def test_few_files_and_many_idle_connections_cost_no_lock_and_no_flood_of_lines(
+    short_tmp: Path, redis_server: RedisServer, r: redis.Redis, prefix: str
+) -> None:
+    slow = '[queues.a]\nhandler = "daemon_handlers:slow"\nlock_duration = "2s"\n'
+    with (
+        DaemonProcess(short_tmp / "d", redis_server.url, slow, prefix=prefix) as daemon,
+        contextlib.ExitStack() as stack,
+    ):
+        daemon.start_ready()
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (60, 60))
+        job = daemon.call("job.add", queue="a", name="n", data={"s": 5})["job"]["id"]
+        for _ in range(100):
+            idle = stack.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(str(daemon.socket))
+        done = wait_until(lambda: r.hgetall(f"{prefix}:a:{job}").get("finishedOn"), 20, what="the job is done")
+        record = r.hgetall(f"{prefix}:a:{job}")
+        assert done
+        assert (record["atm"], record["ats"]) == ("1", "1"), "it ran once: its lock was kept"
+        assert "stc" not in record
+        # The connections have asked nothing for long: one makes room.
+        wait_until(lambda: _answers(daemon), 20, what="a new connection is served")
+        lines = daemon.log.read_text().splitlines()
+        assert len([line for line in lines if "control connection" in line]) <= 2
+        assert len(lines) < 200
+
+
+def _answers(daemon: DaemonProcess) -> bool:
+    try:
+        return bool(daemon.call("hello", timeout=5)["pid"] == daemon.pid)
+    except (OSError, Failed):
+        return False

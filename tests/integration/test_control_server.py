@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from jobd.daemon.control import server as control_server
-from jobd.daemon.control.server import MAX_CONNECTIONS, listen_privately
+from jobd.daemon.control.listen import listen_privately
+from jobd.daemon.control.server import MAX_CONNECTIONS
 from jobd.errors import DaemonAway, Refused
 from jobd.protocol.control import LINE_MAX
 from jobd.protocol.control_client import ControlClient

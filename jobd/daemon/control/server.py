@@ -8,40 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import grp
 import os
 import pwd
-import socket
-import stat
-import struct
-import sys
+import resource
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobd.daemon.control.lines import PIECE, Lines
+from jobd.daemon.control.listen import BACKLOG, listen_privately, peer
 from jobd.daemon.logs import event_log
 from jobd.errors import JobdError, Refused
 from jobd.exits import Exit
 from jobd.protocol.control import (
-    LINE_MAX,
     BadRequest,
     Request,
-    RpcCode,
     encode_error,
     encode_progress,
     encode_result,
     parse_request,
 )
-from jobd.protocol.control_client import short_path
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
 MAX_CONNECTIONS = 256
 """More are told so and closed: with a line of 1 MiB each they bound what a mad client can cost."""
 
-_PIECE = 64 * 1024
-_BACKLOG = 256
 _UNREAD_MAX = 1024 * 1024
 """Bytes of progress a client may leave unread; more lines are dropped, the answer still comes."""
 
@@ -51,11 +46,22 @@ _WRITE_LIMIT_S = 30.0
 _ANSWER_LIMIT_S = 2.0
 """How long `stop` lets requests that are being answered come to their end."""
 
-_KEEP_SOCKET: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-"""From 3.13 on asyncio removes the file by the name it was bound under; here it has been renamed since."""
+_ACCEPTS_A_TURN = 16
+"""Connections taken in one turn of the loop: a flood of them must not keep renewals waiting."""
 
-_ACCEPT_TURNS = 5
-"""Turns of the loop that asyncio needs to accept who connected before the socket was removed; it makes three."""
+_PAUSE_S = 1.0
+"""How long nobody is accepted after there was no descriptor for it."""
+
+_RESERVE = 32
+"""Descriptors that connections leave free, at most a quarter of all: a worker's start and Redis need some."""
+
+_ALWAYS_SERVED = 4
+"""Connections that may use the reserve."""
+
+_IDLE_MAX_S = 10.0
+"""A connection that has asked nothing for this long is closed when another one needs its room."""
+
+_LOG_EVERY_S = 60.0
 
 _log = event_log(__name__)
 
@@ -91,9 +97,12 @@ class ControlServer:
         self.path = path
         self._group = group
         self._answer = answer
-        self._server: asyncio.Server | None = None
+        self._sock: socket.socket | None = None
         self._inode = 0
+        self._resume: asyncio.TimerHandle | None = None
         self._connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refusals = _Refusals()
 
     async def start(self) -> None:
         """Listen, for the owner, root and the group only; a socket that a dead daemon left is replaced.
@@ -101,27 +110,30 @@ class ControlServer:
         Raises:
             Refused: somebody answers there, or the place cannot be used.
         """
-        if self._server is not None:
+        if self._sock is not None:
             return
-        sock = listen_privately(self.path, self._group)
+        self._sock = listen_privately(self.path, self._group)
         self._inode = self.path.lstat().st_ino
-        self._server = await asyncio.start_unix_server(
-            self._connected, sock=sock, limit=_PIECE, backlog=_BACKLOG, **_KEEP_SOCKET
-        )
+        self._listen()
         _log.info("control socket listens", path=str(self.path))
 
     async def stop(self) -> None:
         """Stop listening, give answers under way a moment, close every connection, remove the socket."""
-        server, self._server = self._server, None
-        if server is None:
+        sock, self._sock = self._sock, None
+        if sock is None:
             return
         with contextlib.suppress(OSError):
             # Another daemon may have taken the place over meanwhile; its socket is not ours to remove.
             if self.path.lstat().st_ino == self._inode:
                 self.path.unlink()
-        for _ in range(_ACCEPT_TURNS):
-            await asyncio.sleep(0)
-        server.close()
+        if self._resume is not None:
+            self._resume.cancel()
+        asyncio.get_running_loop().remove_reader(sock)
+        # Who connected before the file was removed is answered or closed as the others are.
+        for _ in range(BACKLOG // _ACCEPTS_A_TURN):
+            self._accept_waiting(sock)
+        sock.close()
+        await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_LIMIT_S):
                 for connection in list(self._connections):
@@ -134,21 +146,107 @@ class ControlServer:
         await self._gone(_ANSWER_LIMIT_S)
 
     async def _gone(self, limit_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                for connection in list(self._connections):
-                    await connection.gone.wait()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=limit_s)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(reader, writer, self._answer, only_owner=self._group is None)
+    def _listen(self) -> None:
+        self._resume = None
+        if self._sock is not None:
+            asyncio.get_running_loop().add_reader(self._sock, self._accept_waiting, self._sock)
+
+    def _accept_waiting(self, sock: socket.socket) -> None:
+        """Take the connections that wait, a few in one turn of the loop.
+
+        Not asyncio's own server: without free descriptors that one logs an error for each place of the backlog, over
+        and over, and does little else.
+        """
+        for _ in range(_ACCEPTS_A_TURN):
+            try:
+                client, _address = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._refusals.note("cannot accept control connections", reason=error.strerror)
+                self._pause(sock)
+                return
+            task = asyncio.create_task(self._serve(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _pause(self, sock: socket.socket) -> None:
+        """Leave who waits in the backlog for a while: there is no descriptor for them, or no memory."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock)
+        if self._sock is not None:
+            self._resume = loop.call_later(_PAUSE_S, self._listen)
+
+    async def _serve(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        reader = asyncio.StreamReader(limit=PIECE)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _protocol = await loop.connect_accepted_socket(lambda: protocol, client)
+        except OSError:
+            client.close()
+            return
+        connection = _Connection(reader, asyncio.StreamWriter(transport, protocol, reader, loop), self._answer)
+        refusal = self._refusal(connection, client.fileno())
         self._connections.add(connection)
         try:
-            await connection.serve(too_many=len(self._connections) > MAX_CONNECTIONS)
+            if refusal is None:
+                await connection.serve()
+            else:
+                self._refusals.note(
+                    "control connection refused", uid=connection.uid, pid=connection.pid, reason=str(refusal)
+                )
+                await connection.refuse(refusal)
         except (ConnectionError, TimeoutError):
             pass  # the client is gone or does not read; what it asked for has been done
         finally:
             await connection.end()
             self._connections.discard(connection)
+
+    def _refusal(self, fresh: _Connection, descriptor: int) -> Refused | None:
+        """Return why a connection is not served, None when it is; the one that is idle longest may go for it."""
+        if self._group is None and fresh.uid not in (0, os.geteuid()):
+            return Refused("not-permitted", "only the daemon's user and root may use it", exit_code=Exit.NOT_PERMITTED)
+        if len(self._connections) < MAX_CONNECTIONS and not _few_left(descriptor, len(self._connections)):
+            return None
+        idle = [connection for connection in self._connections if connection.idle_s() >= _IDLE_MAX_S]
+        if idle:
+            max(idle, key=_Connection.idle_s).close()
+            return None
+        told = f"{len(self._connections)} connections, and no room for more"
+        return Refused("too-many-connections", told, exit_code=Exit.FAILED)
+
+
+class _Refusals:
+    """Logs the first of many like things at once, then how many came, once a minute."""
+
+    def __init__(self) -> None:
+        self._logged: dict[str, float] = {}
+        self._passed: dict[str, int] = {}
+
+    def note(self, event: str, **fields: Any) -> None:
+        now = time.monotonic()
+        if now - self._logged.get(event, -_LOG_EVERY_S) < _LOG_EVERY_S:
+            self._passed[event] = self._passed.get(event, 0) + 1
+            return
+        self._logged[event] = now
+        _log.warning(event, **fields, more_before=self._passed.pop(event, 0))
+
+
+def _few_left(descriptor: int, connections: int) -> bool:
+    """Tell whether so few descriptors are left that workers and Redis may need them.
+
+    The kernel gives the lowest free number, so those above the newest are free and hardly any below. A few connections
+    are served all the same: `status` and `stop` are wanted most when there is trouble.
+    """
+    limit, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY or connections < _ALWAYS_SERVED:
+        return False
+    return descriptor >= limit - min(_RESERVE, limit // 4)
 
 
 class _Connection:
@@ -157,25 +255,25 @@ class _Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         answer: Callable[[str, dict[str, Any], Caller], Awaitable[Mapping[str, Any]]],
-        *,
-        only_owner: bool,
     ) -> None:
-        self._only_owner = only_owner
         self._lines = Lines(reader)
         self._writer = writer
         self._answer = answer
         self.pid, self.uid = peer(writer.get_extra_info("socket"))
         self.idle = asyncio.Event()
         self.idle.set()
-        self.gone = asyncio.Event()
+        self._idle_since = time.monotonic()
 
-    async def serve(self, *, too_many: bool) -> None:
+    def idle_s(self) -> float:
+        """Return for how long it has asked nothing; 0 while it is answered."""
+        return time.monotonic() - self._idle_since if self.idle.is_set() else 0.0
+
+    async def refuse(self, refusal: Refused) -> None:
+        """Tell why it is not served."""
+        await self._send(encode_error(None, refusal))
+
+    async def serve(self) -> None:
         """Answer line after line until the client ends its side."""
-        refusal = _refusal(self.uid, only_owner=self._only_owner, too_many=too_many)
-        if refusal is not None:
-            _log.warning("control connection refused", uid=self.uid, pid=self.pid, reason=str(refusal))
-            await self._send(encode_error(None, refusal))
-            return
         while True:
             try:
                 line = await self._lines.next()
@@ -191,6 +289,7 @@ class _Connection:
                 if request.wants_answer:
                     await self._send(answer)
             finally:
+                self._idle_since = time.monotonic()
                 self.idle.set()
 
     async def _perform(self, request: Request) -> bytes:
@@ -239,142 +338,3 @@ class _Connection:
             await asyncio.wait_for(self._writer.wait_closed(), _WRITE_LIMIT_S)
         except (OSError, TimeoutError):
             self.abort()
-        finally:
-            self.gone.set()
-
-
-class Lines:
-    """The lines of a stream, at most LINE_MAX bytes each; a longer one is passed over in constant memory."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-        self._buffer = bytearray()
-        self._skipping = False
-
-    async def next(self) -> bytes | None:
-        """Return the next line that is not blank, also one that end of file cuts short; None at the end.
-
-        Raises:
-            BadRequest: a line is too long; said as soon as that is known, its rest is skipped.
-        """
-        searched = 0
-        while True:
-            at = self._buffer.find(b"\n", searched)
-            if at >= 0:
-                line = bytes(self._buffer[:at])
-                del self._buffer[: at + 1]
-                searched = 0
-                was_skipping, self._skipping = self._skipping, False
-                if not was_skipping and line.strip():
-                    return self._checked(line)
-                continue
-            if self._skipping:
-                self._buffer.clear()
-            elif len(self._buffer) > LINE_MAX:
-                self._buffer.clear()
-                self._skipping = True
-                raise _too_long()
-            searched = len(self._buffer)
-            piece = await self._reader.read(_PIECE)
-            if not piece:
-                return self._rest()
-            self._buffer += piece
-
-    def _rest(self) -> bytes | None:
-        line, skipping = bytes(self._buffer), self._skipping
-        self._buffer.clear()
-        return line if line.strip() and not skipping else None
-
-    def _checked(self, line: bytes) -> bytes:
-        if len(line) > LINE_MAX:
-            raise _too_long()
-        return line
-
-
-def listen_privately(path: Path, group: str | None = None) -> socket.socket:
-    """Return a listening socket at `path` with mode 0600, or 0660 for a group; nobody else could connect at any moment.
-
-    It is bound under another name and renamed once its mode is right: the umask may be anything.
-
-    Raises:
-        Refused: somebody answers at `path`, the place cannot be used, or there is no such group.
-    """
-    gid = None if group is None else _gid(group)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if gid is not None:
-            _open_folder(path.parent)
-        _check_free(path)
-        fresh = path.with_name(f".{os.getpid()}.sock")
-        fresh.unlink(missing_ok=True)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with short_path(fresh) as name:
-                sock.bind(name)
-            fresh.chmod(0o600)
-            if gid is not None:
-                os.chown(fresh, -1, gid)
-                fresh.chmod(0o660)
-            sock.listen(_BACKLOG)
-            sock.setblocking(False)
-            fresh.rename(path)
-        except BaseException:
-            sock.close()
-            fresh.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise Refused("socket-unusable", f'cannot listen at "{path}": {error.strerror or error}') from error
-    return sock
-
-
-def _gid(group: str) -> int:
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        message = f'no such group: "{group}" (socket_group or status_group in [daemon])'
-        raise Refused("group-unknown", message, exit_code=os.EX_CONFIG) from None
-
-
-def _open_folder(folder: Path) -> None:
-    """Let others pass through a folder that is the owner's alone; what lies in it keeps its own modes."""
-    mode = stat.S_IMODE(folder.stat().st_mode)
-    if not mode & 0o011:
-        folder.chmod(mode | 0o011)
-
-
-def _check_free(path: Path) -> None:
-    try:
-        kind = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(kind):
-        raise Refused("socket-unusable", f'cannot listen at "{path}": it exists and is no socket; move it away')
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, short_path(path) as name:
-        probe.setblocking(False)
-        try:
-            probe.connect(name)
-        except (ConnectionRefusedError, FileNotFoundError):
-            return
-        except BlockingIOError:
-            pass  # its queue of connections is full: somebody listens
-        pid, _ = peer(probe)
-    raise Refused("socket-taken", f'another daemon (pid {pid}) answers at "{path}"', detail={"pid": pid})
-
-
-def peer(sock: Any) -> tuple[int, int]:
-    """Return (pid, uid) of the other end, as the kernel noted them."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", credentials)
-    return pid, uid
-
-
-def _refusal(uid: int, *, only_owner: bool, too_many: bool) -> Refused | None:
-    if only_owner and uid not in (0, os.geteuid()):
-        return Refused("not-permitted", "only the daemon's user and root may use it", exit_code=Exit.NOT_PERMITTED)
-    if too_many:
-        return Refused("too-many-connections", f"more than {MAX_CONNECTIONS} connections", exit_code=Exit.FAILED)
-    return None
-
-
-def _too_long() -> BadRequest:
-    return BadRequest(RpcCode.REQUEST, "line-too-long", f"a request has at most {LINE_MAX} bytes")

@@ -1,0 +1,96 @@
+"""The socket file: bound so that nobody else could ever connect, never over one that answers."""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+import struct
+from typing import TYPE_CHECKING, Any
+
+from jobd.errors import Refused
+from jobd.exits import Exit
+from jobd.protocol.control_client import short_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BACKLOG = 256
+
+
+def listen_privately(path: Path, group: str | None = None) -> socket.socket:
+    """Return a listening socket at `path` with mode 0600, or 0660 for a group; nobody else could connect at any moment.
+
+    It is bound under another name and renamed once its mode is right: the umask may be anything.
+
+    Raises:
+        Refused: somebody answers at `path`, the place cannot be used, or there is no such group.
+    """
+    gid = None if group is None else _gid(group)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if gid is not None:
+            _open_folder(path.parent)
+        _check_free(path)
+        fresh = path.with_name(f".{os.getpid()}.sock")
+        fresh.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with short_path(fresh) as name:
+                sock.bind(name)
+            fresh.chmod(0o600)
+            if gid is not None:
+                os.chown(fresh, -1, gid)
+                fresh.chmod(0o660)
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+            fresh.rename(path)
+        except BaseException:
+            sock.close()
+            fresh.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise Refused("socket-unusable", f'cannot listen at "{path}": {error.strerror or error}') from error
+    return sock
+
+
+def _gid(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        message = f'no such group: "{group}" (socket_group or status_group in [daemon])'
+        raise Refused("group-unknown", message, exit_code=Exit.CONFIG) from None
+
+
+def _open_folder(folder: Path) -> None:
+    """Let others pass through a folder that is the owner's alone; what lies in it keeps its own modes."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & 0o011:
+        folder.chmod(mode | 0o011)
+
+
+def _check_free(path: Path) -> None:
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise Refused("socket-unusable", f'cannot listen at "{path}": it exists and is no socket; move it away')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, short_path(path) as name:
+        probe.setblocking(False)
+        try:
+            probe.connect(name)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+        except BlockingIOError:
+            pass  # its queue of connections is full: somebody listens
+        pid, _ = peer(probe)
+    raise Refused("socket-taken", f'another daemon (pid {pid}) answers at "{path}"', detail={"pid": pid})
+
+
+def peer(sock: Any) -> tuple[int, int]:
+    """Return (pid, uid) of the other end, as the kernel noted them."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return pid, uid
