@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING
 from jobd.daemon.logs import event_log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 OWN_VARIABLES = frozenset({
     "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
 })  # fmt: skip
 """Meant for the daemon itself (sd_notify(3), sd_listen_fds(3)); a child that inherited them could speak in its name."""
+
+PULSE_S = 5.0
+"""How often systemd is asked for twice as much time."""
 
 _log = event_log(__name__)
 
@@ -41,10 +45,6 @@ class Notifier:
         """The daemon stops."""
         self._send("STOPPING=1", *_status(status))
 
-    def status(self, text: str) -> None:
-        """`systemctl status` shows this text."""
-        self._send(*_status(text))
-
     def watchdog(self) -> None:
         """The loop turns."""
         self._send("WATCHDOG=1")
@@ -64,6 +64,43 @@ class Notifier:
             if not self._failed:
                 _log.warning("service manager not reached", error=str(error))
             self._failed = True
+
+
+class Pulse:
+    """Feeds the watchdog, and asks systemd for more time while what it waits for makes progress.
+
+    Without that a start of more than TimeoutStartSec is killed and begun again, for ever.
+    """
+
+    def __init__(self, notifier: Notifier, makes_progress: Callable[[], bool]) -> None:
+        self._notifier = notifier
+        self._makes_progress = makes_progress
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; harmless when begun before."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._loop(), name="pulse")
+
+    async def stop(self) -> None:
+        """End; returns when it has ended. Harmless when it never began."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def run_once(self) -> float:
+        """Tell systemd what there is to tell; return the seconds until the next time."""
+        if self._makes_progress():
+            self._notifier.extend_timeout(round(PULSE_S * 2000))
+        self._notifier.watchdog()
+        return min(PULSE_S, self._notifier.watchdog_s or PULSE_S)
+
+    async def _loop(self) -> None:
+        pause = self.run_once()
+        while True:
+            await asyncio.sleep(pause)
+            pause = self.run_once()
 
 
 def without_own(env: Mapping[str, str]) -> dict[str, str]:

@@ -124,5 +124,5 @@ def _note(pool: Pool, now: float) -> str | None:
     if pool.hold is not None:
         return f"{pool.hold_reason}; retry in {format_duration(max(0.0, pool.hold_until - now) * 1000)}"
     if pool.quieted_by is not None:
-        return f"quiet by {pool.quieted_by}"
+        return f"quiet {pool.quieted_by.told(now)}"
     return "quiet = true in the file" if pool.queue.quiet else None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from jobd import __version__
 from jobd.clock import SYSTEM_CLOCK
-from jobd.config.load import unreadable_secrets
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
 from jobd.daemon.control.dispatch import Dispatch
@@ -26,36 +25,38 @@ from jobd.daemon.duties.stalled import Stalled
 from jobd.daemon.duties.until_empty import until_empty
 from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
+from jobd.daemon.in_force import InForce
 from jobd.daemon.incarnation import IncarnationRecord, new_id
-from jobd.daemon.notify import Notifier
+from jobd.daemon.notify import Notifier, Pulse
+from jobd.daemon.processes.fleet import Fleet
 from jobd.daemon.processes.kernel import become_subreaper
-from jobd.daemon.processes.template_process import TemplateError
 from jobd.daemon.processes.template_store import TemplateStore
+from jobd.daemon.reload.machine import Parts
+from jobd.daemon.reload.reloader import Reloader
+from jobd.daemon.reload.trial import Imports
 from jobd.daemon.signals import Signals, Wish
 from jobd.daemon.state_dir import StateDir
 from jobd.daemon.stopping import Stopper
 from jobd.daemon.supervisor import Supervisor
-from jobd.engine.connect import async_client
+from jobd.engine.connect import async_client, renew
 from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts
 from jobd.engine.runner import AsyncRunner
-from jobd.errors import ConfigError, InputError, JobdError, RedisRefused, RedisUnavailable, Refused
-from jobd.operations.operation import NamedCaller
-from jobd.operations.params import ReloadOf
+from jobd.errors import ConfigError, JobdError, RedisRefused, RedisUnavailable, Refused
+from jobd.locate import ReadAgain
 from jobd.protocol.control import STATUS_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
+    from redis.asyncio import Redis as AsyncRedis
+
     from jobd.config.model import Config
     from jobd.daemon.duties.duty import Duty
     from jobd.locate import RedisSource
 
 log = logs.event_log(__name__)
-
-NOTIFY_EVERY_S = 5.0
-"""While it stops, systemd is asked this often for twice as much time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Daemon:
         self.supervisor: Supervisor
         self._serving = False
         self._signals = Signals(self._wished)
+        self._pulse = Pulse(self.notifier, self._makes_progress)
         self._starting: asyncio.Task[int] | None = None
         self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -116,6 +118,7 @@ class Daemon:
         """Start everything, serve until a stop is through, stop everything."""
         become_subreaper()
         self._signals.start()
+        self._pulse.start()
         state = StateDir(self.config.state_folder(self.environ))
         try:
             state.acquire()
@@ -127,6 +130,7 @@ class Daemon:
             return 0  # stopped by a signal before there was anything to drain
         finally:
             self._signals.stop()
+            await self._pulse.stop()
             state.release()
 
     async def _run(self, state: StateDir) -> int:
@@ -155,9 +159,20 @@ class Daemon:
                 )
             )
             source = await self.embedded.start()
+        else:
+            # Of the configuration in force by then: a reload may name another secret.
+            renewal = ReadAgain(self._redis_named_now)
+            source = replace(renewal.now(), renewal=renewal)
         log.info("jobd starts", version=__version__, pid=os.getpid(), redis=source.shown, because=source.origin)
         for warning in self.config.warnings:
             log.warning("configuration", warning=str(warning))
+        return source
+
+    def _redis_named_now(self) -> RedisSource:
+        config = self.supervisor.config if self._serving else self.config
+        source = config.redis_source(self.environ)
+        if source is None:
+            raise ConfigError("the server is embedded", ["the server is embedded"])
         return source
 
     @property
@@ -167,15 +182,24 @@ class Daemon:
     async def _serve(self, source: RedisSource, record: IncarnationRecord) -> int:
         client = async_client(source)
         runner = AsyncRunner(client)
-        supervisor = self.supervisor = Supervisor(
-            self.config, source, TemplateStore(self.environ), record, SYSTEM_CLOCK,
+        templates = TemplateStore(self.environ)
+        in_force = InForce(
+            self.config, SYSTEM_CLOCK,
             environ=self.environ, globs=self.options.queues, redis_argument=self.options.redis,
         )  # fmt: skip
-        self._serving = True
-        recover = Recover(supervisor.fleet, runner)
+        fleet = Fleet(self.config, source, templates, record, SYSTEM_CLOCK)
+        supervisor = self.supervisor = Supervisor(
+            in_force, fleet, templates, record, SYSTEM_CLOCK, announce=self.notifier
+        )
+        recover = Recover(fleet, runner)
+        parts = Parts(
+            in_force, fleet, templates, SYSTEM_CLOCK,
+            facts=supervisor.facts, count_waiting=partial(count_waiting, runner, source.prefix),
+            renew_connections=lambda: self._renew_connections(client),
+        )  # fmt: skip
+        supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
         supervisor.on_loss = recover.lost
-        supervisor.count_waiting = partial(count_waiting, runner, source.prefix)
-        supervisor.stopper = Stopper(supervisor, recover, self._stopped.set)
+        self._serving = True
         self.methods = Methods(supervisor, runner, source, self.notifier)
         servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
         duties = self._duties(supervisor, runner, record)
@@ -226,20 +250,21 @@ class Daemon:
 
     async def _start(self, supervisor: Supervisor) -> bool:
         """Import the handlers and start the workers; False when a stop came in between."""
-        if self.options.queues and not supervisor.selected(self.config):
+        queues = supervisor.in_force.selected(self.config)
+        if self.options.queues and not queues:
             known = ", ".join(self.config.queues) or "none"
             raise Refused("queue-unknown", f"no queue matches --queue {' '.join(self.options.queues)}; known: {known}")
+        imports = Imports(supervisor.templates, supervisor.in_force, self.config)
         try:
-            problems = await supervisor.load()
-        except InputError as error:
-            told = unreadable_secrets(self.config, self.environ, self.options.redis)
-            raise (told or ConfigError(str(error), [str(error)])) from error
-        except TemplateError:
+            problems = await imports.make(queues.values())
+        except Refused:
             if supervisor.stopping:
                 return False  # the stop ended the templates
             raise
         if problems:
+            await imports.discard()
             raise ConfigProblems(problems, self.config.name)
+        imports.install()
         if supervisor.stopping:
             return False
         supervisor.start_workers()
@@ -252,11 +277,23 @@ class Daemon:
         queues = len(supervisor.fleet.pools)
         log.info("ready", queues=queues, state=supervisor.state.value)
         self.notifier.ready(f"{queues} queues")
-        while True:
-            if supervisor.stopping:
-                self.notifier.extend_timeout(round(NOTIFY_EVERY_S * 2000))
-            self.notifier.watchdog()
-            await asyncio.sleep(min(NOTIFY_EVERY_S, self.notifier.watchdog_s or NOTIFY_EVERY_S))
+
+    def _makes_progress(self) -> bool:
+        """Whether what systemd waits for goes on: every part of a start, a reload and a stop has a limit of its own."""
+        if not self._serving:
+            return True  # survivors are waited for, or the embedded server loads its data
+        supervisor = self.supervisor
+        if supervisor.stopping:
+            return True
+        return (not supervisor.ready_once or supervisor.is_reloading) and supervisor.makes_progress
+
+    def _renew_connections(self, client: AsyncRedis) -> None:
+        """Have daemon and workers use the credentials that are in force now."""
+        fleet = self.supervisor.fleet
+        renewal = fleet.source.renewal
+        if renewal is not None:
+            fleet.use_redis(replace(renewal.now(), renewal=renewal))
+            self._in_background(renew(client, fleet.source))
 
     async def _until_empty(self, runner: AsyncRunner) -> None:
         await until_empty(self.supervisor, runner)
@@ -294,7 +331,7 @@ class Daemon:
 
     async def _reload(self) -> None:
         try:
-            await self.methods.reload(ReloadOf(), NamedCaller("signal", lambda text: log.info("reload", step=text)))
+            await self.supervisor.reload(False, lambda text: log.info("reload", step=text), "signal")
         except JobdError as error:
             log.warning("not reloaded", error=str(error))
 

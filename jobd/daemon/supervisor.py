@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from jobd.config.tables import MAX_WORKERS
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.fleet import Fleet
 from jobd.daemon.processes.pool import Hold
-from jobd.daemon.processes.worker_spec import template_key
 from jobd.daemon.queue_views import Tally, queue_view
-from jobd.daemon.reload.import_problems import import_problems
-from jobd.daemon.reload.plan import Facts, plan
-from jobd.daemon.views import DaemonState, QueueView, ReloadReport, Step, StopReport
+from jobd.daemon.reload.plan import Facts
+from jobd.daemon.views import DaemonState, Order, QueueView, ReloadReport, Step, StopReport
 from jobd.engine.trouble import Trouble
-from jobd.errors import NotThere, Refused
+from jobd.errors import JobdError, NotThere, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from jobd.clock import Clock
-    from jobd.config.model import Config, Queue
-    from jobd.config.problems import Problem
+    from jobd.config.model import Config
+    from jobd.daemon.in_force import InForce
     from jobd.daemon.incarnation import IncarnationRecord
-    from jobd.daemon.processes.fleet import Loss
+    from jobd.daemon.processes.fleet import Fleet, Loss
     from jobd.daemon.processes.pool import Pool
     from jobd.daemon.processes.template_store import TemplateStore
-    from jobd.daemon.stopping import Stopper
-    from jobd.locate import RedisSource
+    from jobd.operations.documents import LastReload
 
 log = event_log(__name__)
 
@@ -42,50 +35,115 @@ LOOP_LIMIT_S = 10.0
 """The daemon is live while its loop turned within this time."""
 
 
+class Reloads(Protocol):
+    """Who carries out reloads."""
+
+    @property
+    def interrupted(self) -> int:
+        """Jobs that were cut off for the last one, until now."""
+        ...
+
+    async def reload(self, progress: Callable[[str], None], *, code: bool, who: str) -> ReloadReport:
+        """Read the file again and apply it, or change nothing."""
+        ...
+
+    async def rehearse(self, path: Path | None) -> list[Step]:
+        """Return what a reload would do."""
+        ...
+
+    def stop_came(self) -> None:
+        """The daemon stops: end the running one, refuse later ones."""
+        ...
+
+    def worker_lost(self, loss: Loss) -> None:
+        """A worker has ended."""
+        ...
+
+
+class Stops(Protocol):
+    """Who carries out the stop."""
+
+    async def stop(self, grace_ms: int | None, now: bool, progress: Callable[[str], None]) -> StopReport:
+        """Stop every worker; return when none of their processes is left."""
+        ...
+
+    def kill_all(self) -> None:
+        """SIGKILL every worker now."""
+        ...
+
+    async def abandon(self) -> None:
+        """End what still runs, without a report."""
+        ...
+
+
+class Announces(Protocol):
+    """Who tells the service manager."""
+
+    def reloading(self) -> None:
+        """A reload began."""
+        ...
+
+    def ready(self, status: str = "") -> None:
+        """It is over."""
+        ...
+
+
 class Supervisor:
     """Everything `jobd run` runs, from the control socket's point of view. None of it waits for Redis."""
 
+    reloader: Reloads
+    stopper: Stops
+
     def __init__(
         self,
-        config: Config,
-        source: RedisSource,
+        in_force: InForce,
+        fleet: Fleet,
         templates: TemplateStore,
         record: IncarnationRecord,
         clock: Clock,
         *,
-        environ: Mapping[str, str],
-        globs: Iterable[str] = (),
-        redis_argument: str | None = None,
+        announce: Announces,
     ) -> None:
-        """Prepare. `globs` and `redis_argument` are what the command line says in place of the file."""
-        self.environ = environ
-        self.redis_argument = redis_argument
-        self.config = config
-        self.generation = 1
-        self.reloaded_at: float | None = None
+        """Prepare; `take_helpers` before anything is ordered."""
+        self.in_force = in_force
         self.started_at = clock.monotonic()
         self.clock = clock
         self.templates = templates
         self.record = record
-        self.fleet = Fleet(config, source, templates, record, clock)
+        self.fleet = fleet
         self.fleet.on_loss = self._lost
         self.on_loss: Callable[[Loss], None] = lambda loss: None
-        self.stopper: Stopper
-        self.count_waiting: Callable[[str], Awaitable[int | None]]
-        """Jobs that wait in a queue, None when Redis does not say at once."""
         self._redis_troubles: dict[str, str] = {}
         """{duty: what Redis refused it}."""
-        self.reloading = False
         self.stopping = False
         self.loop_beat_at = clock.monotonic()
-        self._globs = tuple(globs)
+        self._announce = announce
+        self._reloads = 0
+        self._last_reload: LastReload | None = None
         self._tallies: dict[str, Tally] = {}
         self._started = False
         self._ready_once = False
-        self._reload_lock = asyncio.Lock()
-        self._reloader: str = ""
+
+    def take_helpers(self, reloader: Reloads, stopper: Stops) -> None:
+        """Take who carries out reloads and the stop."""
+        self.reloader, self.stopper = reloader, stopper
 
     # --- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.in_force.config
+
+    @property
+    def generation(self) -> int:
+        """Its number."""
+        return self.in_force.generation
+
+    @property
+    def reloaded_at(self) -> float | None:
+        """When the last reload was through; None before the first."""
+        return self.in_force.reloaded_at
 
     @property
     def incarnation(self) -> str:
@@ -97,7 +155,7 @@ class Supervisor:
         """What the daemon is doing."""
         if self.stopping:
             return DaemonState.DRAINING
-        if self.reloading:
+        if self.is_reloading:
             return DaemonState.RELOADING
         if not self.ready_once:
             return DaemonState.STARTING
@@ -155,8 +213,7 @@ class Supervisor:
         if self.stopping:
             return False, "the daemon is draining"
         if not self.ready_once:
-            names = [pool.name for pool in self.fleet.pools.values() if not pool.was_ready and pool.hold is None]
-            return False, "starting: " + ", ".join(names)
+            return False, self._starting()
         now = self.clock.monotonic()
         problems = [
             *self.degraded_by(),
@@ -170,18 +227,25 @@ class Supervisor:
         return [queue_view(pool, self._tally(pool), now) for pool in self.fleet.all_pools()]
 
     def drift(self) -> list[str]:
-        """Return one line for each thing that was changed at run time and differs from the file."""
+        """Return one line for each thing that was changed at run time and differs from the file: who, when and why."""
         lines = []
+        now = self.clock.monotonic()
         for pool in self.fleet.pools.values():
-            if pool.scaled_to is not None and pool.scaled_to != pool.queue.workers:
+            if pool.scaled_to is not None and pool.scaled_to != pool.queue.workers and pool.scaled_by is not None:
                 written = pool.queue.workers
+                told = pool.scaled_by.told(now)
                 lines.append(
-                    f"{pool.name} scaled {written} -> {pool.scaled_to} at runtime by {pool.scaled_by} "
-                    f"(file says {written})"
+                    f"{pool.name} scaled {written} -> {pool.scaled_to} at runtime {told} (file says {written})"
                 )
             if pool.quieted_by is not None:
-                lines.append(f"{pool.name} quiet at runtime by {pool.quieted_by}")
+                lines.append(f"{pool.name} quiet at runtime {pool.quieted_by.told(now)}")
         return lines
+
+    def last_reload(self) -> LastReload | None:
+        """Return what became of the last reload: whoever asked for it may have gone away, or was a signal."""
+        if self._last_reload is None or not self._last_reload["applied"]:
+            return self._last_reload
+        return {**self._last_reload, "interrupted": self.reloader.interrupted}
 
     def code_changed(self) -> list[str]:
         """Return imported files that changed on disk since they were imported."""
@@ -189,34 +253,21 @@ class Supervisor:
 
     # --- starting ----------------------------------------------------------------------------------------------------
 
-    def selected(self, config: Config) -> dict[str, Queue]:
-        """Return the queues of a configuration that this daemon runs."""
-        globs = self._globs or tuple(config.daemon.queues)
-        return {name: queue for name, queue in config.queues.items() if any(fnmatchcase(name, glob) for glob in globs)}
+    @property
+    def is_reloading(self) -> bool:
+        """Whether a reload is at work, or waits for another."""
+        return self._reloads > 0
 
-    async def load(self) -> list[Problem]:
-        """Import every handler of this daemon's queues; return what does not import, nothing is in use then.
-
-        Raises:
-            TemplateError, InputError: a template could not be started.
-        """
-        queues = self.selected(self.config).values()
-        problems: list[Problem] = []
-        for key in dict.fromkeys(template_key(queue) for queue in queues):
-            members = [queue for queue in queues if template_key(queue) == key]
-            loading = await self.templates.make(self.config, key, members)
-            problems += import_problems(self.config, members, loading.reports)
-            if problems:
-                await self.templates.discard(loading)
-            else:
-                self.templates.install(loading)
-        return problems
+    @property
+    def makes_progress(self) -> bool:
+        """Whether something is on its way that has a limit of its own: imports, or a worker that starts."""
+        return self.templates.is_loading or any(worker.is_starting for _, worker in self.fleet.workers())
 
     def start_workers(self) -> None:
         """Start the workers of every queue; returns at once."""
         self._started = True
-        self.fleet.make_room(self.selected(self.config).values())
-        for queue in self.selected(self.config).values():
+        self.fleet.make_room(self.in_force.selected(self.config).values())
+        for queue in self.in_force.selected(self.config).values():
             pool = self.fleet.new_pool(queue, self.generation)
             self.fleet.pools[queue.name] = pool
             pool.fill()
@@ -229,18 +280,20 @@ class Supervisor:
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
-    def quiet(self, queue: str | None, who: str) -> None:
-        """Take no new jobs of a queue, or (None) of any, on this host.
+    def quiet(self, queue: str | None, who: str, why: str | None = None) -> None:
+        """Take no new jobs of a queue, or (None) of any, on this host: then not of one that a reload adds either.
 
         Raises:
             NotThere: this host does not run the queue.
         """
-        for pool in self._pools(queue):
-            pool.quieted_by = pool.quieted_by or who
+        order = Order(who, self.clock.monotonic(), why)
+        pools = self._pools(queue)
+        if queue is None:
+            self.fleet.quieted_by = self.fleet.quieted_by or order
+        for pool in pools:
+            pool.quieted_by = pool.quieted_by or order
             pool.apply_quiet()
-        if queue is None:  # a state of the host: queues that a reload adds are quiet too
-            self.fleet.quieted_by = self.fleet.quieted_by or who
-        log.info("quiet", queue=queue, by=who)
+        log.info("quiet", queue=queue, by=who, why=why)
 
     def unquiet(self, queue: str | None, who: str) -> None:
         """Take jobs again; what the file holds quiet stays quiet.
@@ -255,14 +308,14 @@ class Supervisor:
             raise Refused(
                 "queue-quiet-in-file", f'cannot unquiet "{queue}": {place} says quiet = true; change it there'
             )
+        if queue is None:
+            self.fleet.quieted_by = None
         for pool in pools:
             pool.quieted_by = None
             pool.apply_quiet()
-        if queue is None:
-            self.fleet.quieted_by = None
         log.info("unquiet", queue=queue, by=who)
 
-    def scale(self, queue: str, to: str | None, who: str) -> tuple[int, int]:
+    def scale(self, queue: str, to: str | None, who: str, why: str | None = None) -> tuple[int, int]:
         """Run another number of workers until the file changes it; return (before, after).
 
         `to` is "5", "+1" or "-1" from the present number, None back to the file's.
@@ -275,8 +328,8 @@ class Supervisor:
         before = pool.wanted
         after = pool.queue.workers if to is None else _scaled(before, to)
         pool.scaled_to = None if to is None or after == pool.queue.workers else after
-        pool.scaled_by = who
-        log.info("scaled", queue=queue, was=before, workers=after, by=who)
+        pool.scaled_by = Order(who, self.clock.monotonic(), why)
+        log.info("scaled", queue=queue, was=before, workers=after, by=who, why=why)
         pool.fill()
         return before, after
 
@@ -285,46 +338,55 @@ class Supervisor:
         for _, worker in self.fleet.workers():
             worker.dump_stacks()
 
-    async def plan(self, wanted: Config) -> list[Step]:
-        """Return what a reload with this configuration would do."""
-        before, after = self.selected(self.config), self.selected(wanted)
-        facts = self._facts()
-        for name in before.keys() - after.keys():
-            facts[name] = replace(facts.get(name, Facts()), waiting=await self.count_waiting(name))
-        return plan(self.config, wanted, (before, after), facts)
-
     async def rehearse(self, path: Path | None) -> list[Step]:
         """Return what a reload would do (with this file, if given); raises what it would raise for the file."""
-        from jobd.daemon.reload.transaction import Reload
-
-        return await Reload(self, lambda text: None, code=False, who="plan").rehearse(path)
+        return await self.reloader.rehearse(path)
 
     async def reload(self, code: bool, progress: Callable[[str], None], who: str) -> ReloadReport:
-        """Read the file again and apply it, or change nothing.
+        """Read the file again and apply it, or change nothing; the outcome is kept for `status`.
 
         Raises:
             ConfigError: the file is wrong or a handler does not import (exit 78).
-            Refused: a change that needs a restart, or a trial worker that is not ready.
+            Refused: a change that needs a restart, a trial worker that is not ready, or the daemon stops.
         """
-        from jobd.daemon.reload.transaction import Reload
-
-        if self._reload_lock.locked():
-            progress(f"waiting for the reload of {self._reloader}")
-        async with self._reload_lock:
-            if self.stopping:
-                raise Refused("stopping", "cannot reload: the daemon is stopping")
-            self._reloader = who
-            self.reloading = True
-            try:
-                return await Reload(self, progress, code=code, who=who).run()
-            finally:
-                self.reloading = False
+        outcome: LastReload = {
+            "by": who, "at_ms": self.clock.now_ms(), "applied": False, "error": None, "generation": 0, "interrupted": 0,
+        }  # fmt: skip
+        # READY=1 ends a reload for systemd; before the first one it would end the start.
+        announce = self.ready_once
+        if announce:
+            self._announce.reloading()
+        self._reloads += 1
+        try:
+            report = await self.reloader.reload(progress, code=code, who=who)
+        except JobdError as error:
+            self._last_reload = {**outcome, "generation": self.generation, "error": str(error)}
+            raise
+        finally:
+            self._reloads -= 1
+            if announce and not self.stopping and not self._reloads:
+                self._announce.ready()
+        self._last_reload = {**outcome, "generation": report.generation, "applied": True}
+        return report
 
     async def stop(self, grace_ms: int | None, now: bool, progress: Callable[[str], None]) -> StopReport:
         """Stop every worker as told; return when none of their processes is left. A later call hurries the first."""
+        self.reloader.stop_came()
         return await self.stopper.stop(grace_ms, now, progress)
 
+    def facts(self) -> dict[str, Facts]:
+        """Return what runs of each queue now, for a plan."""
+        found = {}
+        for view in self.views():
+            jobs = tuple((job.id or job.name, job.running_s) for worker in view.workers for job in worker.jobs)
+            found[view.name] = Facts(sum(1 for worker in view.workers if worker.pid), jobs)
+        return found
+
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _starting(self) -> str:
+        names = [pool.name for pool in self.fleet.pools.values() if not pool.was_ready and pool.hold is None]
+        return f"starting: {', '.join(names)}" if names else "starting: the handlers are being imported"
 
     def _pools(self, queue: str | None) -> list[Pool]:
         if queue is None:
@@ -339,14 +401,8 @@ class Supervisor:
 
     def _lost(self, loss: Loss) -> None:
         self._tally(loss.pool).worker_gone(loss.worker)
+        self.reloader.worker_lost(loss)
         self.on_loss(loss)
-
-    def _facts(self) -> dict[str, Facts]:
-        found = {}
-        for view in self.views():
-            jobs = tuple((job.id or job.name, job.running_s) for worker in view.workers for job in worker.jobs)
-            found[view.name] = Facts(sum(1 for worker in view.workers if worker.pid), jobs)
-        return found
 
 
 def _scaled(before: int, to: str) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from jobd.duration import format_duration
+
 
 class DaemonState(StrEnum):
     """What the daemon as a whole is doing (field `state` of `jobd status --json`)."""
@@ -23,6 +25,20 @@ class QueueState(StrEnum):
     QUIET = "quiet"
     BREAKER = "breaker"
     DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A change at run time: who asked for it, when on the monotonic clock, and why (None: not said)."""
+
+    who: str
+    at: float
+    why: str | None = None
+
+    def told(self, now: float) -> str:
+        """Return it in words: `by alice 5m ago: "the cdn is down"`."""
+        reason = f': "{self.why}"' if self.why else ""
+        return f"by {self.who} {format_duration(max(0.0, now - self.at) * 1000)} ago{reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,21 @@ blocking read after five seconds. Here every client has no retries, an answer li
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from jobd.errors import InputError
 from jobd.locate import check_tls_files, parse_redis_url
 
 if TYPE_CHECKING:
-    from jobd.locate import RedisSource
+    from jobd.locate import RedisSource, Renewal
 
 ANSWER_LIMIT_S = 5.0
 """How long a command may stay unanswered before its outcome is called unknown."""
@@ -57,6 +59,19 @@ def connection_kwargs(source: RedisSource) -> dict[str, Any]:
     return found | {"protocol": 2, "decode_responses": False, "socket_connect_timeout": CONNECT_LIMIT_S}
 
 
+class _Renewed(CredentialProvider):
+    """Asks for the credentials at each connection, so that a rotated secret is in use from the next one on."""
+
+    def __init__(self, renewal: Renewal) -> None:
+        self._renewal = renewal
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return what AUTH is sent with: the password, or user and password."""
+        kwargs = connection_kwargs(replace(self._renewal.now(), renewal=None))
+        username, password = kwargs.get("username"), kwargs.get("password") or ""
+        return (username, password) if username else (password,)
+
+
 def sync_client(source: RedisSource, *, answer_limit_s: float | None = ANSWER_LIMIT_S) -> redis.Redis:
     """Return a client with a pool of its own; no connection is open yet. None waits for an answer for ever.
 
@@ -90,6 +105,16 @@ def async_client(source: RedisSource, *, answer_limit_s: float | None = ANSWER_L
     return client
 
 
+async def renew(client: redis.asyncio.Redis, source: RedisSource) -> None:
+    """Have a client's next connections opened with the credentials of `source`; idle ones are closed now."""
+    pool = client.connection_pool
+    for name in ("username", "password", "credential_provider"):
+        pool.connection_kwargs.pop(name, None)
+    pool.connection_kwargs.update(_pool_credentials(source))
+    # Those in use end their command first.
+    await pool.disconnect(inuse_connections=False)
+
+
 def raw_connection(
     source: RedisSource, *, client_name: str | None = None, answer_limit_s: float | None = None
 ) -> RawConnection:
@@ -100,7 +125,7 @@ def raw_connection(
     Raises:
         InputError: as connection_kwargs.
     """
-    kwargs = connection_kwargs(source)
+    kwargs = connection_kwargs(source if source.renewal is None else source.renewal.now())
     for name in _POOL_ONLY:
         kwargs.pop(name, None)
     kwargs |= {"socket_timeout": answer_limit_s, "retry": AsyncRetry(NoBackoff(), 0)}
@@ -114,7 +139,16 @@ def raw_connection(
 
 def _pool_kwargs(source: RedisSource, answer_limit_s: float | None) -> dict[str, Any]:
     defaults = {"client_name": CLIENT_NAME, "max_connections": POOL_SIZE, "timeout": answer_limit_s}
-    return defaults | connection_kwargs(source) | {"socket_timeout": answer_limit_s}
+    return defaults | _pool_credentials(source) | {"socket_timeout": answer_limit_s}
+
+
+def _pool_credentials(source: RedisSource) -> dict[str, Any]:
+    kwargs = connection_kwargs(source)
+    if source.renewal is None or not (kwargs.get("username") or kwargs.get("password")):
+        return kwargs
+    # redis-py takes either these or a provider.
+    fixed = {name: value for name, value in kwargs.items() if name not in ("username", "password")}
+    return fixed | {"credential_provider": _Renewed(source.renewal)}
 
 
 def _async_class(source: RedisSource) -> type[RawConnection]:

@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jobd.errors import ConfigError, InputError, NoRedisConfigured, RedisUnavailable
 from jobd.locate.files import config_places, drop_ins, find_config, parse_toml, read_bytes, read_regular, shown_name
@@ -17,7 +17,7 @@ from jobd.locate.text import Secret, expand, read_secret, secret_of
 from jobd.locate.url import UrlError, absolute_files, check_tls_files, parse_redis_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 DEFAULT_PREFIX = "bull"
 URL_FILE = "redis.url"
@@ -26,11 +26,49 @@ URL_FILE = "redis.url"
 _HEADER = r"^\s*\[\s*([^\[\]]+?)\s*\]"
 
 
+class Renewal(Protocol):
+    """Where the credentials of a source come from: they may be others by the time of the next connection."""
+
+    def now(self) -> RedisSource:
+        """Return the source with the credentials as they are now; the last known ones when those cannot be had."""
+        ...
+
+    def refused(self) -> None:
+        """Redis refused what `now` returned."""
+        ...
+
+
+class ReadAgain:
+    """Reads the secrets once more for each connection: a rotated one is used without a restart."""
+
+    def __init__(self, read: Callable[[], RedisSource]) -> None:
+        self._read = read
+        self._known: RedisSource | None = None
+
+    def now(self) -> RedisSource:
+        """Return what is written now.
+
+        Raises:
+            ConfigError: it cannot be read and never could.
+        """
+        try:
+            self._known = self._read()
+        except ConfigError:
+            # In the middle of a rotation the file may be gone for a moment; Redis says whether the old one still does.
+            if self._known is None:
+                raise
+        return self._known
+
+    def refused(self) -> None:
+        """It is read again anyway."""
+
+
 @dataclass(frozen=True, slots=True)
 class RedisSource:
     """A Redis to connect to, and why this one. `origin` is "jobd.toml:3", "$JOBD_REDIS_URL", "argument" or "embedded".
 
-    `password` and `username`, when given, go beside the URL; printing a source shows neither.
+    `password` and `username`, when given, go beside the URL; printing a source shows neither. With a `renewal` each
+    new connection asks it for them.
     """
 
     url: str = field(repr=False)
@@ -39,6 +77,7 @@ class RedisSource:
     prefix: str = DEFAULT_PREFIX
     origin: str = "argument"
     embedded: bool = False
+    renewal: Renewal | None = field(default=None, repr=False, compare=False)
 
     @property
     def shown(self) -> str:
@@ -119,13 +158,20 @@ def _source_of(
     except UrlError as error:
         text = f"{origin}: {error}"  # of the file or the environment, so no mistake of whoever called
         raise ConfigError(text, [text]) from None
-    return RedisSource(
-        url,
-        username=_secret_text(settings, "username", env),
-        password=_secret_text(settings, "password", env),
-        prefix=prefix or _text(settings, "prefix") or DEFAULT_PREFIX,
-        origin=origin,
-    )
+
+    def read() -> RedisSource:
+        return RedisSource(
+            url,
+            username=_secret_text(settings, "username", env),
+            password=_secret_text(settings, "password", env),
+            prefix=prefix or _text(settings, "prefix") or DEFAULT_PREFIX,
+            origin=origin,
+        )
+
+    if not any(isinstance(settings.get(key), Secret) for key in ("username", "password")):
+        return read()
+    renewal = ReadAgain(read)
+    return replace(renewal.now(), renewal=renewal)
 
 
 def _text(settings: Mapping[str, Any], key: str) -> str | None:

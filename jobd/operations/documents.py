@@ -140,6 +140,7 @@ class LastReload(TypedDict):
     applied: bool
     error: str | None
     generation: Annotated[int, "the one in force afterwards"]
+    interrupted: Annotated[int, "jobs cut off because their worker had to go for it, until now"]
 
 
 class Status(TypedDict):

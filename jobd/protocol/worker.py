@@ -216,6 +216,18 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class UseRedis:
+    """Open connections with these credentials from now on; the server is the same."""
+
+    redis: RedisTarget
+
+
+@dataclass(frozen=True, slots=True)
+class AskRedis:
+    """Redis refused the credentials: what are they now? UseRedis is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Quiet, finish what runs, send the results, exit 0."""
 
@@ -261,7 +273,7 @@ class RedisState:
 
 Message = (
     Load | Loaded | Fork | Forked | ForkFailed | Exited
-    | Start | Ready | StartFailed | Quiet | Quieted | Resume | Settings | Drain | Stop | Cancel
+    | Start | Ready | StartFailed | Quiet | Quieted | Resume | Settings | UseRedis | AskRedis | Drain | Stop | Cancel
     | DumpStacks | Stacks | RedisState
 )  # fmt: skip
 

@@ -70,14 +70,15 @@ def _work(sock: socket.socket, board: BoardWriter) -> Exit:
     forks.set_title(f"jobd: {start.queue} worker {number}", f"{start.queue} {number}")
     if start.nice:
         os.nice(start.nice)
+    redis = DaemonsRedis(start.redis)
     # Before any code of the user's: what it adds belongs to the daemon's Redis.
-    hand_down(_source(start.redis))
+    hand_down(redis.now())
     try:
         user = UserCode.load(start)
     except HandlerError as error:
         framing.send(sock, messages.encode(messages.StartFailed("import", str(error), error.path)))
         return Exit.IMPORT_FAILED
-    worker = Worker(sock, board, start, user)
+    worker = Worker(sock, board, start, user, redis)
     if "process" in user.policies.modes:
         _work_on_main_thread(worker)
     return worker.run()
@@ -128,12 +129,38 @@ class UserCode:
         return cls(policies, wraps, setup, teardown)
 
 
+class DaemonsRedis:
+    """What the daemon says about Redis: at the start, when it changes, and when it is asked (locate.Renewal)."""
+
+    def __init__(self, target: messages.RedisTarget) -> None:
+        self.ask: Callable[[], None] = lambda: None
+        """Ask the daemon for the credentials as they are now; the answer comes by `say`."""
+        self.say(target)
+
+    def say(self, target: messages.RedisTarget) -> None:
+        """The daemon has said it."""
+        self._source = RedisSource(
+            target.url, target.username, target.password, target.prefix, origin="the daemon", renewal=self
+        )
+
+    def now(self) -> RedisSource:
+        """Return what it said last."""
+        return self._source
+
+    def refused(self) -> None:
+        """Redis refused that."""
+        self.ask()
+
+
 class Worker:
     """One worker: the loop, the slots, the turns, and the daemon's commands."""
 
     slots: Slots
 
-    def __init__(self, sock: socket.socket, board: BoardWriter, start: messages.Start, user: UserCode) -> None:
+    def __init__(
+        self, sock: socket.socket, board: BoardWriter, start: messages.Start, user: UserCode, redis: DaemonsRedis
+    ) -> None:
+        self._redis = redis
         self._sock = sock
         self._board = board
         self._start = start
@@ -166,7 +193,7 @@ class Worker:
         start = self._start
         keys = Keys(start.redis.prefix, start.queue)
         self._turns = TurnLoop(
-            _source(start.redis), keys, self._board, worker_name=_shown_name(start.name),
+            self._redis.now(), keys, self._board, worker_name=_shown_name(start.name),
             token_prefix=start.token_prefix, report=self._redis_changed,
         )  # fmt: skip
         self.slots = Slots(
@@ -177,6 +204,7 @@ class Worker:
         ready()
         up = await self._turns.connect()
         self._channel = Channel(self._loop, self._sock, self._received)
+        self._redis.ask = lambda: self._channel.send(messages.AskRedis())
         self._channel.send(messages.Ready(up))
         if not start.hold:
             self._turns.resume()
@@ -215,6 +243,9 @@ class Worker:
                 self._turns.resume()
             case messages.Settings():
                 self._change(message.numbers)
+            case messages.UseRedis():
+                self._redis.say(message.redis)
+                hand_down(self._redis.now())
             case messages.Drain():
                 self.slots.stopping = True
                 self._turns.end()
@@ -256,10 +287,6 @@ async def _call(function: Any) -> None:
     result = function()
     if inspect.isawaitable(result):
         await result
-
-
-def _source(target: messages.RedisTarget) -> RedisSource:
-    return RedisSource(target.url, target.username, target.password, target.prefix, origin="the daemon")
 
 
 def _number_of(name: str) -> int:

@@ -34,6 +34,7 @@ ALL: list[Message] = [
     messages.Fork("0.0.1"), messages.Forked("0.0.1", 7), messages.ForkFailed("0.0.1", "why"),
     messages.Exited("0.0.1", 7, 9), START, messages.Ready(True), messages.StartFailed("setup", "why", "a:b"),
     messages.Quiet(), messages.Quieted(), messages.Resume(), messages.Settings(NUMBERS), messages.Drain(),
+    messages.UseRedis(messages.RedisTarget("redis://h/0", "bull", "user", "secret")), messages.AskRedis(),
     messages.Stop(300), messages.Cancel(1, "7", 2, "lock-lost"), messages.DumpStacks(), messages.Stacks("text"),
     messages.RedisState(False, "gone"),
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from jobd.daemon.control.status_document import (
     worker_document,
 )
 from jobd.daemon.reload.plan import has_changes, refusals
-from jobd.errors import JobdError, NotThere
+from jobd.errors import NotThere
 from jobd.operations import configuration
 from jobd.protocol.control import PROTOCOL
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         HandedBack,
         Health,
         Hello,
-        LastReload,
         OwnQueue,
         Plan,
         Queue,
@@ -81,7 +80,6 @@ class Methods:
         self._runner = runner
         self._source = source
         self._notifier = notifier
-        self._last_reload: LastReload | None = None
 
     async def hello(self, params: Nothing, caller: Caller) -> Hello:
         """Tell the protocol's number and the daemon's version."""
@@ -116,22 +114,7 @@ class Methods:
 
     async def reload(self, params: ReloadOf, caller: Caller) -> Reloaded:
         """Read the file again and apply it whole; the outcome is kept for `status`, the caller may have gone away."""
-        outcome: LastReload = {
-            "by": caller.who, "at_ms": _now_ms(), "applied": False, "error": None, "generation": 0,
-        }  # fmt: skip
-        # READY=1 ends a reload for systemd; before the first one it would end the start.
-        announce = self._supervisor.ready_once
-        if announce:
-            self._notifier.reloading()
-        try:
-            report = await self._supervisor.reload(params.code, caller.progress, caller.who)
-        except JobdError as error:
-            self._last_reload = {**outcome, "generation": self._supervisor.generation, "error": str(error)}
-            raise
-        finally:
-            if announce and not self._supervisor.stopping:
-                self._notifier.ready()
-        self._last_reload = {**outcome, "generation": report.generation, "applied": True}
+        report = await self._supervisor.reload(params.code, caller.progress, caller.who)
         return {
             "generation": report.generation,
             "took_s": round(report.took_s, 3),
@@ -238,7 +221,7 @@ class Methods:
             config_changed_s=_since_change_s(daemon.config.path) if changed else None,
             code_changed=bool(daemon.code_changed()),
             drift=daemon.drift(),
-            last_reload=self._last_reload,
+            last_reload=daemon.last_reload(),
             now_ms=_now_ms(),
         )
 

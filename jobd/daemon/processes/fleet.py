@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from jobd.daemon.processes.template_store import TemplateStore
     from jobd.daemon.processes.worker_spec import TemplateKey
     from jobd.daemon.processes.worker_state import Worker
+    from jobd.daemon.views import Order
     from jobd.locate import RedisSource
-    from jobd.protocol.worker import Start
+    from jobd.protocol.worker import RedisTarget, Start
 
 log = event_log(__name__)
 
@@ -64,13 +65,12 @@ class Fleet:
         self.source = source
         self.pools: dict[str, Pool] = {}
         self.drained_pools: list[Pool] = []
-        self.quieted_by: str | None = None
+        self.quieted_by: Order | None = None
         """Who quieted this host: pools made meanwhile are quiet too."""
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.clock = clock
         self._templates = templates
         self._record = record
-        self._target = redis_target(source)
         self._host = socket.gethostname()
         self._processes: dict[Worker, WorkerProcess] = {}
         self._pools_made = 0
@@ -123,6 +123,13 @@ class Fleet:
         limit = OPEN_FILES.ensure(needed)
         if limit < needed:
             log.warning("too few open files", needed=needed, limit=limit, hint="raise the hard limit (LimitNOFILE=)")
+
+    def use_redis(self, source: RedisSource) -> None:
+        """Have all workers open their connections anew, with these credentials."""
+        self.source = source
+        target = self._redis_now()
+        for _, worker in self.workers():
+            worker.use_redis(target)
 
     def queues_of(self, key: TemplateKey, config: Config) -> list[Queue]:
         """Return the queues of a configuration that share this template, whether or not this daemon runs them."""
@@ -199,7 +206,9 @@ class Fleet:
                 worker.fork_failed("not wanted any more")
                 return
             self._record.serves(ServedQueue(self.source.shown, self.source.prefix, worker.queue))
-            process = WorkerProcess(worker, template, lambda: self._start_of(queue(), worker), self._recorded)
+            process = WorkerProcess(
+                worker, template, lambda: self._start_of(queue(), worker), self._recorded, self._redis_now
+            )
             self._processes[worker] = process
             await process.spawn()
 
@@ -208,8 +217,13 @@ class Fleet:
         worker.slot_limit = max(worker.slot_limit, queue.concurrency)
         return start_message(
             queue, numbers_of(queue), worker=worker.name, incarnation=self._record.id, host=self._host,
-            redis=self._target, hold=worker.told_to_start(),
+            redis=self._redis_now(), hold=worker.told_to_start(),
         )  # fmt: skip
+
+    def _redis_now(self) -> RedisTarget:
+        """Return what workers connect to; a rotated secret is read here."""
+        renewal = self.source.renewal
+        return redis_target(self.source if renewal is None else renewal.now())
 
     async def _recorded(self) -> None:
         """Return when the processes there are now are written down; those of a burst share one write to the disk."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobd.clock import Clock
     from jobd.config.model import Queue
     from jobd.daemon.processes.place import Timer
+    from jobd.daemon.views import Order
 
 log = event_log(__name__)
 
@@ -67,7 +68,7 @@ class Pool:
     """All workers of one queue: those that have a place, and those that lost theirs and leave (they drain)."""
 
     def __init__(
-        self, number: int, queue: Queue, generation: int, hands: Hands, clock: Clock, *, quieted_by: str | None = None
+        self, number: int, queue: Queue, generation: int, hands: Hands, clock: Clock, *, quieted_by: Order | None = None
     ) -> None:
         self.number = number
         self.queue = queue
@@ -75,7 +76,7 @@ class Pool:
         self.places: dict[int, Place] = {}
         self.leaving: list[Worker] = []
         self.scaled_to: int | None = None
-        self.scaled_by: str | None = None
+        self.scaled_by: Order | None = None
         self.quieted_by = quieted_by
         self.removed_in: int | None = None
         self.hold: Hold | None = None

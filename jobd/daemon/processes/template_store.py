@@ -45,6 +45,12 @@ class TemplateStore:
         self._all: list[Template] = []
         self._locks: dict[TemplateKey, asyncio.Lock] = {}
         self._stopped = False
+        self._loading = 0
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a template imports handlers; each has LOAD_LIMIT_S for it."""
+        return self._loading > 0
 
     def pids(self) -> set[int]:
         """Return the pids of all templates that have not ended."""
@@ -90,12 +96,15 @@ class TemplateStore:
         for attempt in range(START_TRIES):
             template = Template(key, load, environment)
             self._all.append(template)
+            self._loading += 1
             try:
                 return template, await template.start()
             except TemplateDied as error:
                 log.warning("template died while it loaded", error=str(error), output=error.output or None)
                 if attempt == START_TRIES - 1 or self._stopped:
                     raise
+            finally:
+                self._loading -= 1
         raise AssertionError  # not reached: the last try returns or raises
 
     def install(self, loading: Loading) -> None:

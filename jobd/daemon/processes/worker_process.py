@@ -13,14 +13,14 @@ from jobd.daemon.processes.channel import Channel
 from jobd.daemon.processes.exits import LAST_LINES
 from jobd.daemon.processes.printed_output import Output
 from jobd.protocol import board, framing
-from jobd.protocol.worker import Quieted, Ready, RedisState, Stacks, StartFailed
+from jobd.protocol.worker import AskRedis, Quieted, Ready, RedisState, Stacks, StartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from jobd.daemon.processes.template_process import Template
     from jobd.daemon.processes.worker_state import Worker
-    from jobd.protocol.worker import Message, Start
+    from jobd.protocol.worker import Message, RedisTarget, Start
 
 log = event_log(__name__)
 
@@ -32,9 +32,18 @@ class WorkerProcess:
     """The process behind a Worker: the Link its orders go through. Lives until its exit status is known."""
 
     def __init__(
-        self, worker: Worker, template: Template, start: Callable[[], Start], record: Callable[[], Awaitable[None]]
+        self,
+        worker: Worker,
+        template: Template,
+        start: Callable[[], Start],
+        record: Callable[[], Awaitable[None]],
+        redis_now: Callable[[], RedisTarget],
     ) -> None:
-        """Prepare; `record` writes the pid down before the worker may take its first job, `start` says what to do."""
+        """Prepare; `record` writes the pid down before the worker may take its first job, `start` says what to do.
+
+        `redis_now` returns Redis with the credentials as they are now, for a worker whose own were refused.
+        """
+        self._redis_now = redis_now
         self.worker = worker
         self.template = template
         self.output: Output | None = None
@@ -111,6 +120,8 @@ class WorkerProcess:
                         queue=worker.queue, pid=worker.pid, trouble=message.trouble, error=message.error,
                     )  # fmt: skip
                 worker.redis_state(up=message.up, trouble=message.trouble)
+            case AskRedis():
+                worker.use_redis(self._redis_now())
             case Stacks():
                 for line in message.text.splitlines():
                     log.info("stack", queue=worker.queue, pid=worker.pid, line=line)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from jobd.daemon.processes.exits import Ending
 from jobd.engine.trouble import Trouble
-from jobd.protocol.worker import Cancel, Drain, DumpStacks, Quiet, Resume, Settings, Stop
+from jobd.protocol.worker import Cancel, Drain, DumpStacks, Quiet, Resume, Settings, Stop, UseRedis
 
 if TYPE_CHECKING:
     from jobd.clock import Clock
     from jobd.protocol.board import BoardReader, SlotView
-    from jobd.protocol.worker import Message, Numbers
+    from jobd.protocol.worker import Message, Numbers, RedisTarget
 
 
 STOP_PATIENCE_MS = 500
@@ -209,6 +209,11 @@ class Worker:
         if self.state in _LIVES or self.state is WorkerState.STARTING:
             self._send(Settings(numbers))
 
+    def use_redis(self, target: RedisTarget) -> None:
+        """Take over other credentials; one that has not started yet gets them with its start."""
+        if self.state in _LIVES or self.state is WorkerState.STARTING:
+            self._send(UseRedis(target))
+
     def drain(self) -> None:
         """Finish what runs, then exit; one that is not up yet is not waited for."""
         if self.state in (WorkerState.FORKING, WorkerState.STARTING, WorkerState.HELD):
@@ -255,6 +260,11 @@ class Worker:
     def is_up(self) -> bool:
         """Whether it was ready and has not ended."""
         return self.state in _LIVES
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it is on its way to being ready; it has START_LIMIT_S for it."""
+        return self.state in (WorkerState.FORKING, WorkerState.STARTING)
 
     @property
     def takes_jobs(self) -> bool:

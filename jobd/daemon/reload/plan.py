@@ -16,7 +16,7 @@ from jobd.locate import Secret
 from jobd.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from jobd.config.model import Config, Queue
 
@@ -30,7 +30,8 @@ _IN_PLACE = frozenset({
 _NOT_COMPARED = frozenset({"name", "written", "preset"})
 
 _COLD_DAEMON = ("socket", "state_dir", "socket_group", "status_group")
-_COLD_REDIS = ("url", "embedded", "username", "password", "prefix", "embedded_port", "server", "socket_mode")
+_COLD_REDIS = ("embedded", "prefix", "embedded_port", "server", "socket_mode")
+_CREDENTIALS = ("username", "password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,24 @@ def plan(
     wanted: Config,
     queues: tuple[Mapping[str, Queue], Mapping[str, Queue]],
     facts: Mapping[str, Facts],
+    *,
+    rotated: Collection[Secret] = (),
+    code: bool = False,
 ) -> list[Step]:
     """Return what it takes to get from one configuration to the other, in the order of the wanted file.
 
     Args:
         queues: The queues that this daemon runs, of the running and of the wanted configuration.
+        rotated: Secrets whose value is another now; their place in the file may be the same.
+        code: Every worker is to run new code.
     """
     before, after = queues
-    steps = [*_refused(running, wanted), *_daemon_steps(running, wanted)]
+    steps = [*_refused(running, wanted), *_redis_steps(running, wanted, rotated), *_daemon_steps(running, wanted)]
     for name, queue in after.items():
         if name not in before:
             steps.append(Step(Mark.NEW, name, "new queue", plural(queue.workers, "worker"), Action.ADD))
         else:
-            steps.append(_changed(before[name], queue, facts.get(name, NOTHING)))
+            steps.append(_changed(before[name], queue, facts.get(name, NOTHING), rotated, code=code))
     steps += [_removed(name, facts.get(name, NOTHING)) for name in before if name not in after]
     return steps
 
@@ -99,17 +105,24 @@ def needs_new_workers(before: Queue, after: Queue) -> bool:
     return False
 
 
-def _changed(before: Queue, after: Queue, facts: Facts) -> Step:
+def _changed(before: Queue, after: Queue, facts: Facts, rotated: Collection[Secret], *, code: bool) -> Step:
     keys = changed_keys(before, after)
-    if not keys:
+    new_values = sorted(name for name, value in after.env.items() if isinstance(value, Secret) and value in rotated)
+    if not keys and not new_values and not code:
         return Step(Mark.SAME, after.name, "unchanged", "", Action.KEEP)
-    what = ", ".join(_difference(before, after, name) for name in keys)
-    told = tuple(_key(before, name) for name in keys)
-    if not needs_new_workers(before, after):
-        return Step(Mark.CHANGED, after.name, what, _in_place(before, after), Action.IN_PLACE, told)
+    told = [_key(before, name) for name in keys]
+    differences = [_difference(before, after, name) for name in keys]
+    if new_values:
+        told += ["env"] if "env" not in told else []
+        differences.append(f"env {', '.join(new_values)} (new value)")
+    if code:
+        differences.append("new code")
+    what = ", ".join(differences)
+    if not needs_new_workers(before, after) and not new_values and not code:
+        return Step(Mark.CHANGED, after.name, what, _in_place(before, after), Action.IN_PLACE, tuple(told))
     count = facts.workers or after.workers
     how = f"{plural(count, 'worker')} replaced" + (" one by one as they go idle" if count > 1 else " as it goes idle")
-    return Step(Mark.CHANGED, after.name, what, how, Action.REPLACE, told)
+    return Step(Mark.CHANGED, after.name, what, how, Action.REPLACE, tuple(told))
 
 
 def _in_place(before: Queue, after: Queue) -> str:
@@ -135,7 +148,8 @@ def _removed(name: str, facts: Facts) -> Step:
 
 
 def _refused(running: Config, wanted: Config) -> list[Step]:
-    found = [("redis", key) for key in _COLD_REDIS if getattr(running.redis, key) != getattr(wanted.redis, key)]
+    found = [("redis", "url")] if _address(running.redis.url) != _address(wanted.redis.url) else []
+    found += [("redis", key) for key in _COLD_REDIS if getattr(running.redis, key) != getattr(wanted.redis, key)]
     found += [("daemon", key) for key in _COLD_DAEMON if getattr(running.daemon, key) != getattr(wanted.daemon, key)]
     return [
         Step(
@@ -143,6 +157,39 @@ def _refused(running: Config, wanted: Config) -> list[Step]:
         )
         for table, key in found
     ]
+
+
+def _redis_steps(running: Config, wanted: Config, rotated: Collection[Secret]) -> list[Step]:
+    """New credentials: connections are opened anew with them, whatever runs goes on."""
+    old, new = running.redis, wanted.redis
+    keys = [
+        key
+        for key in _CREDENTIALS
+        if getattr(old, key) != getattr(new, key)
+        or (isinstance(getattr(new, key), Secret) and getattr(new, key) in rotated)
+    ]
+    if old.url != new.url and _address(old.url) == _address(new.url):
+        keys.append("url")
+    if not keys:
+        return []
+    what = f"[redis] {', '.join(keys)} changed" if "url" not in keys else "[redis] credentials in url changed"
+    return [Step(Mark.CHANGED, "", what, "connections renewed, no restart", Action.IN_PLACE, tuple(keys))]
+
+
+def renews_connections(steps: Iterable[Step]) -> bool:
+    """Tell whether a plan brings new credentials for Redis."""
+    return any(
+        step.action is Action.IN_PLACE and not step.queue and {"url", *_CREDENTIALS} & set(step.keys) for step in steps
+    )
+
+
+def _address(url: str | None) -> str | None:
+    """Return a URL without its user and password: what is left says which server it is."""
+    if url is None:
+        return None
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _daemon_steps(running: Config, wanted: Config) -> list[Step]:

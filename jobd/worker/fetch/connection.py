@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 
 from jobd.engine.connect import raw_connection
-from jobd.engine.trouble import translate
+from jobd.engine.trouble import Trouble, translate
 from jobd.errors import RedisUnavailable
 from jobd.worker import forks
 from jobd.worker.fetch.replies import AVAILABLE, Replies
@@ -92,7 +92,10 @@ class Wire:
             raise RedisUnavailable(f"redis did not answer within {OPEN_LIMIT_S:g}s") from error
         except (RedisError, OSError) as error:
             self._give_up(connection)
-            raise translate(error) from error
+            told = translate(error)
+            if told.trouble is Trouble.CREDENTIALS and self._source.renewal is not None:
+                self._source.renewal.refused()
+            raise told from error
         except BaseException:
             self._give_up(connection)
             raise

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
 
-from jobd.daemon.notify import Notifier, without_own
+import pytest
+
+from jobd.daemon.notify import PULSE_S, Notifier, Pulse, without_own
 from tests.support.notify_socket import NotifySocket
 
 
@@ -31,8 +34,8 @@ def test_reloading_carries_the_monotonic_clock() -> None:
 
 def test_status_cannot_smuggle_another_assignment() -> None:
     with NotifySocket() as manager:
-        Notifier(manager.env).status("fine\nMAINPID=1")
-        assert manager.read() == [{"STATUS": "fine MAINPID=1"}]
+        Notifier(manager.env).stopping("fine\nMAINPID=1")
+        assert manager.read() == [{"STOPPING": "1", "STATUS": "fine MAINPID=1"}]
 
 
 def test_extend_timeout_is_in_microseconds() -> None:
@@ -41,6 +44,34 @@ def test_extend_timeout_is_in_microseconds() -> None:
         notifier.extend_timeout(1500)
         notifier.watchdog()
         assert manager.read() == [{"EXTEND_TIMEOUT_USEC": "1500000"}, {"WATCHDOG": "1"}]
+
+
+@pytest.mark.parametrize(("progress", "asked"), [(True, True), (False, False)])
+def test_more_time_is_asked_for_only_while_something_makes_progress(progress: bool, asked: bool) -> None:
+    with NotifySocket() as manager:
+        pulse = Pulse(Notifier(manager.env), lambda: progress)
+        assert 0 < pulse.run_once() <= PULSE_S
+        told = manager.read()
+        assert ({"EXTEND_TIMEOUT_USEC": "10000000"} in told) is asked
+        assert {"WATCHDOG": "1"} in told
+
+
+def test_the_watchdog_is_fed_as_often_as_it_needs() -> None:
+    with NotifySocket() as manager:
+        notifier = Notifier({**manager.env, "WATCHDOG_USEC": "3000000"})
+        assert Pulse(notifier, lambda: False).run_once() == 1.5
+
+
+def test_a_pulse_starts_and_stops_twice_without_harm() -> None:
+    async def run() -> None:
+        pulse = Pulse(Notifier({}), lambda: True)
+        await pulse.stop()
+        pulse.start()
+        pulse.start()
+        await pulse.stop()
+        await pulse.stop()
+
+    asyncio.run(run())
 
 
 def test_without_a_manager_nothing_happens() -> None:
