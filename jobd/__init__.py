@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobd.client import AsyncQueue, Backoff, Queue
+    from jobd.client import AsyncQueue, Backoff, Flow, Queue
     from jobd.errors import (
         Cancelled,
         InputError,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RedisUnavailable,
         RetryLater,
         Unrecoverable,
+        WaitForChildren,
     )
     from jobd.worker.handlers.job import Job, current_job
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Queue": "jobd.client",
     "AsyncQueue": "jobd.client",
     "Backoff": "jobd.client",
+    "Flow": "jobd.client",
     "Cancelled": "jobd.errors",
     "InputError": "jobd.errors",
     "JobFailed": "jobd.errors",
@@ -39,12 +41,14 @@ _HOMES = {
     "RedisUnavailable": "jobd.errors",
     "RetryLater": "jobd.errors",
     "Unrecoverable": "jobd.errors",
+    "WaitForChildren": "jobd.errors",
 }
 
 __all__ = [
     "AsyncQueue",
     "Backoff",
     "Cancelled",
+    "Flow",
     "InputError",
     "Job",
     "JobFailed",
@@ -55,6 +59,7 @@ __all__ = [
     "RedisUnavailable",
     "RetryLater",
     "Unrecoverable",
+    "WaitForChildren",
     "current_job",
 ]
 

@@ -16,6 +16,7 @@ JobdError
 │
 ├── Unrecoverable                 raised by handlers: failed for good, attempts left or not
 ├── RetryLater                    raised by handlers: delayed, the attempt is not counted
+├── WaitForChildren               raised by handlers: run again when the children are done
 └── RateLimited                   raised by handlers: back to its place, and the queue rests for that long
 
 JobTimeout and Cancelled derive from BaseException so that a handler's `except Exception` does not swallow them.
@@ -172,6 +173,18 @@ class RetryLater(JobdError):
     def __init__(self, delay: str | float) -> None:
         super().__init__(f"run again after {delay}")
         self.delay = delay
+
+
+class WaitForChildren(JobdError):
+    """Raised by a handler: run this job again when its children are done, the attempt not counted.
+
+    With none pending it runs again at once: look at `job.children_values()` first.
+    """
+
+    code = "wait-for-children"
+
+    def __init__(self) -> None:
+        super().__init__("waits for its children")
 
 
 class RateLimited(RetryLater):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jobd.client.async_queue import AsyncJobHandle, AsyncQueue
+    from jobd.client.flow import Flow, FlowHandle
     from jobd.client.queue import JobHandle, Queue
     from jobd.engine.backoff import Backoff
     from jobd.errors import InputError, JobdError, JobFailed, RedisUnavailable
@@ -18,6 +19,8 @@ _HOMES = {
     "AsyncJobHandle": "jobd.client.async_queue",
     "AsyncQueue": "jobd.client.async_queue",
     "Backoff": "jobd.engine.backoff",
+    "Flow": "jobd.client.flow",
+    "FlowHandle": "jobd.client.flow",
     "InputError": "jobd.errors",
     "JobFailed": "jobd.errors",
     "JobHandle": "jobd.client.queue",
@@ -30,6 +33,8 @@ __all__ = [
     "AsyncJobHandle",
     "AsyncQueue",
     "Backoff",
+    "Flow",
+    "FlowHandle",
     "InputError",
     "JobFailed",
     "JobHandle",

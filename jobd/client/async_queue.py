@@ -6,10 +6,10 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from jobd.client.producer import Producer, finish, lost_add, timed_out
+from jobd.client.producer import Producer, check_added, finish, lost_add, timed_out
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
-from jobd.engine.adding import BATCH, add_job, add_jobs
+from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
 from jobd.engine.connect import async_client
 from jobd.engine.options import new_job
 from jobd.engine.runner import AsyncRunner
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
+    from jobd.client.flow import Flow, FlowHandle
     from jobd.engine.job import JobRecord
     from jobd.engine.new_job import Added
     from jobd.engine.options import AddOptions
@@ -39,6 +40,11 @@ class AsyncJobHandle:
 
     def __repr__(self) -> str:
         return f"AsyncJobHandle({self._queue.name!r}, {self.id!r})"
+
+    @property
+    def key(self) -> str:
+        """Key of its hash in Redis (`prefix:queue:id`), by which a parent knows its children."""
+        return self._queue.keys.job(self.id)
 
     async def wait(self, timeout: str | float | None = None) -> Any:  # noqa: ASYNC109 - the same call as JobHandle's
         """Return the job's result, as JobHandle.wait."""
@@ -60,36 +66,73 @@ class AsyncQueue(Producer):
 
     async def close(self) -> None:
         """Close the connections of this event loop; waits under way end with an error. Twice is harmless."""
-        if self._loop is not None and self._loop.is_current():
-            await self._loop.close()
-            self._loop = None
+        queues: list[AsyncQueue] = [self, *self._beside.values()]
+        for queue in queues:
+            if queue._loop is not None and queue._loop.is_current():
+                await queue._loop.close()
+                queue._loop = None
+
+    def _start(self) -> None:
+        self._loop = None
 
     async def add(self, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> AsyncJobHandle:  # noqa: B006 - never changed
         """Add a job, as Queue.add."""
-        job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms())
+        job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms(), prefix=self.keys.prefix)
         try:
-            return AsyncJobHandle(self, await self._live().runner.run(add_job(self.keys, job)))
+            added = await self._live().runner.run(add_job(self.keys, job))
         except RedisUnavailable as error:
             raise lost_add(error) from error
+        return AsyncJobHandle(self, check_added(added, job))
 
     async def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[AsyncJobHandle]:
         """Add jobs given as (name, data) or (name, data, {options}), as Queue.add_many."""
         built = self.build_many(jobs)
         runner = self._live().runner
-        handles: list[AsyncJobHandle] = []
+        done: list[Added] = []
         try:
             for start in range(0, len(built), BATCH):
-                added = await runner.run(add_jobs(self.keys, built[start : start + BATCH]))
-                handles += [AsyncJobHandle(self, one) for one in added]
+                batch = await runner.run(add_jobs(self.keys, built[start : start + BATCH]))
+                done += batch
         except RedisUnavailable as error:
-            raise lost_add(error, f" ({len(handles)} of {len(built)} are in)") from error
-        return handles
+            raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from error
+        return [AsyncJobHandle(self, check_added(one, job)) for one, job in zip(done, built, strict=True)]
+
+    async def add_flow(self, flow: Flow) -> FlowHandle[AsyncJobHandle]:
+        """Add a tree of jobs in one step, as Queue.add_flow."""
+        from jobd.client.flow import FlowHandle, flow_jobs
+
+        now_ms = SYSTEM_CLOCK.now_ms()
+        nodes = flow_jobs(flow, self.keys, now_ms=now_ms)
+        try:
+            done = await self._live().runner.run(add_flow([(node.keys, node.job) for node in nodes], now_ms))
+        except RedisUnavailable as error:
+            raise lost_add(error) from error
+        check_added(done[0], nodes[0].job)
+
+        def handle(place: int) -> FlowHandle[AsyncJobHandle]:
+            node, added = nodes[place], done[place]
+            job = AsyncJobHandle(self.beside(node.keys), added)
+            return FlowHandle(job, [handle(child) for child in node.children], added.code != 0)
+
+        return handle(0)
 
     async def get(self, job_id: str) -> JobRecord | None:
         """Return the job as it lies in Redis, None when there is none."""
         from jobd.engine.reading import get_job
 
         return await self._live().runner.run(get_job(self.keys, job_id))
+
+    async def children_values(self, job_id: str) -> dict[str, Any]:
+        """Return the results of a parent's completed children, by their keys (`prefix:queue:id`)."""
+        from jobd.engine.reading import children_values
+
+        return await self._live().runner.run(children_values(self.keys, job_id))
+
+    async def ignored_children_failures(self, job_id: str) -> dict[str, str]:
+        """Return why children failed whose failure does not matter to this parent, by their keys."""
+        from jobd.engine.reading import ignored_failures
+
+        return await self._live().runner.run(ignored_failures(self.keys, job_id))
 
     async def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state, as Queue.counts."""

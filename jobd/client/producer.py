@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
+from jobd.engine.codes import Code
 from jobd.engine.keys import Keys
 from jobd.engine.options import check_prefix, check_queue_name, new_job
 from jobd.errors import InputError, JobFailed, NotThere, RedisUnavailable
@@ -14,8 +16,9 @@ from jobd.errors import InputError, JobFailed, NotThere, RedisUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+    from typing import Self
 
-    from jobd.engine.new_job import NewJob
+    from jobd.engine.new_job import Added, NewJob
     from jobd.engine.outcome import Ending
     from jobd.locate import RedisSource
 
@@ -47,6 +50,7 @@ class Producer:
         self.answer_limit_s = to_ms(answer_limit) / 1000
         if not self.answer_limit_s:
             raise InputError("answer_limit: must be longer than 0")
+        self._beside: dict[str, Self] = {}
         self.block_ms = max(1, int(min(READER_BLOCK_S, self.answer_limit_s / 2) * 1000))
 
     def __repr__(self) -> str:
@@ -65,6 +69,22 @@ class Producer:
             return redis_source(prefix=self.keys.prefix)
         return self._source
 
+    def beside(self, keys: Keys) -> Self:
+        """Return a queue object like this one for other keys on the same Redis; this one itself for its own."""
+        if keys.base == self.keys.base:
+            return self
+        found = self._beside.get(keys.base)
+        if found is None:
+            found = copy(self)
+            found.name, found.keys, found._beside = keys.queue, keys, self._beside
+            found._start()
+            self._beside[keys.base] = found
+        return found
+
+    def _start(self) -> None:
+        """Begin without connections."""
+        raise NotImplementedError
+
     def build_many(self, jobs: Iterable[Sequence[Any]]) -> list[NewJob]:
         """Return the checked jobs of (name,), (name, data) or (name, data, options).
 
@@ -75,19 +95,34 @@ class Producer:
         built: list[NewJob] = []
         for item in jobs:
             try:
-                built.append(_build(item, now_ms))
+                built.append(_build(item, now_ms, self.keys.prefix))
             except InputError as error:
                 raise InputError(f"job {len(built)} of add_many: {error}") from error
         return built
 
 
-def _build(item: Sequence[Any], now_ms: int) -> NewJob:
+def _build(item: Sequence[Any], now_ms: int, prefix: str) -> NewJob:
     if not isinstance(item, tuple | list) or not 1 <= len(item) <= 3:
         raise InputError("expected (name, data) or (name, data, options)")
     options = item[2] if len(item) > 2 else None
     if options is not None and not isinstance(options, dict):
         raise InputError(f"expected a dict of options, got a {type(options).__name__}")
-    return new_job(item[0], item[1] if len(item) > 1 else {}, options, now_ms=now_ms)
+    return new_job(item[0], item[1] if len(item) > 1 else {}, options, now_ms=now_ms, prefix=prefix)
+
+
+def check_added(added: Added, job: NewJob) -> Added:
+    """Return what became of an add.
+
+    Raises:
+        NotThere: the job's parent does not exist; nothing was written.
+        InputError: the job exists and is the child of another parent.
+    """
+    if added.code == Code.MISSING_PARENT and job.parent is not None:
+        message = f'cannot add job "{job.name}": its parent "{job.parent.key}" does not exist'
+        raise NotThere("job", job.parent.id, message)
+    if added.code == Code.PARENT_TAKEN:
+        raise InputError(f'cannot add job "{added.job_id}" to this parent: it is the child of another one')
+    return added
 
 
 def lost_add(error: RedisUnavailable, progress: str = "") -> RedisUnavailable:

@@ -6,10 +6,10 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from jobd.client.producer import Producer, finish, lost_add, timed_out
+from jobd.client.producer import Producer, check_added, finish, lost_add, timed_out
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
-from jobd.engine.adding import BATCH, add_job, add_jobs
+from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
 from jobd.engine.connect import sync_client
 from jobd.engine.options import new_job
 from jobd.engine.runner import SyncRunner
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
+    from jobd.client.flow import Flow, FlowHandle
     from jobd.client.watcher import Watcher
     from jobd.engine.job import JobRecord
     from jobd.engine.new_job import Added
@@ -43,6 +44,11 @@ class JobHandle:
 
     def __repr__(self) -> str:
         return f"JobHandle({self._queue.name!r}, {self.id!r})"
+
+    @property
+    def key(self) -> str:
+        """Key of its hash in Redis (`prefix:queue:id`), by which a parent knows its children."""
+        return self._queue.keys.job(self.id)
 
     def wait(self, timeout: str | float | None = None) -> Any:
         """Return the job's result; `timeout` is "10s" or seconds, None waits for ever.
@@ -77,7 +83,7 @@ class Queue(Producer):
         answer_limit: str | float = "5s",
     ) -> None:
         super().__init__(name, url=url, prefix=prefix, config=config, answer_limit=answer_limit)
-        self._process = _Process(self)
+        self._start()
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +94,11 @@ class Queue(Producer):
     def close(self) -> None:
         """Close the connections of this process; waits under way end with an error. Twice is harmless."""
         self._live().close()
+        for other in self._beside.values():
+            other._live().close()
+
+    def _start(self) -> None:
+        self._process = _Process(self)
 
     def add(self, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> JobHandle:  # noqa: B006 - never changed
         """Add a job; see AddOptions for what else may be said about it.
@@ -98,11 +109,12 @@ class Queue(Producer):
                 connection was there to send it on; else whether it was added is unknown.
             RedisRefused: Redis said no (memory full, read-only); it was not added.
         """
-        job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms())
+        job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms(), prefix=self.keys.prefix)
         try:
-            return JobHandle(self, self._live().runner.run(add_job(self.keys, job)))
+            added = self._live().runner.run(add_job(self.keys, job))
         except RedisUnavailable as error:
             raise lost_add(error) from error
+        return JobHandle(self, check_added(added, job))
 
     def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[JobHandle]:
         """Add jobs given as (name, data) or (name, data, {options}), in order, some hundred in one round trip.
@@ -114,19 +126,56 @@ class Queue(Producer):
         """
         built = self.build_many(jobs)
         batches = (add_jobs(self.keys, built[start : start + BATCH]) for start in range(0, len(built), BATCH))
-        handles: list[JobHandle] = []
+        done: list[Added] = []
         try:
             for added in run_stream(self._live().runner, script("add_job"), batches):
-                handles += [JobHandle(self, one) for one in added]
+                done += added
         except RedisUnavailable as error:
-            raise lost_add(error, f" ({len(handles)} of {len(built)} are in)") from error
-        return handles
+            raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from error
+        return [JobHandle(self, check_added(one, job)) for one, job in zip(done, built, strict=True)]
+
+    def add_flow(self, flow: Flow) -> FlowHandle[JobHandle]:
+        """Add a tree of jobs in one step: others see all of it or nothing, and parents wait for their children.
+
+        Returns the root's handle with those of its children. Nodes without an id of the producer's get a random one.
+
+        Raises:
+            As add; a child that exists below another parent is told by its handle (`refused`).
+        """
+        from jobd.client.flow import FlowHandle, flow_jobs
+
+        now_ms = SYSTEM_CLOCK.now_ms()
+        nodes = flow_jobs(flow, self.keys, now_ms=now_ms)
+        try:
+            done = self._live().runner.run(add_flow([(node.keys, node.job) for node in nodes], now_ms))
+        except RedisUnavailable as error:
+            raise lost_add(error) from error
+        check_added(done[0], nodes[0].job)
+
+        def handle(place: int) -> FlowHandle[JobHandle]:
+            node, added = nodes[place], done[place]
+            job = JobHandle(self.beside(node.keys), added)
+            return FlowHandle(job, [handle(child) for child in node.children], added.code != 0)
+
+        return handle(0)
 
     def get(self, job_id: str) -> JobRecord | None:
         """Return the job as it lies in Redis, None when there is none."""
         from jobd.engine.reading import get_job
 
         return self._live().runner.run(get_job(self.keys, job_id))
+
+    def children_values(self, job_id: str) -> dict[str, Any]:
+        """Return the results of a parent's completed children, by their keys (`prefix:queue:id`)."""
+        from jobd.engine.reading import children_values
+
+        return self._live().runner.run(children_values(self.keys, job_id))
+
+    def ignored_children_failures(self, job_id: str) -> dict[str, str]:
+        """Return why children failed whose failure does not matter to this parent, by their keys."""
+        from jobd.engine.reading import ignored_failures
+
+        return self._live().runner.run(ignored_failures(self.keys, job_id))
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state, by BullMQ's words: waiting, prioritized, delayed, active, …"""

@@ -43,6 +43,27 @@ def add_jobs(keys: Keys, jobs: Sequence[NewJob]) -> Command[list[Added]]:
     return Command(tuple(words), _read_all, script("add_job"))
 
 
+def add_flow(jobs: Sequence[tuple[Keys, NewJob]], now_ms: int) -> Command[list[Added]]:
+    """Add a tree of jobs, each with its queue's keys and an id of its own, parents before their children.
+
+    Others see all of it or nothing. Sent twice it changes nothing more but the counters, as long as the jobs are kept.
+    """
+    metas = list(dict.fromkeys(keys.meta for keys, _ in jobs))
+    words: list[Word] = [len(metas), *metas, now_ms]
+    for keys, job in jobs:
+        words += (keys.base, job.name, job.data, _opts(job.opts), _extra(_routing(job, now_ms)))
+
+    def read(reply: Any) -> list[Added]:
+        pairs = zip(reply[::2], reply[1::2], strict=True)
+        ids = (job.job_id or "" for _, job in jobs)
+        return [
+            Added(job_id, event_id.decode(), code == 1, False, min(code, 0))
+            for job_id, (event_id, code) in zip(ids, pairs, strict=True)
+        ]
+
+    return Command(tuple(words), read, script("add_flow"))
+
+
 def _words(job: NewJob, now: int) -> tuple[Word, Word, Word, Word]:
     opts = job.opts
     if opts == _DEFAULT_OPTS and job.timestamp == now:
@@ -66,17 +87,21 @@ def _routing(job: NewJob, now: int) -> dict[str, Any]:
         extra["lifo"] = True
     if "de" in job.opts:
         extra["de"] = job.opts["de"]
+    if job.parent is not None:
+        extra["parent"] = {"key": job.parent.key, "text": job.parent.field()}
+    if job.children:
+        extra["children"] = True
     return extra
 
 
 def _read_one(reply: Any) -> Added:
-    job_id, event_id, outcome = reply
-    return Added(job_id.decode(), event_id.decode(), outcome == 1, outcome == 2)
+    return _added(*reply)
 
 
 def _read_all(reply: Any) -> list[Added]:
     parts = iter(reply)
-    return [
-        Added(job_id.decode(), event_id.decode(), outcome == 1, outcome == 2)
-        for job_id, event_id, outcome in zip(parts, parts, parts, strict=True)
-    ]
+    return [_added(*one) for one in zip(parts, parts, parts, strict=True)]
+
+
+def _added(job_id: bytes, event_id: bytes, outcome: int) -> Added:
+    return Added(job_id.decode(), event_id.decode(), outcome == 1, outcome == 2, min(outcome, 0))

@@ -41,9 +41,12 @@ def promote_job(keys: Keys, job_id: str) -> Command[int]:
     return Command(words, int, script("promote_job"))
 
 
-def remove_job(keys: Keys, job_id: str) -> Command[int]:
-    """Remove a job. Returns 1, 0 when a worker runs it, MISSING_JOB or SCHEDULER_JOB (codes.Code)."""
-    words = (4, keys.job(job_id), keys.lock(job_id), keys.meta, keys.events, keys.base, job_id)
+def remove_job(keys: Keys, job_id: str, *, children: bool = True) -> Command[int]:
+    """Remove a job, and with `children` those below it. Returns 1, 0 when a worker runs it or a pending child of it.
+
+    Else MISSING_JOB or SCHEDULER_JOB (codes.Code).
+    """
+    words = (2, keys.job(job_id), keys.lock(job_id), keys.base, job_id, int(children))
     return Command(words, int, script("remove_job"), safe_twice=True)
 
 

@@ -76,6 +76,7 @@ class Finish:
     deduplication_id: str | None = None
     made: int | None = None
     suspect: bool = False
+    child: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from jobd.duration import parse_size, to_ms
-from jobd.engine.new_job import NewJob
+from jobd.engine.new_job import IF_FAILED, NewJob, Parent
 from jobd.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class AddOptions(TypedDict, total=False):
 
     `deduplicate` is an id or a table; `keep_completed`, `keep_failed`: True (all), False (none), a count or a table;
     `timestamp` is when the job was made, ms since 1970 (default now); `size_limit` refuses larger data ("64kB").
+    `parent` is a job this one is a child of: a handle, the job a handler runs, or `{"id", "queue": "prefix:name"}`;
+    `if_failed` says what a failure of this child means to its parent: "fail", "continue", "ignore" or "remove".
     """
 
     attempts: int | None
@@ -82,6 +84,7 @@ class AddOptions(TypedDict, total=False):
     timestamp: int | None
     size_limit: int | str | None
     parent: Any
+    if_failed: str | None
 
 
 OPTION_NAMES = frozenset(AddOptions.__annotations__)
@@ -89,11 +92,14 @@ OPTION_NAMES = frozenset(AddOptions.__annotations__)
 _NO_OPTIONS: dict[str, Any] = {"attempts": 0}
 
 
-def new_job(name: str, data: Any, options: Mapping[str, Any] | None = None, *, now_ms: int) -> NewJob:
+def new_job(
+    name: str, data: Any, options: Mapping[str, Any] | None = None, *, now_ms: int, prefix: str = "bull"
+) -> NewJob:
     """Return the job as it is to be stored.
 
     Args:
         options: As AddOptions; names that are not in it are refused.
+        prefix: of the parent's queue, where the parent tells none.
     Raises:
         InputError: anything is wrong; the text names it.
     """
@@ -103,10 +109,14 @@ def new_job(name: str, data: Any, options: Mapping[str, Any] | None = None, *, n
     for option in options:
         if option not in OPTION_NAMES:
             raise InputError(f'unknown option "{option}"{_nearest(option)}')
+    job = _with_options(name, encode_data(data), options, now_ms)
     if options.get("parent") is not None:
-        raise InputError('"parent" comes with a later version')
-    body = encode_data(data)
-    return _with_options(name, body, options, now_ms)
+        if "de" in job.opts:
+            raise InputError("deduplicate and parent cannot be used together")
+        job.has_parent(_parent(options["parent"], options.get("if_failed"), prefix))
+    elif options.get("if_failed") is not None:
+        raise InputError("if_failed: says what a failure means to the parent; this job has none")
+    return job
 
 
 def check_queue_name(name: str) -> str:
@@ -236,6 +246,27 @@ def _store_rest(opts: dict[str, Any], given: Mapping[str, Any], *, size: int, na
         opts["sizeLimit"] = parse_size(limit) if isinstance(limit, str) else _whole("size_limit", limit, 0, 2**53)
         if size > opts["sizeLimit"]:
             raise InputError(f'the data of job "{name}" has {size} bytes, more than size_limit {opts["sizeLimit"]}')
+
+
+def check_if_failed(value: Any) -> str | None:
+    """Return what a child's failure means to its parent; raises InputError when it is none of the words."""
+    if value is not None and value not in IF_FAILED:
+        raise InputError(f"if_failed: expected one of {', '.join(IF_FAILED)}, got {value!r}")
+    return None if value is None else str(value)
+
+
+def _parent(value: Any, if_failed: Any, prefix: str) -> Parent:
+    if isinstance(value, dict):
+        job_id, queue = value.get("id"), value.get("queue")
+    else:
+        job_id, key, queue = (getattr(value, name, None) for name in ("id", "key", "queue"))
+        if isinstance(key, str) and isinstance(job_id, str):
+            queue = key.removesuffix(f":{job_id}")
+        elif isinstance(queue, str):
+            queue = f"{prefix}:{queue}"
+    if not isinstance(job_id, str) or not isinstance(queue, str) or ":" not in queue:
+        raise InputError('parent: expected a job handle, a job, or {"id": …, "queue": "prefix:name"}')
+    return Parent(job_id, queue, check_if_failed(if_failed))
 
 
 def _backoff(value: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.engine import javascript
 from jobd.engine.backoff import Backoff, unknown_type
+from jobd.engine.codes import Code
 from jobd.engine.job import KEEP_ALL, KEEP_NONE, Finish, Keep
 from jobd.engine.states import Outcome
 
@@ -163,6 +164,7 @@ def after_success(taken: Taken, options: JobOptions, policy: Policy, result: byt
         deduplication_id=taken.deduplication_id,
         made=taken.attempts_made,
         suspect=taken.suspect,
+        child=taken.parent_key is not None,
     )
 
 
@@ -197,6 +199,7 @@ def after_failure(
         deduplication_id=taken.deduplication_id,
         made=taken.attempts_made,
         suspect=taken.suspect,
+        child=taken.parent_key is not None,
     )
     if not final and number < attempts:
         backoff = policy.backoff_of(options)
@@ -208,6 +211,14 @@ def after_failure(
         finish.delay_ms = max(0, min(delay_ms, LONGEST_DELAY_MS))
         finish.lifo = options.lifo
     return finish
+
+
+def children_refusal(job_id: str, code: int, outcome: Outcome) -> str:
+    """Return the failedReason of a job that its children keep from ending as `outcome`; the words are BullMQ's."""
+    command = "moveToWaitingChildren" if outcome is Outcome.WAIT_FOR_CHILDREN else "moveToFinished"
+    if code == Code.PENDING_CHILDREN:
+        return f"Job {job_id} has pending dependencies. {command}"
+    return f"Cannot complete job {job_id} because it has at least one failed child. {command}"
 
 
 def _stacktrace(stored: bytes | None, trace: str, limit: int | None) -> bytes:

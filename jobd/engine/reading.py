@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.engine.job import JobRecord
 from jobd.engine.options import is_own_key
+from jobd.engine.outcome import result_of
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
 from jobd.engine.states import State
@@ -142,6 +143,26 @@ def job_logs(keys: Keys, job_id: str, start: int = 0, stop: int = -1) -> Command
     """Read the log lines of a job by position, oldest first, both ends included."""
     words = ("LRANGE", keys.logs(job_id), start, stop)
     return Command(words, lambda reply: [line.decode(errors="replace") for line in reply], safe_twice=True)
+
+
+def children_values(keys: Keys, job_id: str) -> Command[dict[str, Any]]:
+    """Read the results of a parent's completed children, by their keys (`prefix:queue:id`)."""
+
+    def read(reply: Any) -> dict[str, Any]:
+        pairs = zip(reply[::2], reply[1::2], strict=True)
+        return {child.decode(errors="replace"): result_of(value.decode(errors="replace")) for child, value in pairs}
+
+    return Command(("HGETALL", f"{keys.job(job_id)}:processed"), read, safe_twice=True)
+
+
+def ignored_failures(keys: Keys, job_id: str) -> Command[dict[str, str]]:
+    """Read why children failed whose failure the parent ignores or goes on after, by their keys."""
+
+    def read(reply: Any) -> dict[str, str]:
+        texts = [text.decode(errors="replace") for text in reply]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
+    return Command(("HGETALL", f"{keys.job(job_id)}:failed"), read, safe_twice=True)
 
 
 def find_queues(prefix: str, cursor: int = 0) -> Command[tuple[int, list[str]]]:

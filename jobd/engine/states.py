@@ -29,5 +29,7 @@ class Outcome(StrEnum):
     """Delayed by delay_ms without counting the attempt (RetryLater)."""
     LIMITED = "x"
     """Back to the front of its queue without counting the attempt; nobody takes a job for delay_ms (RateLimited)."""
+    WAIT_FOR_CHILDREN = "w"
+    """To waiting-children until they are done, then run again; the attempt is not counted (WaitForChildren)."""
     HAND_BACK = "b"
     """To the front of its queue without counting the attempt (a job taken and never started)."""

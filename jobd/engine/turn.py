@@ -66,6 +66,7 @@ def _split(finishes: Sequence[Finish]) -> tuple[list[int], list[int]]:
             and finish.made is not None
             and finish.deduplication_id is None
             and not finish.suspect
+            and not finish.child
             and (keep is None or finish.keep is keep or finish.keep == keep)
             and len(quick) < MAX_QUICK
         ):

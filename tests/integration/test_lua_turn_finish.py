@@ -377,8 +377,37 @@ def test_a_parent_is_left_alone_by_its_child(q: QueueOf) -> None:
     q.put("1", parentKey=parent, parent='{"id":"p"}')
     q.r.sadd(f"{parent}:dependencies", q.keys.job("1"))
     (job,) = q.take()
-    q.turn(failed(job, keep=KEEP_NONE))
+    q.turn(failed(job))
     assert q.r.smembers(f"{parent}:dependencies") == {q.keys.job("1")}
+
+
+@pytest.mark.parametrize("broken", ["wait", "events", "p:dependencies", "p:processed", "waiting-children", "meta"])
+def test_a_parent_whose_keys_are_of_a_wrong_type_costs_its_child_nothing(q: QueueOf, broken: str) -> None:
+    base = f"{q.prefix}:other:"
+    q.put("1", parentKey=f"{base}p", parent=f'{{"id":"p","queueKey":"{q.prefix}:other"}}')
+    if not broken.startswith("p:dep"):
+        q.r.sadd(f"{base}p:dependencies", q.keys.job("1"))
+    q.r.hset(f"{base}p", "name", "n")
+    if broken != "waiting-children":
+        q.r.zadd(f"{base}waiting-children", {"p": NOW})
+    q.r.set(f"{base}{broken}", "text")
+    (job,) = q.take()
+    assert q.turn(done(job, child=True)).codes == [0]
+    assert q.r.zscore(q.keys.completed, "1")
+    if broken in ("wait", "events", "meta"):
+        assert q.r.zscore(f"{base}waiting-children", "p")
+
+
+def test_a_released_parent_wakes_the_workers_of_its_queue(q: QueueOf) -> None:
+    base = f"{q.prefix}:other:"
+    q.put("1", parentKey=f"{base}p", parent=f'{{"id":"p","queueKey":"{q.prefix}:other"}}')
+    q.r.sadd(f"{base}p:dependencies", q.keys.job("1"))
+    q.r.hset(f"{base}p", "name", "n")
+    q.r.zadd(f"{base}waiting-children", {"p": NOW})
+    (job,) = q.take()
+    q.turn(done(job, child=True))
+    assert q.r.lrange(f"{base}wait", 0, -1) == ["p"]
+    assert q.r.zscore(f"{base}marker", "0") == 0
 
 
 def test_hundreds_of_finishes_in_any_order_of_two_workers_complete(q: QueueOf) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from jobd.client import Queue
+from jobd.client import Flow, Queue
 from jobd.engine.backoff import Backoff
 from jobd.protocol import worker as messages
 from jobd.protocol.worker import HandlerSpec
@@ -206,12 +206,38 @@ def test_job_without_a_hash_fails_and_the_next_one_runs(bench: Bench) -> None:
     wait_until(lambda: bench.r.llen(bench.base + "active") == 0)
 
 
-@pytest.mark.parametrize("field", ["parentKey", "rjk"])
-def test_job_of_a_sort_for_a_later_version_is_failed_and_kept(bench: Bench, field: str) -> None:
+def test_job_of_a_scheduler_is_failed_and_kept(bench: Bench) -> None:
     bench.queue.add("a", {}, keep_failed=False)
-    bench.r.hset(bench.base + "1", field, "bull:other:7")
+    bench.r.hset(bench.base + "1", "rjk", "nightly")
     bench.parent.start("mail", numbers("basic:echo"))
-    assert bench.ended("1")["failedReason"] == "jobd: flow and scheduler jobs need a later version"
+    assert bench.ended("1")["failedReason"] == "jobd: scheduler jobs need a later version"
+
+
+@pytest.mark.parametrize("handler", ["basic:gather", "basic:gather_async"])
+def test_parent_reads_what_its_children_returned(bench: Bench, handler: str) -> None:
+    flow = Flow(
+        "parent", children=[Flow("child", {"n": 1}), Flow("child", {"n": 2}), Flow("bad", {}, if_failed="ignore")]
+    )
+    tree = bench.queue.add_flow(flow)
+    bench.parent.start("mail", numbers(handler))
+    first, second, bad = (child.job.key for child in tree.children)
+    assert tree.job.wait(20) == {"values": {first: 1, second: 2}, "ignored": {bad: "no"}}
+
+
+@pytest.mark.parametrize("handler", ["basic:spread", "basic:spread_async"])
+def test_parent_waits_for_the_children_it_added_itself(bench: Bench, handler: str) -> None:
+    job = bench.queue.add("parent")
+    bench.parent.start("mail", numbers(handler))
+    assert sorted(job.wait(20)) == [1, 2, 3]
+    found = bench.ended(job.id)
+    assert (found["atm"], found["ats"]) == ("1", "2")
+
+
+def test_failure_of_a_child_fails_its_parent_unrun(bench: Bench) -> None:
+    tree = bench.queue.add_flow(Flow("parent", attempts=3, children=[Flow("bad", if_failed="fail")]))
+    bench.parent.start("mail", numbers("basic:gather"))
+    found = bench.ended(tree.job.id)
+    assert found["failedReason"] == f"child {tree.children[0].job.key} failed"
 
 
 def test_deferred_failure_is_carried_out_without_running(bench: Bench) -> None:

@@ -26,7 +26,7 @@ class QueueOf:
         self.prefix = prefix
         self.name = name
         self.keys = Keys(prefix, name)
-        self._raw = redis.Redis(unix_socket_path=client.connection_pool.connection_kwargs["path"])
+        self._raw = redis.Redis(unix_socket_path=client.connection_pool.connection_kwargs["path"], protocol=2)
         self.runner = SyncRunner(self._raw)
 
     def close(self) -> None:

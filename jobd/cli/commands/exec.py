@@ -90,12 +90,12 @@ def _tell_failure(settings: Settings, outcome: str, reason: str, error: BaseExce
 
     frames = users_part(error.__traceback__) if error is not None else None
     trace = trace_of(error) if error is not None else reason
-    if outcome in ("delayed", "rate_limited") and error is not None:
+    if outcome in ("delayed", "rate_limited", "waiting_children") and error is not None:
         reason = reason_of(error)
     if settings.json:
         detail = {"outcome": outcome, "traceback": trace}
         print_document({"error": {"code": "job-failed", "message": reason, "detail": detail}})
-    elif outcome in ("delayed", "rate_limited"):
+    elif outcome in ("delayed", "rate_limited", "waiting_children"):
         warn(f"error: not done: {reason}")
     else:
         warn(trace if frames is not None else f"error: {reason}")

@@ -1,8 +1,10 @@
 -- retry_job: a finished job waits to run again.
 -- Promise:    it leaves failed (or completed), forgets how it ended and runs by its live priority; attempts made, stack
---             traces and deduplication stay, as with BullMQ's Job.retry. Its parent is not touched.
+--             traces and deduplication stay, as with BullMQ's Job.retry. A parent that counted its end waits for it
+--             again; where that parent is does not change.
 -- KEYS:       1 job (hash)   2 failed   3 completed (sorted sets)   4 meta (hash)   5 events (stream)
--- ARGV:       1 base (key prefix of the queue; wait, prioritized, pc, marker, active are made from it)   2 job id
+-- ARGV:       1 base (key prefix of the queue; wait, paused, prioritized, pc, marker, active are made from it; the
+--             parent's keys from the job's own field)   2 job id
 -- Returns:    0 retried; -1 no such job; -3 not finished (codes.py)
 -- Events:     waiting (prev failed | completed)
 -- Complexity: O(log n)
@@ -28,7 +30,8 @@ else
   return -3
 end
 redis.call('HDEL', job, 'finishedOn', 'processedOn', prev == 'failed' and 'failedReason' or 'returnvalue', 'sus')
-local stored = redis.call('HMGET', job, 'priority', 'opts')
+local stored = redis.call('HMGET', job, 'priority', 'opts', 'parentKey')
+local parent_key = stored[3]
 local ok, opts = pcall(cjson.decode, stored[2] or '{}')
 local lifo = ok and type(opts) == 'table' and is_set(opts.lifo)
 local priority = tonumber(stored[1] or '') or 0
@@ -38,5 +41,14 @@ else
   place_waiting(base, id, lifo)
 end
 wake(base)
+if parent_key and redis.call('EXISTS', parent_key) == 1 then
+  local counted = redis.call('HDEL', parent_key .. (prev == 'failed' and ':failed' or ':processed'), job)
+  if prev == 'failed' then
+    counted = counted + redis.call('ZREM', parent_key .. ':unsuccessful', job)
+  end
+  if counted > 0 then
+    redis.call('SADD', parent_key .. ':dependencies', job)
+  end
+end
 redis.call('XADD', events, 'MAXLEN', '~', max_events(meta), '*', 'event', 'waiting', 'jobId', id, 'prev', prev)
 return 0

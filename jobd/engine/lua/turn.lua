@@ -3,20 +3,22 @@
 --             active, locked and counted (ats). Refused jobs are unchanged; the id of a deleted one leaves active.
 -- KEYS:       1 meta (hash)   2 wait (list)   3 active (list)   4 prioritized (zset)   5 delayed (zset)
 --             6 events (stream)   7 marker (zset)   8 limiter (string)   9 stalled (set)   10 completed (zset)
---             From base also: pc, id, failed, de:, dn:, and per job its hash, lock and sub keys.
+--             From base also: pc, id, failed, waiting-children, paused, de:, dn:, and per job its hash, lock and sub keys;
+--             of a child its parent's keys (settle_child), in whatever queue.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 now_ms   3 lock_ms   4 token_prefix (ends in a colon)
 --             5 worker_name ("" none)   6 take (most jobs wanted)   7 busy (jobs running beside the finished ones)
 --             8 limiter_max ("" none)   9 limiter_ms ("" none)   10 quick (how many quick finishes)
 --             11 keep_count   12 keep_age_s   13 keep_limit ("" none; the rule of all quick finishes)
 --             14 clock_ms ("": now_ms holds; else this turn waited behind a BZPOPMIN, the time is Redis' plus this)
---             15 on, 4 each, the quick finishes (completed, without deduplication id, not suspect):
+--             15 on, 4 each, the quick finishes (completed, without deduplication id or parent, not suspect):
 --                job id, token, returnvalue, the new atm
 --             then, 11 each, the others: job id, token, outcome (states.Outcome), value, stacktrace ("" leave),
 --                delay_ms, keep_count, keep_age_s, keep_limit, attempts, lifo (1 or 0)
 -- Returns:    1 codes, quick ones first (codes.py: 0, -1, -2, -3, -4, -6, -9)
 --             2 jobs, each the fields of read_job (ats the new one)   3 limited_ms   4 next_due_ms (-1 none)
 --             5 blocked (1)   6 suspects were passed over (1)
--- Events:     per finish those of end_job, put_back, put_delayed; promote_due; active per taken job; drained
+-- Events:     per finish those of end_job, put_back, put_delayed, or waiting-children (prev active) and those of
+--             release_parent; promote_due; active per taken job; drained
 -- Complexity: O(finishes + taken), plus the place in active of each finished id, plus what trimming deletes
 
 -- include: max_events
@@ -25,6 +27,7 @@
 -- include: holds
 -- include: end_job
 -- include: put_back
+-- include: release_parent
 -- include: put_delayed
 -- include: promote_due
 -- include: read_job
@@ -72,11 +75,11 @@ local function keep_of(at)
 end
 
 -- Children still running, or failed ones that forbid completion: refused before the lock is touched.
-local function children_refuse(id)
+local function children_refuse(id, completes)
   -- A key of a wrong type holds no children, and must not hold up the finishes beside this one.
   local pending = redis.pcall('SCARD', base .. id .. ':dependencies')
   local bad = redis.pcall('ZCARD', base .. id .. ':unsuccessful')
-  if type(pending) == 'number' and pending > 0 then
+  if completes and type(pending) == 'number' and pending > 0 then
     return -4
   end
   if type(bad) == 'number' and bad > 0 then
@@ -91,13 +94,23 @@ local function note_failure(job, reason, stacktrace)
   end
 end
 
+-- A parent waits for its children; one that has none left was released at once.
+local function wait_for_children(id)
+  call('ZADD', base .. 'waiting-children', now, id)
+  call('XADD', EVENTS, '*', 'event', 'waiting-children', 'jobId', id, 'prev', 'active')
+  local pending = redis.pcall('SCARD', base .. id .. ':dependencies')
+  if pending == 0 then
+    release_parent(base, id, now_ms)
+  end
+end
+
 -- Carries out one finish whatever its outcome; returns its code.
 local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, attempts, lifo)
   local job = base .. id
   local lock = call('GET', job .. ':lock')
   local code = holds(base, id, token, lock)
-  if code == 0 and outcome == 'c' then
-    code = children_refuse(id) or 0
+  if code == 0 and (outcome == 'c' or outcome == 'w') then
+    code = children_refuse(id, outcome == 'c') or 0
   end
   if code == -1 and lock == token then
     leave_active(id) -- somebody deleted the job: an id of none must not stay, it would count as running
@@ -122,6 +135,10 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
   end
   if outcome ~= 'b' then
     call('HDEL', job, 'sus')
+  end
+  if outcome == 'w' then
+    wait_for_children(id)
+    return 0
   end
   if outcome == 'x' and delay_ms > 0 then
     call('SET', LIMITER, MANUAL_LIMIT, 'PX', delay_ms)

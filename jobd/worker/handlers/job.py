@@ -46,6 +46,14 @@ class Sink(Protocol):
         """Add a job to a queue: its handle, or an awaitable of it on the worker's event loop."""
         ...
 
+    def children_values(self, job: Job) -> Any:
+        """Read the results of the job's children: the table, or an awaitable of it on the worker's event loop."""
+        ...
+
+    def ignored_children_failures(self, job: Job) -> Any:
+        """Read why children failed that the job goes on without, as children_values."""
+        ...
+
 
 class Job:
     """One attempt of one job.
@@ -143,9 +151,24 @@ class Job:
     def add(self, queue: str, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> Any:  # noqa: B006 - never changed
         """Add a job to a queue on the daemon's own Redis, as `Queue(queue).add(name, data, …)` does.
 
+        With `parent=job` it becomes a child of this one: raise WaitForChildren then, to run again when they are done.
         In a `def` handler this returns the job's handle, in an `async def` it is awaited: `await job.add(…)`.
 
         Raises:
             As Queue.add.
         """
         return self._sink.add(queue, name, data, options)
+
+    def children_values(self) -> Any:
+        """Return the results of this job's completed children, by their keys (`prefix:queue:id`).
+
+        In a `def` handler this returns the table, in an `async def` it is awaited: `await job.children_values()`.
+        """
+        return self._sink.children_values(self)
+
+    def ignored_children_failures(self) -> Any:
+        """Return the reasons of children whose failure does not matter (`if_failed` "ignore", "continue"), by key.
+
+        Called and awaited as children_values.
+        """
+        return self._sink.ignored_children_failures(self)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = {
     Outcome.COMPLETED: "completed", Outcome.RETRY: "retry", Outcome.FAILED: "failed", Outcome.LATER: "delayed",
-    Outcome.LIMITED: "rate_limited", Outcome.HAND_BACK: "handed_back",
+    Outcome.LIMITED: "rate_limited", Outcome.WAIT_FOR_CHILDREN: "waiting_children", Outcome.HAND_BACK: "handed_back",
 }  # fmt: skip
 
 
@@ -125,11 +125,20 @@ class _Slots(Slots):
         built = new_job(name, data, options, now_ms=time.time_ns() // 1_000_000)
         job = Added(queue, name, data, built.opts, built.job_id or "")
         self.sink.added(job)
-        return _given(job) if threading.get_ident() == self._thread_id else job
+        return self._given(job)
+
+    def children_values(self, job: Job) -> Any:
+        return self._given({})
+
+    def ignored_children_failures(self, job: Job) -> Any:
+        return self._given({})
+
+    def _given(self, value: Any) -> Any:
+        return _awaited(value) if threading.get_ident() == self._thread_id else value
 
 
-async def _given(job: Added) -> Added:
-    return job
+async def _awaited(value: Any) -> Any:
+    return value
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from jobd.duration import format_duration, to_ms
 from jobd.engine.job import Finish
 from jobd.engine.outcome_policy import after_failure, after_success
 from jobd.engine.states import Outcome
-from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable
+from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, RetryLater, Unrecoverable, WaitForChildren
 from jobd.worker import forks
 from jobd.worker.handlers.job import current
 from jobd.worker.handlers.payload import to_json
@@ -132,6 +132,9 @@ class Attempt:
                 return self._later(error)
             except DurationError as wrong:
                 error = wrong
+        if isinstance(error, WaitForChildren):
+            taken = self.taken
+            return Finish(taken.id, taken.token, Outcome.WAIT_FOR_CHILDREN, suspect=taken.suspect)
         if self.interruption is Interruption.CANCELLED and isinstance(error, _INTERRUPTS):
             return self._failure("cancelled", trace_of(error), final=True)
         final = isinstance(error, Unrecoverable)

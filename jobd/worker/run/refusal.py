@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from jobd.engine.codes import Code
 from jobd.engine.job import KEEP_ALL, Finish
-from jobd.engine.outcome_policy import after_failure
+from jobd.engine.outcome_policy import after_failure, children_refusal
+from jobd.engine.states import Outcome
 from jobd.worker.own_log import log
 
 if TYPE_CHECKING:
     from jobd.worker.handlers.job_policy import JobPolicies, JobPolicy
     from jobd.worker.run.attempt import Attempt
 
-LATER_VERSION = "jobd: flow and scheduler jobs need a later version"
+LATER_VERSION = "jobd: scheduler jobs need a later version"
 
 
 def refusal_of(
@@ -23,7 +24,7 @@ def refusal_of(
     taken = attempt.taken
     if taken.deferred_failure is not None:
         return _for_good(attempt, taken.deferred_failure)
-    if taken.parent_key is not None or taken.scheduler_id is not None:
+    if taken.scheduler_id is not None:
         # Kept whatever the job says: nothing was done, and a later version can run it after a retry.
         finish = _for_good(attempt, LATER_VERSION)
         finish.keep = KEEP_ALL
@@ -47,8 +48,12 @@ def refused(attempts: list[Attempt], codes: list[int]) -> list[Attempt]:
     again = []
     for attempt, code in zip(attempts, codes, strict=True):
         if code in (Code.PENDING_CHILDREN, Code.FAILED_CHILDREN):
-            why = "children are still pending" if code == Code.PENDING_CHILDREN else "a child failed"
-            attempt.finish = _for_good(attempt, f"cannot complete: {why}")
+            finish = attempt.finish
+            why = children_refusal(attempt.taken.id, code, finish.outcome if finish else Outcome.COMPLETED)
+            # Pending children may be done at the next try; a failed one stays.
+            attempt.finish = after_failure(
+                attempt.taken, attempt.options, attempt.policy.outcome, why, "", final=code == Code.FAILED_CHILDREN
+            )
             again.append(attempt)
         elif code:
             log.warning("finish refused: job %s, code %d", attempt.taken.id, code)

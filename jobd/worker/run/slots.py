@@ -175,13 +175,23 @@ class Slots:
 
     def add(self, queue: str, name: str, data: Any, options: AddOptions) -> Any:
         """Add a job; on the loop's thread this must be awaited."""
+        return self._producer(queue).add(name, data, **options)
+
+    def children_values(self, job: Job) -> Any:
+        """Read the results of a job's children; on the loop's thread this must be awaited."""
+        return self._producer(job.queue).children_values(job.id)
+
+    def ignored_children_failures(self, job: Job) -> Any:
+        """Read the failures of a job's children that it ignores; on the loop's thread this must be awaited."""
+        return self._producer(job.queue).ignored_children_failures(job.id)
+
+    def _producer(self, queue: str) -> Queue | AsyncQueue:
         from jobd.client import AsyncQueue, Queue
 
         asynchronous = threading.get_ident() == self._thread_id
         kind: type[Queue | AsyncQueue] = AsyncQueue if asynchronous else Queue
         # Kept: its connections are. Two threads that make one at the same time lose only the first one's connection.
-        producer = self._producers.get((kind, queue)) or self._producers.setdefault((kind, queue), kind(queue))
-        return producer.add(name, data, **options)
+        return self._producers.get((kind, queue)) or self._producers.setdefault((kind, queue), kind(queue))
 
     def _note(self, kind: Literal["progress", "log", "data"], job: Job, value: bytes) -> None:
         self.notes.append(Note(kind, job.id, value, read_opts(job.taken.opts).keep_logs or None))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import jobd.engine
-from jobd.engine.adding import add_job, add_jobs
+from jobd.engine.adding import add_flow, add_job, add_jobs
 from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job
 from jobd.engine.job import Finish, Limiter, TurnRequest
 from jobd.engine.keys import Keys
@@ -39,6 +39,7 @@ OTHER = Finish("2", "i:w:2", Outcome.FAILED)
 COMMANDS: list[tuple[Command[Any], int]] = [
     (add_job(KEYS, JOB), 4),
     (add_jobs(KEYS, [JOB, JOB]), 8),
+    (add_flow([(KEYS, JOB), (KEYS, JOB)], 1), 10),
     (pause_queue(KEYS, who="me", why=None, now_ms=1), 0),
     (resume_queue(KEYS), 0),
     (retry_job(KEYS, "1"), 0),

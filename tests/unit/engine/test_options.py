@@ -90,7 +90,11 @@ def test_options_are_stored_under_bullmq_s_names(options: dict[str, Any], stored
         ({"keep_failed": {"cuont": 1}}, "keep_failed"),
         ({"size_limit": 1}, "size_limit"),
         ({"size_limit": "9" * 400 + "MB"}, "expected a size"),
-        ({"parent": {"id": "1", "queue": "bull:q"}}, "later version"),
+        ({"parent": {"id": "1", "queue": "q"}}, "parent: expected"),
+        ({"parent": 7}, "parent: expected"),
+        ({"parent": {"id": "1", "queue": "bull:q"}, "if_failed": "cry"}, "one of fail, continue, ignore, remove"),
+        ({"parent": {"id": "1", "queue": "bull:q"}, "deduplicate": "d"}, "cannot be used together"),
+        ({"if_failed": "fail"}, "this job has none"),
         ({"atempts": 3}, 'did you mean "attempts"'),
     ],
 )

@@ -4,7 +4,7 @@ local function check_places(base)
   for _, list in ipairs({ 'wait', 'active' }) do
     redis.call('LLEN', base .. list)
   end
-  for _, set in ipairs({ 'prioritized', 'delayed', 'completed', 'failed', 'marker' }) do
+  for _, set in ipairs({ 'prioritized', 'delayed', 'completed', 'failed', 'marker', 'waiting-children' }) do
     redis.call('ZCARD', base .. set)
   end
   redis.call('SCARD', base .. 'stalled')

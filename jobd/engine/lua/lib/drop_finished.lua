@@ -4,9 +4,9 @@
 -- parent already; one that failed still holds it back.
 local function drop_finished(base, set, id)
   if set == base .. 'failed' then
-    local parent = redis.pcall('HMGET', base .. id, 'parentKey', 'parent')
-    if parent[1] then
-      leave_parent(base .. id, parent[1], parent[2])
+    local parent_key = redis.pcall('HGET', base .. id, 'parentKey')
+    if type(parent_key) == 'string' then
+      pcall(leave_parent, base .. id, parent_key)
     end
   end
   delete_job(base, id)

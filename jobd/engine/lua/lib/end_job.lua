@@ -2,21 +2,32 @@
 -- include: delete_job
 -- include: trim_finished
 -- include: release_deduplication
+-- include: settle_child
+-- include: leave_parent
 -- end_job(base, id, set, value, keep, attempts, now_ms, max_len): an active job, its lock and its place in active
 -- already gone, is completed or failed for good.
 -- set is 'completed' (value: the returnvalue, JSON) or 'failed' (value: the failedReason); keep is {count, age_s,
 -- limit}, numbers or nil, count 0 deletes the job; attempts is the effective number of tries.
--- Events: completed | failed (+ retries-exhausted). The order is BullMQ's: deduplication, attempt, place, events.
+-- Events: those of the parent; completed | failed (+ retries-exhausted). The order is BullMQ's: deduplication, parent,
+-- attempt, place, events.
 local function end_job(base, id, set, value, keep, attempts, now_ms, max_len)
   local job, events, now = base .. id, base .. 'events', string.format('%.0f', now_ms)
-  local dedup_id = redis.call('HGET', job, 'deid')
+  local stored = redis.call('HMGET', job, 'deid', 'parentKey', 'parent')
+  local dedup_id, parent_key = stored[1], stored[2]
   if dedup_id then
     release_deduplication(base, id, dedup_id, now_ms, max_len)
+  end
+  if parent_key then
+    -- Keys of a wrong type in another queue must not cost this job its end.
+    pcall(settle_child, job, parent_key, stored[3], set, value, now_ms)
   end
   local made = count_up(job, 'atm')
   local field = set == 'completed' and 'returnvalue' or 'failedReason'
   if keep.count == 0 then
     delete_job(base, id)
+    if parent_key then
+      pcall(leave_parent, job, parent_key)
+    end
   else
     redis.call('ZADD', base .. set, now, id)
     redis.call('HSET', job, field, value, 'finishedOn', now)

@@ -12,14 +12,13 @@ from jobd.engine.states import Outcome
 from jobd.worker.run.refusal import refused
 from tests.unit.worker.run.bench import Bench, taken
 
-LATER = b"jobd: flow and scheduler jobs need a later version"
+LATER = b"jobd: scheduler jobs need a later version"
 
 
 @pytest.mark.parametrize(
     ("job", "more", "outcome", "reason"),
     [
         ({"deferred_failure": "child 3 failed"}, {}, Outcome.FAILED, b"child 3 failed"),
-        ({"parent_key": "bull:p:1"}, {}, Outcome.FAILED, LATER),
         ({"scheduler_id": "nightly"}, {}, Outcome.FAILED, LATER),
         ({"name": None}, {}, Outcome.FAILED, b"the job has no name: its hash is incomplete"),
         ({"timestamp": 0}, {"expire_ms": 999_999}, Outcome.FAILED, b"expired"),
@@ -76,7 +75,8 @@ def test_completion_refused_for_its_children_becomes_a_failure_and_others_are_ov
         again = refused(ended, [0, Code.PENDING_CHILDREN, Code.FAILED_CHILDREN, Code.LOCK_OF_ANOTHER])
         assert again == ended[1:3]
         assert [attempt.finish and attempt.finish.value for attempt in again] == [
-            b"cannot complete: children are still pending", b"cannot complete: a child failed",
+            b"Job 1 has pending dependencies. moveToFinished",
+            b"Cannot complete job 2 because it has at least one failed child. moveToFinished",
         ]  # fmt: skip
 
     asyncio.run(scene())

@@ -1,0 +1,161 @@
+"""We do the steps of a scenario with the engine alone: one job at a time, over the queues in turn, as steps.cjs."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import redis
+
+from jobd.client.flow import Flow, flow_jobs
+from jobd.engine.adding import add_flow, add_job
+from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job
+from jobd.engine.codes import Code
+from jobd.engine.job import Finish, Taken
+from jobd.engine.options import new_job
+from jobd.engine.outcome_policy import Policy, after_failure, after_success, children_refusal, read_opts
+from jobd.engine.reading import children_values, ignored_failures
+from jobd.engine.states import Outcome
+from tests.support.queue_of import QueueOf
+from tests.support.waiting import wait_until
+
+IF_FAILED = {
+    "failParentOnFailure": "fail", "continueParentOnFailure": "continue", "ignoreDependencyOnFailure": "ignore",
+    "removeDependencyOnFailure": "remove",
+}  # fmt: skip
+
+Step = list[Any]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def our_options(opts: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return BullMQ's names of the options as ours."""
+    ours: dict[str, Any] = {}
+    for name, value in opts.items():
+        if name in IF_FAILED:
+            ours["if_failed"] = IF_FAILED[name]
+        elif name == "jobId":
+            ours["job_id"] = value
+        elif name == "parent":
+            ours["parent"] = {"id": value["id"], "queue": f"{prefix}:{value['queue']}"}
+        elif name == "delay":
+            ours["delay"] = value / 1000
+        elif name in ("removeOnComplete", "removeOnFail"):
+            ours["keep_completed" if name == "removeOnComplete" else "keep_failed"] = (
+                not value if isinstance(value, bool) else value
+            )
+        elif name == "deduplication":
+            ours["deduplicate"] = {
+                {"keepLastIfActive": "keep_last_if_active"}.get(key, key): item / 1000 if key == "ttl" else item
+                for key, item in value.items()
+            }
+        elif name == "backoff":
+            ours["backoff"] = value / 1000
+        else:
+            ours[name] = value
+    return ours
+
+
+class Side:
+    """The queues of one prefix, and what happens to their jobs."""
+
+    def __init__(self, r: redis.Redis, prefix: str) -> None:
+        self.r = r
+        self.prefix = prefix
+        self.queues: dict[str, QueueOf] = {}
+
+    def queue(self, name: str) -> QueueOf:
+        if name not in self.queues:
+            self.queues[name] = QueueOf(self.r, self.prefix, name)
+        return self.queues[name]
+
+    def close(self) -> None:
+        for queue in self.queues.values():
+            queue.assert_sound()
+            queue.close()
+
+    def step(self, step: Step) -> None:
+        verb, *args = step
+        getattr(self, f"do_{verb}")(*args)
+
+    def do_flow(self, tree: dict[str, Any]) -> None:
+        now = now_ms()
+        jobs = flow_jobs(self._flow(tree), self.queue(tree["queueName"]).keys, now_ms=now)
+        self.queue(tree["queueName"]).run(add_flow([(one.keys, one.job) for one in jobs], now))
+
+    def _flow(self, node: dict[str, Any]) -> Flow:
+        children = [self._flow(child) for child in node.get("children", [])]
+        options = our_options(node.get("opts", {}), self.prefix)
+        return Flow(node["name"], node.get("data", {}), queue=node["queueName"], children=children, **options)
+
+    def do_add(self, queue: str, name: str, data: Any, opts: dict[str, Any]) -> None:
+        q = self.queue(queue)
+        q.run(add_job(q.keys, new_job(name, data, our_options(opts, self.prefix), now_ms=now_ms(), prefix=self.prefix)))
+
+    def do_retry(self, queue: str, job_id: str, state: str = "failed") -> None:
+        assert self.queue(queue).run(retry_job(self.queue(queue).keys, job_id)) == 0
+
+    def do_remove(self, queue: str, job_id: str, children: bool = True) -> None:
+        self.queue(queue).run(remove_job(self.queue(queue).keys, job_id, children=children))
+
+    def do_pause(self, queue: str) -> None:
+        self.queue(queue).run(pause_queue(self.queue(queue).keys, who="t", why=None, now_ms=now_ms()))
+
+    def do_resume(self, queue: str) -> None:
+        self.queue(queue).run(resume_queue(self.queue(queue).keys))
+
+    def do_run(self, *names: str) -> None:
+        while True:
+            ran, due = False, []
+            for name in names:
+                reply = self.queue(name).turn(take=1, now=now_ms())
+                if reply.next_due_ms is not None:
+                    due.append(reply.next_due_ms)
+                for job in reply.jobs:
+                    ran = True
+                    self._process(name, job)
+            if not ran and not due:
+                return
+            if not ran:
+                wait_until(lambda due=due: now_ms() >= min(due))  # type: ignore[misc]
+
+    def _process(self, name: str, job: Taken) -> None:
+        q, options, policy = self.queue(name), read_opts(job.opts), Policy()
+        finish = self._handle(name, job)
+        (code,) = q.turn(finish, now=now_ms()).codes
+        if code in (Code.PENDING_CHILDREN, Code.FAILED_CHILDREN):
+            final = code == Code.FAILED_CHILDREN
+            finish = after_failure(
+                job, options, policy, children_refusal(job.id, code, finish.outcome), "trace", final=final
+            )
+            (code,) = q.turn(finish, now=now_ms()).codes
+        assert code == 0
+
+    def _handle(self, name: str, job: Taken) -> Finish:
+        options, policy = read_opts(job.opts), Policy()
+
+        def fails(reason: str, *, final: bool = False) -> Finish:
+            return after_failure(job, options, policy, reason, "trace", final=final)
+
+        if job.deferred_failure is not None:
+            return fails(job.deferred_failure, final=True)
+        if job.name == "fail" or (job.name == "flaky" and job.attempts_made == 0):
+            return fails("boom")
+        if job.name == "fatal":
+            return fails("fatal", final=True)
+        if job.name in ("adds", "waits") and job.attempts_started == 1:
+            for step in json.loads(job.data or b"{}")["steps"]:
+                self.step(step)
+            if job.name == "waits":
+                return Finish(job.id, job.token, Outcome.WAIT_FOR_CHILDREN)
+        if job.name == "reads":
+            q = self.queue(name)
+            counts = [len(q.run(read(q.keys, job.id))) for read in (children_values, ignored_failures)]
+            return after_success(job, options, policy, json.dumps(counts, separators=(",", ":")).encode())
+        if job.name == "nothing":
+            return after_success(job, options, policy, b"null")
+        return after_success(job, options, policy, json.dumps({"ok": job.name}, separators=(",", ":")).encode())

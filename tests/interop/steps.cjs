@@ -1,0 +1,114 @@
+// BullMQ does the steps of scenarios: each line of stdin is {prefix, steps}, answered with a line when they are done.
+// The steps and what a job does by its name are in scenarios.py; one job runs at a time, over the queues in turn.
+const { Queue, Worker, FlowProducer, UnrecoverableError, WaitingChildrenError } = require(process.env.BULLMQ || "bullmq");
+
+const connection = { url: process.argv[2] };
+const sleep = (ms) => new Promise((next) => setTimeout(next, ms));
+
+class Side {
+  constructor(prefix) {
+    this.at = { connection, prefix };
+    this.flows = new FlowProducer(this.at);
+    this.queues = {};
+    this.workers = {};
+  }
+
+  queue(name) {
+    return (this.queues[name] ??= new Queue(name, this.at));
+  }
+
+  worker(name) {
+    return (this.workers[name] ??= new Worker(name, null, { ...this.at, autorun: false }));
+  }
+
+  async step([verb, ...args]) {
+    if (verb === "flow") {
+      // Refusals of the root are told by an exception here, by a code there.
+      await this.flows.add(this.prefixed(args[0])).catch(() => {});
+    } else if (verb === "add") {
+      const [queue, name, data, opts] = args;
+      await this.queue(queue).add(name, data, this.withParent(opts)).catch(() => {});
+    } else if (verb === "retry") await (await this.queue(args[0]).getJob(args[1])).retry(args[2] ?? "failed");
+    else if (verb === "remove") await this.queue(args[0]).remove(args[1], { removeChildren: args[2] ?? true });
+    else if (verb === "pause") await this.queue(args[0]).pause();
+    else if (verb === "resume") await this.queue(args[0]).resume();
+    else if (verb === "run") await this.run(args);
+    else throw new Error(`unknown step ${verb}`);
+  }
+
+  withParent(opts = {}) {
+    const parent = opts.parent;
+    return parent ? { ...opts, parent: { id: parent.id, queue: `${this.at.prefix}:${parent.queue}` } } : opts;
+  }
+
+  prefixed(node) {
+    const children = node.children?.map((child) => this.prefixed(child));
+    return { ...node, opts: this.withParent(node.opts), ...(children ? { children } : {}) };
+  }
+
+  async run(names) {
+    for (;;) {
+      let ran = false;
+      for (const name of names) {
+        const job = await this.worker(name).getNextJob("token", { block: false });
+        if (!job) continue;
+        ran = true;
+        await this.process(name, job);
+      }
+      if (ran) continue;
+      const delayed = await Promise.all(names.map((name) => this.queue(name).getDelayedCount()));
+      if (!delayed.some((count) => count > 0)) return;
+      await sleep(5);
+    }
+  }
+
+  async process(name, job) {
+    let failure = job.deferredFailure ? new UnrecoverableError(job.deferredFailure) : null;
+    try {
+      if (!failure) {
+        const result = await this.handle(name, job);
+        await job.moveToCompleted(result, "token", false);
+      }
+    } catch (error) {
+      if (error instanceof WaitingChildrenError) return;
+      failure = error;
+    }
+    if (failure) await job.moveToFailed(failure, "token", false);
+  }
+
+  async handle(name, job) {
+    const first = job.attemptsStarted === 1;
+    if (job.name === "fail" || (job.name === "flaky" && job.attemptsMade === 0)) throw new Error("boom");
+    if (job.name === "fatal") throw new UnrecoverableError("fatal");
+    if (job.name === "adds" && first) for (const step of job.data.steps) await this.step(step);
+    if (job.name === "waits" && first) {
+      for (const step of job.data.steps) await this.step(step);
+      if (await job.moveToWaitingChildren("token")) throw new WaitingChildrenError();
+    }
+    if (job.name === "reads") return [await job.getChildrenValues(), await job.getIgnoredChildrenFailures()].map(
+      (found) => Object.keys(found).length);
+    return job.name === "nothing" ? undefined : { ok: job.name };
+  }
+
+  async close() {
+    const all = [...Object.values(this.queues), ...Object.values(this.workers), this.flows];
+    await Promise.all(all.map((each) => each.close()));
+  }
+}
+
+async function main() {
+  for await (const line of require("readline").createInterface({ input: process.stdin })) {
+    const { prefix, steps } = JSON.parse(line);
+    const side = new Side(prefix);
+    let error = null;
+    try {
+      for (const step of steps) await side.step(step);
+    } catch (failed) {
+      error = String(failed.stack);
+    }
+    await side.close();
+    console.log(JSON.stringify({ error }));
+  }
+}
+
+main().catch((error) => { console.error(error); process.exit(1); });
