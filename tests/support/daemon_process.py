@@ -33,10 +33,10 @@ class DaemonProcess:
     """One daemon with its files in `folder`. Use as a context manager: nothing of it is left afterwards."""
 
     def __init__(
-        self, folder: Path, redis_url: str, queues: str, *, prefix: str = "bull", head: str = "",
+        self, folder: Path, redis_url: str, queues: str, *, prefix: str = "bull", head: str = "", redis: str = "",
         args: tuple[str, ...] = (), env: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        """Write the configuration. `queues` is TOML that follows [redis]; `head` comes before it."""
+        """Write the configuration. `queues` is TOML that follows [redis]; `head` comes before it, `redis` into it."""
         self.folder = folder
         self.config = folder / "jobd.toml"
         self.socket = folder / "control.sock"
@@ -44,6 +44,7 @@ class DaemonProcess:
         self.redis_url = redis_url
         self.prefix = prefix
         self.head = head
+        self.redis = redis
         self.args = args
         self.env = {**os.environ, **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
@@ -63,7 +64,7 @@ class DaemonProcess:
         if self.redis_url == "embedded":
             redis = f'[redis]\nembedded = true\nprefix = "{self.prefix}"\n'
         self.config.write_text(
-            f'[app]\npath = ["{HANDLERS}"]\n{self.head}\n{redis}'
+            f'[app]\npath = ["{HANDLERS}"]\n{self.head}\n{redis}{self.redis}\n'
             f'[daemon]\nsocket = "{self.socket}"\nstate_dir = "{self.folder}/state"\ngrace = "5s"\n'
             f'log = {{ format = "json", level = "debug" }}\n{queues}\n'
         )
