@@ -1,0 +1,401 @@
+"""A reload and what may happen in the middle of it, without a process: templates, fleet and links are fakes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobd.clock import SYSTEM_CLOCK
+from jobd.config.load import load
+from jobd.config.problems import ConfigProblems
+from jobd.daemon.in_force import InForce
+from jobd.daemon.processes.fleet import Loss
+from jobd.daemon.processes.pool import Pool
+from jobd.daemon.processes.worker_state import WorkerState
+from jobd.daemon.reload.machine import Parts, ReloadState
+from jobd.daemon.reload.reloader import Reloader
+from jobd.errors import JobdError, Refused
+from jobd.protocol.board import SlotState
+
+HEAD = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'
+ONE = '[queues.a]\nhandler = "m:f"\nworkers = 2\n'
+CHANGED = '[queues.a]\nhandler = "m:f"\nworkers = 2\nenv = { A = "1" }\n'
+
+
+class Link:
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.killed = False
+
+    def send(self, message: Any) -> None:
+        self.sent.append(type(message).__name__)
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+class Slot:
+    state = SlotState.RUNNING
+    job_id, name = "7", "x"
+
+
+class Board:
+    busy = jobs_done = 0
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    def slots(self, _limit: int) -> list[Any]:
+        return [Slot()] * self.running
+
+
+class Templates:
+    """Imports at once, or when `gate` is set."""
+
+    def __init__(self) -> None:
+        self.gate: asyncio.Event | None = None
+        self.made: list[Any] = []
+        self.installed: list[Any] = []
+        self.discarded: list[Any] = []
+        self.changed: list[str] = []
+
+    def has(self, _key: Any, _queues: Any) -> bool:
+        return False
+
+    async def make(self, _config: Any, _key: Any, _queues: Any) -> Any:
+        loading = type("Loading", (), {"template": object(), "reports": []})()
+        self.made.append(loading)
+        if self.gate is not None:
+            await self.gate.wait()
+        return loading
+
+    def install(self, loading: Any) -> None:
+        self.installed.append(loading)
+
+    async def discard(self, loading: Any) -> None:
+        self.discarded.append(loading)
+
+    def retire_others(self, _keys: Any) -> None:
+        pass
+
+    def changed_files(self) -> list[str]:
+        return self.changed
+
+
+class Fleet:
+    """Has workers that get ready when the test says so, or at once with `prompt`."""
+
+    def __init__(self) -> None:
+        self.pools: dict[str, Pool] = {}
+        self.drained_pools: list[Pool] = []
+        self.config: Any = None
+        self.trials: list[Any] = []
+        self.spawned: list[Any] = []
+        self.prompt = True
+        self._changed = asyncio.Event()
+
+    def new_pool(self, queue: Any, generation: int) -> Pool:
+        return Pool(len(self.pools) + 1, queue, generation, self, SYSTEM_CLOCK)  # type: ignore[arg-type]
+
+    def spawn_trial(self, _queue: Any, worker: Any, _template: Any) -> None:
+        self.trials.append(worker)
+        self._spawn(worker)
+
+    def spawn(self, _pool: Pool, worker: Any) -> None:
+        self.spawned.append(worker)
+        self._spawn(worker)
+
+    def _spawn(self, worker: Any) -> None:
+        worker.spawned(len(self.spawned) + len(self.trials), Link(), Board())
+        if self.prompt:
+            asyncio.get_running_loop().call_soon(lambda: worker.ready(redis_up=True))
+
+    def later(self, delay_s: float, call: Any) -> Any:
+        return asyncio.get_running_loop().call_later(delay_s, call)
+
+    def lost(self, pool: Pool, worker: Any) -> None:
+        pass
+
+    def notify(self) -> None:
+        self._changed.set()
+
+    async def changed(self, limit_s: float | None = None) -> None:
+        self._changed.clear()
+        async with asyncio.timeout(limit_s):
+            await self._changed.wait()
+
+
+class World:
+    """A daemon that runs ONE, ready; `write` changes the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "jobd.toml"
+        self.write(ONE)
+        self.templates, self.fleet = Templates(), Fleet()
+        self.in_force = InForce(load(self.path, env={}), SYSTEM_CLOCK, environ={})
+        self.fleet.config = self.in_force.config
+        self.renewed = 0
+        self.said: list[str] = []
+        self.reloader = Reloader(
+            Parts(
+                self.in_force, self.fleet, self.templates, SYSTEM_CLOCK,  # type: ignore[arg-type]
+                facts=dict, count_waiting=self._count, renew_connections=self._renew,
+            )
+        )  # fmt: skip
+
+    async def _count(self, _queue: str) -> int | None:
+        return None
+
+    def _renew(self) -> None:
+        self.renewed += 1
+
+    def write(self, text: str) -> None:
+        self.path.write_text(HEAD + text)
+
+    async def up(self) -> World:
+        for queue in self.in_force.config.queues.values():
+            self.fleet.pools[queue.name] = self.fleet.new_pool(queue, 1)
+            self.fleet.pools[queue.name].fill()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return self
+
+    def begin(self, *, code: bool = False, who: str = "test") -> asyncio.Task[Any]:
+        return asyncio.create_task(self.reloader.reload(self.said.append, code=code, who=who))
+
+    async def until(self, state: ReloadState | None) -> None:
+        async with asyncio.timeout(5):
+            while self.reloader.state is not state:
+                await asyncio.sleep(0)
+
+    def workers(self) -> list[Any]:
+        return list(self.fleet.pools["a"].workers())
+
+    def old(self) -> list[Any]:
+        return [worker for worker in self.workers() if worker.generation == 1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def run(work: Any) -> None:
+    asyncio.run(work)
+
+
+def test_workers_are_replaced_with_no_dip_of_ready_ones(folder: Path) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.write(CHANGED)
+        task = world.begin()
+        least = 2
+        while not task.done():
+            least = min(least, sum(worker.takes_jobs for worker in world.workers()))
+            await asyncio.sleep(0)
+        report = await task
+        assert (report.generation, report.interrupted, least) == (2, 0, 2)
+        assert [line.split()[1] for line in world.said if "replaced" in line] == ["1/2", "2/2"]
+        assert all(worker.state is WorkerState.DRAINING for worker in world.old())
+
+    run(scene())
+
+
+def test_nothing_to_do_makes_no_generation_but_code_always_has(folder: Path) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.templates.changed = ["m.py"]
+        report = await world.begin()
+        assert (report.generation, world.templates.made) == (1, [])
+        assert report.notes == ["code changed on disk (m.py); load it with: jobd reload --code"]
+        report = await world.begin(code=True)
+        assert (report.generation, report.steps[0].what, report.notes) == (2, "new code", [])
+
+    run(scene())
+
+
+@pytest.mark.parametrize("event", ["setup fails", "it dies", "it dies when ready"])
+def test_a_trial_that_cannot_work_is_rolled_back(folder: Path, event: str) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.fleet.prompt = False
+        world.write(CHANGED + '[queues.b]\nhandler = "m:f"\n')
+        task = world.begin()
+        await world.until(ReloadState.TRIAL)
+        while not world.fleet.trials:
+            await asyncio.sleep(0)
+        while len(world.fleet.trials) < 2:
+            await asyncio.sleep(0)
+        first, second = world.fleet.trials
+        if event == "setup fails":
+            first.start_failed("setup", "ValueError: no")
+        elif event == "it dies":
+            first.exited(9, template_died=False)
+        else:
+            first.ready(redis_up=True)
+            first.exited(9, template_died=False)
+            second.ready(redis_up=True)
+        with pytest.raises(Refused) as refused:
+            await task
+        assert refused.value.exit_code == 1
+        assert world.in_force.generation == 1
+        assert world.templates.discarded == world.templates.made
+        assert not world.templates.installed
+        assert all(trial.state in (WorkerState.KILLED, WorkerState.GONE) for trial in (second,))
+        assert [worker.takes_jobs for worker in world.workers()] == [True, True]
+        assert list(world.fleet.pools) == ["a"]
+
+    run(scene())
+
+
+@pytest.mark.parametrize("state", [ReloadState.CHECKING, ReloadState.TRIAL])
+def test_a_stop_ends_a_reload_that_is_not_applied_at_once(folder: Path, state: ReloadState) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.fleet.prompt = False
+        world.templates.gate = asyncio.Event()
+        if state is ReloadState.TRIAL:
+            world.templates.gate.set()
+        world.write(CHANGED)
+        task = world.begin()
+        await world.until(state)
+        world.reloader.stop_came()
+        with pytest.raises(Refused, match="the daemon stops"):
+            await asyncio.wait_for(task, 5)
+        assert world.in_force.generation == 1
+        assert world.reloader.state is None
+        with pytest.raises(Refused, match="is stopping"):
+            await world.begin()
+
+    run(scene())
+
+
+def test_a_stop_while_workers_are_replaced_ends_it_with_the_new_configuration(folder: Path) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.write(CHANGED)
+        task = world.begin()
+        await world.until(ReloadState.TRIAL)
+        while not world.fleet.trials:
+            await asyncio.sleep(0)
+        world.fleet.prompt = False
+        await world.until(ReloadState.APPLYING)
+        world.reloader.stop_came()
+        with pytest.raises(Refused, match="generation 2 is in force, and the daemon stops"):
+            await asyncio.wait_for(task, 5)
+
+    run(scene())
+
+
+def test_a_second_reload_waits_and_says_for_whom(folder: Path) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.templates.gate = asyncio.Event()
+        world.write(CHANGED)
+        first = world.begin(who="alice")
+        await world.until(ReloadState.CHECKING)
+        second = world.begin(who="bob", code=True)
+        while not world.said:
+            await asyncio.sleep(0)
+        assert world.said == ["waiting for the reload of alice"]
+        world.templates.gate.set()
+        assert [(await first).generation, (await second).generation] == [2, 3]
+
+    run(scene())
+
+
+def test_the_next_reload_works_after_a_refused_one(folder: Path) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.write("[queues.a\n")
+        with pytest.raises(ConfigProblems) as refused:
+            await world.begin()
+        assert "old configuration kept" in str(refused.value)
+        world.write(CHANGED)
+        assert (await world.begin()).generation == 2
+
+    run(scene())
+
+
+def test_a_replacement_that_cannot_start_leaves_the_old_worker_and_is_told(folder: Path) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.write(CHANGED)
+        task = world.begin()
+        await world.until(ReloadState.TRIAL)
+        while not world.fleet.trials:
+            await asyncio.sleep(0)
+        world.fleet.prompt = False
+        before = len(world.fleet.spawned)
+        while len(world.fleet.spawned) == before:
+            await asyncio.sleep(0)
+        failed = world.fleet.spawned[-1]
+        failed.start_failed("setup", "no room")
+        failed.exited(256, template_died=False)
+        report = await asyncio.wait_for(task, 5)
+        assert report.generation == 2
+        assert sum(worker.takes_jobs for worker in world.workers()) == 2
+        assert any("held back: setup failed: no room" in line for line in world.said)
+        world.fleet.pools["a"].stop_restarting()
+
+    run(scene())
+
+
+def test_a_queue_that_is_not_touched_is_not_waited_for(folder: Path) -> None:
+    async def scene() -> None:
+        world = World(folder)
+        world.fleet.prompt = False
+        await world.up()  # its workers do not get ready
+        world.fleet.prompt = True
+        world.write(ONE + '[queues.b]\nhandler = "m:f"\n')
+        report = await asyncio.wait_for(world.begin(), 5)
+        assert [step.action.value for step in report.steps] == ["keep", "add"]
+        assert not any(worker.takes_jobs for worker in world.workers())
+
+    run(scene())
+
+
+@pytest.mark.parametrize(("status", "template_died", "counted"), [(0, False, 3), (9, True, 3), (9, False, 0)])
+def test_what_is_cut_off_is_counted(folder: Path, status: int, template_died: bool, counted: int) -> None:
+    """A drain that is asked for and a template's end are the reload's doing, a crash of the handler is not."""
+
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.write(CHANGED)
+        assert (await world.begin()).interrupted == 0
+        old = world.old()[0]
+        old.board.running = 3
+        pool = world.fleet.pools["a"]
+        old.exited(status, template_died=template_died)
+        world.reloader.worker_lost(Loss(pool, old, "", [], False))
+        world.reloader.worker_lost(Loss(pool, old, "", [], False))
+        assert world.reloader.interrupted == counted
+
+    run(scene())
+
+
+@pytest.mark.parametrize("now", ["redis://:new@127.0.0.1:6379/0", "redis://user:x@127.0.0.1:6379/0"])
+def test_new_credentials_renew_connections_and_no_worker(folder: Path, now: str) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        before = world.workers()
+        world.path.write_text(f'[redis]\nurl = "{now}"\n{ONE}')
+        report = await world.begin()
+        assert (report.generation, world.renewed) == (2, 1)
+        assert world.workers() == before
+
+    run(scene())
+
+
+def test_another_server_needs_a_restart(folder: Path) -> None:
+    async def scene() -> None:
+        world = await World(folder).up()
+        world.path.write_text(f'[redis]\nurl = "redis://127.0.0.1:6380/0"\n{ONE}')
+        with pytest.raises(JobdError, match="restart the daemon"):
+            await world.begin()
+        assert world.in_force.generation == 1
+
+    run(scene())
