@@ -120,6 +120,13 @@ def test_what_is_wrong_is_told_before_anything_is_written(
     assert not r.keys(f"{prefix}:*")
 
 
+def test_a_flow_that_contains_itself_is_refused(queue: Queue) -> None:
+    flow = Flow("site")
+    flow.children.append(flow)
+    with pytest.raises(InputError, match="contains itself"):
+        queue.add_flow(flow)
+
+
 def test_a_deep_and_wide_tree_is_one_step(queue: Queue, r: redis.Redis, prefix: str) -> None:
     flow = Flow("leaf")
     for _ in range(30):

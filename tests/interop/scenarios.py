@@ -106,6 +106,9 @@ SCENARIOS: dict[str, list[Step]] = {
     "an existing waiting job becomes a child": [
         ["add", "c", "ok", {}, {"jobId": "C1"}], ["flow", parent("reads", job("ok", "C1"), job("ok", "C2"))], ALL,
     ],
+    "a running job becomes a child": [
+        ["add", "c", "adds", {"steps": [["flow", parent("reads", job("ok", "C1"))]]}, {"jobId": "C1"}], ALL,
+    ],
     "an existing completed job becomes a child": [
         ["add", "c", "ok", {}, {"jobId": "C1"}], ["run", "c"],
         ["flow", parent("reads", job("ok", "C1"))], ["run", "c", "p"],

@@ -164,7 +164,8 @@ local function quick_applies()
   end
   local held = call('MGET', unpack(locks))
   for i = 1, quick do
-    if held[i] ~= ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE + 1] then
+    -- A parent may have been attached while it ran, by an add of the same id.
+    if held[i] ~= ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE + 1] or call('HEXISTS', jobs[i], 'parentKey') == 1 then
       return false
     end
   end
