@@ -15,6 +15,8 @@ _UNIT_BYTES = {
 }  # fmt: skip
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]i?B|B)", re.ASCII)
 
+_SIZES = (("GiB", 2**30), ("GB", 10**9), ("MiB", 2**20), ("MB", 10**6), ("KiB", 2**10), ("kB", 10**3))
+
 MAX_MS = 100 * 365 * 86_400_000
 """A hundred years: anything longer is a slip of the keyboard, and due times stay exact in a score until 2039."""
 
@@ -97,6 +99,12 @@ def parse_size(text: str) -> int:
     if not 0 <= size < 2**63:
         raise InputError(f'expected a size such as "500MB" or "512MiB", got "{text}"')
     return round(size)
+
+
+def spell_size(size: int) -> str:
+    """Return a text that reads back to exactly `size` bytes, in the largest unit that divides it."""
+    unit, factor = next(((unit, factor) for unit, factor in _SIZES if size % factor == 0), ("B", 1))
+    return f"{size // factor}{unit}"
 
 
 def format_size(size: float) -> str:

@@ -10,7 +10,7 @@ from jobd.config.model import Queue
 from jobd.config.secrets import SECRET_NAME
 from jobd.config.tables import ProcessKeys
 from jobd.config.values import Table, keep_value
-from jobd.duration import spell_duration
+from jobd.duration import spell_duration, spell_size
 from jobd.engine.job import Keep
 from jobd.locate import Secret, mask_url, redact
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from jobd.config.positions import Path_
 
 BUILT_IN = "built in"
-_SIZES = (("GiB", 2**30), ("GB", 10**9), ("MiB", 2**20), ("MB", 10**6), ("KiB", 2**10), ("kB", 10**3))
 
 
 def show(config: Config) -> list[tuple[str, str, str]]:
@@ -138,9 +137,3 @@ def _spelled(field: str, value: Any) -> Any:
     if field.endswith("_ms"):
         return spell_duration(value)
     return spell_size(value) if field.endswith("_bytes") else value
-
-
-def spell_size(size: int) -> str:
-    """Return a text that reads back to exactly `size` bytes, in the largest unit that divides it."""
-    unit, factor = next(((unit, factor) for unit, factor in _SIZES if size % factor == 0), ("B", 1))
-    return f"{size // factor}{unit}"

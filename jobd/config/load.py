@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobd.config.environment import lay_environment_over
@@ -61,7 +62,7 @@ def load(
     config = _configuration(tree, settings, variables, names)
     if resolve_secrets:
         check_secrets(tree, settings, variables)
-    _stop_at_problems(tree, config)
+    _stop_at_problems(tree, _importable(tree, config))
     return config
 
 
@@ -92,6 +93,15 @@ def _configuration(tree: Tree, settings: Settings, env: Mapping[str, str], names
         secret_names=secret_names(settings, names, env),
         origins=tree.origins,
     )
+
+
+def _importable(tree: Tree, config: Config) -> Config:
+    """Return the queues whose imports can show more problems: not those whose program or folder is not there."""
+    places = {
+        name: [config.origin_path(("queues", name, key)) for key in ("python", "working_dir")] for name in config.queues
+    }
+    able = {name: queue for name, queue in config.queues.items() if not any(map(tree.is_broken, places[name]))}
+    return replace(config, queues=able)
 
 
 def _stop_at_problems(tree: Tree, partial: Config | None = None) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.config.tables import BackoffTable, Mode
 from jobd.config.validate import at, process_tables
+from jobd.duration import spell_duration, spell_size
 from jobd.locate import UrlError, absolute_files, check_tls_files, parse_redis_url
+from jobd.locate.sockets import LOCAL, is_system_file
 from jobd.words import nearest
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapp
     """Note every value that does not go with another one."""
     _check_redis(tree, settings)
     _check_daemon(tree, settings, queues)
+    _check_release_folder(tree, settings, env)
     _check_defaults(tree, settings)
     for name, queue in queues.items():
         _check_queue(tree, settings, queue, ("queues", name))
@@ -116,6 +119,24 @@ def _check_daemon(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -
         tree.warnings.append(_warning(tree, ("queues",), "[queues] names no queue: there is nothing to run"))
 
 
+def _check_release_folder(tree: Tree, settings: Settings, env: Mapping[str, str]) -> None:
+    """Warn of state beside a file that a symlink leads to, as in .../current/jobd.toml: a deploy moves the link."""
+    link = next((folder for folder in tree.main.parents if len(folder.parts) > 2 and folder.is_symlink()), None)
+    if link is None or is_system_file(tree.main):
+        return  # links directly below / are the system's own: /tmp, /home
+    socket = settings.daemon.socket or env.get("JOBD_SOCKET") or env.get("RUNTIME_DIRECTORY")
+    state = settings.daemon.state_dir or env.get("STATE_DIRECTORY")
+    missing = [key for key, given in (("state_dir", state), ("socket", socket)) if not given]
+    if not missing:
+        return
+    what = "the socket" if missing == ["socket"] else "the state" if missing == ["state_dir"] else "state and socket"
+    jobs = " with the jobs of the embedded Redis" if settings.redis.embedded and "state_dir" in missing else ""
+    message = f"{what} of the daemon{jobs} lie in {tree.main.parent / LOCAL}, and {link} is a symlink"
+    keys = " and ".join(f"`{key}`" for key in missing)
+    hint = f"when it points elsewhere they stay behind: set {keys} in [daemon] to a path outside"
+    tree.warnings.append(_warning(tree, ("daemon",), message, hint))
+
+
 def _check_defaults(tree: Tree, settings: Settings) -> None:
     tables: dict[Path_, QueueKeys] = {("defaults",): settings.defaults}
     tables |= {("presets", name): preset for name, preset in settings.presets.items()}
@@ -154,6 +175,7 @@ def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> N
             tree.refuse(place, "`recycle` says when with one of `jobs`, `age` and `memory`")
     _check_own_concurrency(tree, settings, queue, path)
     _check_files(tree, queue)
+    _check_bounds(tree, queue)
     endless = [key for key in ("keep_completed", "keep_failed") if key not in queue.written]
     if endless:
         message = f"queue {queue.name} has no {' and no '.join(endless)}: Redis grows with every such job"
@@ -207,6 +229,54 @@ def _check_files(tree: Tree, queue: Queue) -> None:
         place = _first_written(tree, queue, (key,))
         if file is not None and not is_there(file) and not tree.is_broken(place):
             tree.refuse(place, f"there is no {what} {file}")
+    for index, folder in enumerate(queue.path):
+        table = _first_written(tree, queue, ("path",))
+        place = (*table, index) if table[-1] == "path" else table
+        if not folder.is_dir() and folder.suffix not in {".zip", ".whl", ".egg"} and not tree.is_broken(place):
+            tree.warnings.append(
+                _warning(tree, place, f"there is no folder {folder}", "handlers are imported from there")
+            )
+
+
+MIN_LOCK_MS = 100
+"""Renewals come at a third of a lock's life, and each takes a round trip and its turn on a busy loop."""
+SHORT_LOCK_MS = 1000
+MIN_AGE_MS = 1000
+MIN_WORKER_BYTES = 16 * 2**20
+"""What a worker takes before its first job: Python, asyncio and redis-py."""
+
+
+def _check_bounds(tree: Tree, queue: Queue) -> None:
+    lock = spell_duration(queue.lock_duration_ms)
+    if queue.lock_duration_ms < MIN_LOCK_MS:
+        message = f"`lock_duration` {lock} is too short to be renewed in time, and every job would run twice"
+        _refuse_once(tree, queue, ("lock_duration",), message, "the built-in 30s suits most; at least 100ms")
+    elif queue.lock_duration_ms < SHORT_LOCK_MS:
+        message = f"`lock_duration` {lock}: a pause of this host or of Redis as long as that runs jobs twice"
+        place = _first_written(tree, queue, ("lock_duration",))
+        tree.warnings.append(_warning(tree, place, message, "the built-in 30s suits most"))
+    if queue.stalled_interval_ms < MIN_LOCK_MS:
+        message = "`stalled_interval` below 100ms asks Redis without a pause"
+        _refuse_once(tree, queue, ("stalled_interval",), message, "the built-in 30s suits most")
+    if queue.memory_max_bytes is not None and queue.memory_max_bytes < MIN_WORKER_BYTES:
+        message = f"`memory_max` {spell_size(queue.memory_max_bytes)} is less than a worker takes before its first job"
+        _refuse_once(tree, queue, ("memory_max",), message, 'it would be killed again and again; at least "16MiB"')
+    recycle = queue.recycle
+    if recycle is None:
+        return
+    if recycle.memory_bytes is not None and recycle.memory_bytes < MIN_WORKER_BYTES:
+        message = f"`memory` {spell_size(recycle.memory_bytes)} is less than a worker takes before its first job"
+        _refuse_once(tree, queue, ("recycle", "memory"), message, 'it would be replaced without end; at least "16MiB"')
+    if recycle.age_ms is not None and recycle.age_ms < MIN_AGE_MS:
+        message = f"`age` {spell_duration(recycle.age_ms)} replaces workers about as fast as they start"
+        _refuse_once(tree, queue, ("recycle", "age"), message, "at least 1s")
+
+
+def _refuse_once(tree: Tree, queue: Queue, key: Path_, message: str, hint: str) -> None:
+    """Refuse a value of a queue where it is written; one of [defaults] is told once and not by every queue."""
+    place = (*_first_written(tree, queue, (str(key[0]),)), *key[1:])
+    if not tree.is_broken(place):
+        tree.refuse(place, message, hint)
 
 
 def _check_watchdog(tree: Tree, queues: Mapping[str, Queue], env: Mapping[str, str]) -> None:

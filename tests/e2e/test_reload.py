@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemon_process import Failed, alive
+from tests.support.daemon_process import ROOT, Failed, alive
 from tests.support.waiting import wait_until
 
 OK = '[queues.{}]\nhandler = "daemon_handlers:ok"\nlock_duration = "1s"\n'
@@ -245,3 +248,11 @@ def test_a_queue_that_a_reload_adds_to_a_quiet_host_is_quiet_too(make, jobs):
     assert (daemon.queue("b")["state"], len(daemon.worker_pids("b", "quiet"))) == ("quiet", 1)
     daemon.call("unquiet")
     assert b.result(job) == {"id": job}
+
+
+def test_plan_with_a_file_finds_its_daemon_from_any_folder(make, tmp_path):
+    daemon = make(OK.format("a"))
+    plan = [sys.executable, "-m", "jobd", "plan", "--config", str(daemon.config)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(plan, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "generation 1, no changes" in done.stdout) == (0, True), done.stderr

@@ -10,7 +10,7 @@ from jobd.cli.click_commands import command
 from jobd.cli.output import answer, error_document, print_document, problem_text, progress, warn
 from jobd.cli.reach import ask
 from jobd.cli.table import padded
-from jobd.errors import JobdError, Refused
+from jobd.errors import DaemonAway, JobdError, Refused
 from jobd.exits import Exit
 from jobd.locate import absolute
 from jobd.operations import table
@@ -36,7 +36,14 @@ if TYPE_CHECKING:
 @click.pass_obj
 def plan(settings: Settings, new: str | None, tell: bool) -> int:
     """Show what reload would do. Nothing is changed."""
-    document = ask(settings, table.PLAN, {"config": str(absolute(new)) if new else None})
+    params = {"config": str(absolute(new)) if new else None}
+    try:
+        document = ask(settings, table.PLAN, params)
+    except DaemonAway:
+        if new is None or settings.config is not None:
+            raise
+        settings.config = new  # from another folder: the daemon is the one of that file
+        document = ask(settings, table.PLAN, params)
     answer(settings, document, plan_lines)
     return Exit.CHANGES if tell and document["changes"] else Exit.OK
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobd.config.as_toml import show, show_toml, spell_size
+from jobd.config.as_toml import show, show_toml
 from jobd.config.load import load
 from jobd.config.schema import schema
-from jobd.duration import parse_size
+from jobd.duration import parse_size, spell_size
 
 FIXTURES = Path(__file__).parents[3] / "tests/fixtures/config"
 
