@@ -30,11 +30,11 @@ class TestBounds:
     @pytest.mark.parametrize(
         ("line", "said"),
         [
-            ('lock_duration = "1ms"', "5:18 `lock_duration` 1ms is too short to be renewed in time"),
-            ('stalled_interval = "1ms"', "5:21 `stalled_interval` below 100ms"),
-            ('memory_max = "1MB"', "5:15 `memory_max` 1MB is less than a worker takes"),
-            ('recycle = { memory = "1MB" }', "5:23 `memory` 1MB is less than a worker takes"),
-            ('recycle = { age = "1ms" }', "5:20 `age` 1ms replaces workers"),
+            ('lock_duration = "1ms"', "5:17 `lock_duration` 1ms is too short to be renewed in time"),
+            ('stalled_interval = "1ms"', "5:20 `stalled_interval` below 100ms"),
+            ('memory_max = "1MB"', "5:14 `memory_max` 1MB is less than a worker takes"),
+            ('recycle = { memory = "1MB" }', "5:22 `memory` 1MB is less than a worker takes"),
+            ('recycle = { age = "1ms" }', "5:19 `age` 1ms replaces workers"),
         ],
     )
     def test_what_cannot_work_is_refused_with_the_reason(self, tmp_path: Path, line: str, said: str) -> None:
