@@ -148,8 +148,11 @@ class Side:
         if job.name == "fatal":
             return fails("fatal", final=True)
         if job.name in ("adds", "waits") and job.attempts_started == 1:
-            for step in json.loads(job.data or b"{}")["steps"]:
+            data = json.loads(job.data or b"{}")
+            for step in data["steps"]:
                 self.step(step)
+            if data.get("fails"):
+                return fails("boom")
             if job.name == "waits":
                 return Finish(job.id, job.token, Outcome.WAIT_FOR_CHILDREN)
         if job.name == "reads":

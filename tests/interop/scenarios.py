@@ -3,7 +3,8 @@
 A step is a list: ["flow", tree], ["add", queue, name, data, opts], ["run", *queues] (until nothing is left),
 ["retry", queue, id], ["remove", queue, id, with children], ["pause", queue], ["resume", queue]. What a job does is
 its name: ok, nothing, fail, flaky (fails once), fatal, reads (how many children ended how), adds (takes the steps of
-its data while it runs), waits (the same, then waits for its children). `parent.queue` is a queue's name.
+its data while it runs, and `fails` then or not), waits (the same, then waits for its children). `parent.queue` is a
+queue's name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ Step = list[Any]
 
 FLAGS = ("failParentOnFailure", "continueParentOnFailure", "ignoreDependencyOnFailure", "removeDependencyOnFailure")
 ALL = ["run", "c", "p", "g"]
+DEDUPLICATED: dict[str, Any] = {"deduplication": {"id": "d"}}
+PARKED: dict[str, Any] = {"deduplication": {"id": "d", "keepLastIfActive": True}}
 
 
 def job(name: str, job_id: str, *children: dict[str, Any], queue: str = "c", **opts: Any) -> dict[str, Any]:
@@ -183,9 +186,47 @@ SCENARIOS: dict[str, list[Step]] = {
         ["flow", parent("reads", job("adds", "C1", data={"steps": [["remove", "p", "P"]]}), job("ok", "C2"))], ALL,
     ],
     "deduplication ends with the job": [
-        ["add", "c", "ok", {}, {"deduplication": {"id": "d"}}], ["add", "c", "ok", {}, {"deduplication": {"id": "d"}}],
-        ["run", "c"], ["add", "c", "fail", {}, {"deduplication": {"id": "d"}}],
-        ["add", "c", "ok", {}, {"deduplication": {"id": "d"}}], ["run", "c"],
-        ["add", "c", "ok", {}, {"deduplication": {"id": "d"}}],
+        ["add", "c", "ok", {}, DEDUPLICATED], ["add", "c", "ok", {}, DEDUPLICATED], ["run", "c"],
+        ["add", "c", "fail", {}, DEDUPLICATED], ["add", "c", "ok", {}, DEDUPLICATED], ["run", "c"],
+        ["add", "c", "ok", {}, DEDUPLICATED],
+    ],
+    "deduplication for a time outlives the job": [
+        ["add", "c", "ok", {}, {"deduplication": {"id": "d", "ttl": 60_000}}], ["run", "c"],
+        ["add", "c", "ok", {}, {"deduplication": {"id": "d", "ttl": 60_000}}],
+    ],
+    "deduplication through a retry": [
+        ["add", "c", "flaky", {}, {"attempts": 2, "jobId": "A", **DEDUPLICATED}],
+        ["add", "c", "adds", {"steps": [["add", "c", "ok", {}, DEDUPLICATED]]}, {"jobId": "B"}], ["run", "c"],
+        ["add", "c", "ok", {}, DEDUPLICATED],
+    ],
+    "a failed owner is retried by hand": [
+        ["add", "c", "flaky", {}, {"jobId": "A", **DEDUPLICATED}], ["run", "c"], ["add", "c", "ok", {}, DEDUPLICATED],
+        ["retry", "c", "A"], ["add", "c", "ok", {}, DEDUPLICATED], ["run", "c"],
+    ],
+    "the owner is removed": [
+        ["add", "c", "ok", {}, {"jobId": "A", **DEDUPLICATED}], ["remove", "c", "A"],
+        ["add", "c", "ok", {}, DEDUPLICATED],
+    ],
+    "an owner that is not kept": [
+        ["add", "c", "ok", {}, {"removeOnComplete": True, **DEDUPLICATED}], ["run", "c"],
+        ["add", "c", "fail", {}, {"removeOnFail": True, **DEDUPLICATED}], ["run", "c"],
+    ],
+    **{
+        f"parked behind a job that {how}": [
+            ["add", "c", "adds", {"steps": [
+                ["add", "c", "ok", {"n": 1}, PARKED], ["add", "c", "ok", {"n": 2}, {"priority": 2, **PARKED}],
+            ], "fails": fails}, {"jobId": "A", **more, **PARKED}],
+            ["run", "c"],
+        ]
+        for how, fails, more in (
+            ("completes", False, {}), ("fails", True, {}), ("is retried", True, {"attempts": 2}),
+            ("is retried later", True, {"attempts": 2, "backoff": 20}),
+            ("is not kept", False, {"removeOnComplete": True}),
+        )
+    },
+    "parked with another id and a delay": [
+        ["add", "c", "adds", {"steps": [["add", "c", "ok", {}, {"jobId": "N", "delay": 20, **PARKED}]]},
+         {"jobId": "A", **PARKED}],
+        ["run", "c"],
     ],
 }  # fmt: skip

@@ -80,7 +80,10 @@ class Side {
     const first = job.attemptsStarted === 1;
     if (job.name === "fail" || (job.name === "flaky" && job.attemptsMade === 0)) throw new Error("boom");
     if (job.name === "fatal") throw new UnrecoverableError("fatal");
-    if (job.name === "adds" && first) for (const step of job.data.steps) await this.step(step);
+    if (job.name === "adds" && first) {
+      for (const step of job.data.steps) await this.step(step);
+      if (job.data.fails) throw new Error("boom");
+    }
     if (job.name === "waits" && first) {
       for (const step of job.data.steps) await this.step(step);
       if (await job.moveToWaitingChildren("token")) throw new WaitingChildrenError();
