@@ -233,6 +233,19 @@ def test_parent_waits_for_the_children_it_added_itself(bench: Bench, handler: st
     assert (found["atm"], found["ats"]) == ("1", "2")
 
 
+def test_child_in_another_queue_wakes_that_of_its_parent(bench: Bench) -> None:
+    """A worker that hears of nothing looks every five seconds."""
+    bench.parent.start("mail", numbers("basic:gather"))
+    bench.parent.start("pages", numbers("basic:gather"))
+    first = bench.queue.add("child", {"n": 0})
+    assert first.wait(20) == 0
+    tree = bench.queue.add_flow(Flow("parent", children=[Flow("child", {"n": 1}, queue="pages")]))
+    assert list(tree.job.wait(20)["values"].values()) == [1]
+    ended = bench.ended(tree.job.id)
+    child = bench.r.hget(tree.children[0].job.key, "finishedOn")
+    assert float(ended["processedOn"]) - float(child or 0) < 2000
+
+
 def test_failure_of_a_child_fails_its_parent_unrun(bench: Bench) -> None:
     tree = bench.queue.add_flow(Flow("parent", attempts=3, children=[Flow("bad", if_failed="fail")]))
     bench.parent.start("mail", numbers("basic:gather"))
