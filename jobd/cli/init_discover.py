@@ -47,6 +47,6 @@ def discover(url: str) -> list[FoundQueue]:
 
 
 def _names(runner: SyncRunner, keys: Keys) -> tuple[str, ...]:
-    samples = runner.run_many([list_jobs(keys, state, 0, _SAMPLE - 1, asc=False) for state in _LOOKED_AT])
+    samples = runner.run_many([list_jobs(keys, state, 0, _SAMPLE - 1, asc=False, field_max=0) for state in _LOOKED_AT])
     names = {job.name for jobs in samples for job in jobs if not isinstance(job, str) and job.name}
     return tuple(sorted(names)) if len(names) <= _NAMES_MAX else ()

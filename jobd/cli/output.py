@@ -34,12 +34,14 @@ def print_document(document: Mapping[str, Any]) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Return JSON that every reader takes: half a surrogate pair, which jq refuses even escaped, becomes U+FFFD."""
+    """Return a value as JSON that every parser reads and stdout can encode.
+
+    Half a surrogate pair, which a handler's result may hold, becomes U+FFFD: parsers refuse it, written out or not.
+    """
     text = json.dumps(value, ensure_ascii=False)
-    if not text.isascii():
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    return text if encoding.lower().startswith("utf") or text.isascii() else json.dumps(json.loads(text))
+    return text if encoding.lower().startswith("utf") else json.dumps(json.loads(text))
 
 
 def warn(text: str) -> None:

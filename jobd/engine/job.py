@@ -128,7 +128,8 @@ class JobRecord:
     """A job as it lies in Redis, read for people: every field of its hash, parsed where it parses.
 
     `broken` names the fields whose text is not what BullMQ would have written (`["data"]`); their raw text stands in
-    the field then, so that a reader sees what is there and nothing raises.
+    the field then, so that a reader sees what is there and nothing raises. `cut` has {member: its bytes} of what was
+    too long for whoever asked: None, {} or [] stands there, or the beginning of a text.
     """
 
     id: str
@@ -154,6 +155,7 @@ class JobRecord:
     scheduler_id: str | None
     deduplication_id: str | None
     broken: list[str]
+    cut: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

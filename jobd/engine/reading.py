@@ -50,20 +50,25 @@ class QueueFacts:
     exists: bool
 
 
-def get_job(keys: Keys, job_id: str) -> Command[JobRecord | None]:
-    """Read one job; None when there is none. Broken JSON in a field is told in `broken`, never raised."""
+def get_job(keys: Keys, job_id: str, *, field_max: int | None = None) -> Command[JobRecord | None]:
+    """Read one job; None when there is none. Broken JSON in a field is told in `broken`, never raised.
+
+    `field_max` leaves payloads of more bytes where they are; `cut` tells which.
+    """
     if is_own_key(job_id):
         return Command(("ECHO", ""), lambda _: None, safe_twice=True)
 
     def read(reply: Any) -> JobRecord | None:
-        return record(keys.queue, job_id, State(reply[0].decode()), reply[1]) if reply else None
+        return record(keys.queue, job_id, State(reply[0].decode()), *reply[1:]) if reply else None
 
-    return Command((*_state_words(keys, job_id), "1"), read, script("get_job"), safe_twice=True)
+    return Command(
+        (*_state_words(keys, job_id), -1 if field_max is None else field_max), read, script("get_job"), safe_twice=True
+    )
 
 
 def get_state(keys: Keys, job_id: str) -> Command[State]:
     """Read where a job is; UNKNOWN when it is nowhere."""
-    words = (*_state_words(keys, job_id), "0")
+    words = (*_state_words(keys, job_id), "")
     return Command(words, lambda reply: State(reply[0].decode()), script("get_job"), safe_twice=True)
 
 
@@ -73,21 +78,22 @@ def _state_words(keys: Keys, job_id: str) -> tuple[str | int, ...]:
 
 
 def list_jobs(
-    keys: Keys, state: State, start: int = 0, stop: int = 99, *, asc: bool = True
+    keys: Keys, state: State, start: int = 0, stop: int = 99, *, asc: bool = True, field_max: int | None = None
 ) -> Command[list[JobRecord | str]]:
     """Read the jobs of one state by rank, both ends included; at most a page of 1,000.
 
     Ascending begins with the job that runs next, or that finished or is due first. An id without a hash is given as
-    text, so that a page shorter than asked for always is the last one.
+    text, so that a page shorter than asked for always is the last one. `field_max` is as in get_job.
     """
     key = container(keys, state)
     sooner = keys.legacy_paused if state is State.WAITING else key
-    words = (2, key, sooner, keys.base, start, min(stop, start + 999), _range_command(state, asc))
+    bytes_max = -1 if field_max is None else field_max
+    words = (2, key, sooner, keys.base, start, min(stop, start + 999), _range_command(state, asc), bytes_max)
 
     def read(reply: Any) -> list[JobRecord | str]:
         return [
-            record(keys.queue, job_id.decode(), state, fields) if fields else job_id.decode()
-            for job_id, fields in reply
+            record(keys.queue, job_id.decode(), state, fields, cut) if fields else job_id.decode()
+            for job_id, fields, cut in reply
         ]
 
     return Command(words, read, script("list_jobs"), safe_twice=True)
@@ -180,8 +186,16 @@ def find_queues(prefix: str, cursor: int = 0) -> Command[tuple[int, list[str]]]:
     return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000), read, safe_twice=True)
 
 
-def record(queue: str, job_id: str, state: State, reply: Sequence[bytes]) -> JobRecord:
-    """Return the record of a job from its HGETALL reply, whatever lies in it."""
+_MEMBERS = {"returnvalue": "result", "failedReason": "failed_reason"}
+"""What a field is called in the record, where that is not its own name."""
+
+
+def record(queue: str, job_id: str, state: State, reply: Sequence[bytes], cut: Sequence[Any] = ()) -> JobRecord:
+    """Return the record of a job from its fields and values, whatever lies in them.
+
+    `cut` are names and bytes of the fields that were too long to be read, or read whole.
+    """
+    lengths = {name.decode(): size for name, size in zip(cut[::2], cut[1::2], strict=True)}
     raw = {key.decode(errors="replace"): value for key, value in zip(reply[::2], reply[1::2], strict=True)}
     broken: list[str] = []
 
@@ -214,7 +228,7 @@ def record(queue: str, job_id: str, state: State, reply: Sequence[bytes]) -> Job
         queue=queue,
         state=state,
         name=text("name") or "",
-        data=parsed("data", {}),
+        data=parsed("data", None if "data" in lengths else {}),
         opts=opts,
         timestamp=number("timestamp") or 0,
         delay_ms=number("delay") or 0,
@@ -233,6 +247,7 @@ def record(queue: str, job_id: str, state: State, reply: Sequence[bytes]) -> Job
         scheduler_id=text("rjk"),
         deduplication_id=text("deid"),
         broken=broken,
+        cut={_MEMBERS.get(name, name): size for name, size in lengths.items()},
     )
 
 

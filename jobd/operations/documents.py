@@ -319,7 +319,7 @@ class Job(TypedDict):
     parent_key: str | None
     broken: Annotated[list[str], "fields whose text is not what it should be; it stands there as it is"]
     cut: Annotated[
-        dict[str, int], "fields that were too long to be sent, with their bytes; a reason is cut, others are null"
+        dict[str, int], "members too long to be sent, with their bytes: null or empty, of a reason the first 64 kB"
     ]
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_LISTED = 10_000
 """The most jobs one listing gives."""
 
+LISTED_FIELD_MAX = 16 * 1024
+"""Bytes of each payload (data, options, result, stack traces, progress) that a listing shows; `job show` has more."""
+
 
 async def add(place: Place, params: Add) -> JobAdded:
     """Add a job. The queue need not exist yet.
@@ -61,7 +64,8 @@ async def list_jobs(place: Place, params: Filters) -> JobList:
     wanted = params.selection()
     limit = min(100 if wanted.limit is None else wanted.limit, MAX_LISTED)
     found: list[Job] = []
-    async for page in pages(place.runner, Keys(place.prefix, params.queue), wanted, newest_finished_first=True):
+    keys = Keys(place.prefix, params.queue)
+    async for page in pages(place.runner, keys, wanted, newest_finished_first=True, field_max=LISTED_FIELD_MAX):
         found += [job_document(job) for job in page.jobs]
         if len(found) >= limit:
             break
@@ -74,7 +78,7 @@ async def show(place: Place, params: OneJob) -> JobShown:
     Raises:
         NotThere: there is no such queue or job.
     """
-    job = await place.runner.run(get_job(Keys(place.prefix, params.queue), params.id))
+    job = await place.runner.run(get_job(Keys(place.prefix, params.queue), params.id, field_max=place.field_max))
     if job is None:
         await facts_of(place, params.queue)
         raise NotThere("job", params.id)
@@ -116,5 +120,5 @@ def job_document(job: JobRecord) -> Job:
         "worker": job.worker,
         "parent_key": job.parent_key,
         "broken": job.broken,
-        "cut": {},
+        "cut": job.cut,
     }

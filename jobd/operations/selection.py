@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from jobd.engine.keys import Keys
     from jobd.engine.runner import AsyncRunner
 
-PAGE = 250
-"""Jobs read at once: with 100 kB of data each that is 25 MB, the most a walk holds."""
+PAGE = 100
+"""Jobs read, or acted on, at once: that takes a daemon's loop a few milliseconds, between which it renews locks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,11 @@ async def pages(
     *,
     states: Sequence[State] | None = None,
     newest_finished_first: bool = False,
+    field_max: int = 0,
 ) -> AsyncIterator[Matches]:
     """Walk over the jobs that are there now, a page at a time; those that come meanwhile are not waited for.
 
+    Payloads of more than `field_max` bytes are not read: what a walk chooses by is short.
     A retried job that fails again at once returns behind all others: the walk ends after as many as there were.
     """
     now_ms = SYSTEM_CLOCK.now_ms()
@@ -102,7 +104,7 @@ async def pages(
         left, start = counts[state], 0
         while left > 0:
             size = min(PAGE, left)
-            listed = await runner.run(list_jobs(keys, state, start, start + size - 1, asc=asc))
+            listed = await runner.run(list_jobs(keys, state, start, start + size - 1, asc=asc, field_max=field_max))
             if not listed:
                 break
             jobs = [job for job in listed if not isinstance(job, str) and selection.takes(job, now_ms)]

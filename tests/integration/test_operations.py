@@ -124,6 +124,19 @@ def test_a_listing_goes_state_by_state_and_obeys_filters_and_limit(ops: Ops, r: 
     assert ids(state="failed", since_ms=3000) == ["new"]
 
 
+def test_a_listing_leaves_large_payloads_where_they_are_and_says_so(ops: Ops, r: redis.Redis, keys: Keys) -> None:
+    ops.add(data={"x": "y" * 100_000})
+    put_failed(r, keys, "f", reason="r" * 70_000)
+    r.hset(keys.job("f"), mapping={"returnvalue": '"' + "z" * 20_000 + '"', "stacktrace": '["' + "t" * 30_000 + '"]'})
+    large, failed = ops("job.list", queue="email")["jobs"]
+    assert (large["data"], large["cut"], large["broken"]) == (None, {"data": 100_008}, [])
+    assert failed["cut"] == {"failed_reason": 70_000, "result": 20_002, "stacktrace": 30_004}
+    assert (len(failed["failed_reason"]), failed["result"], failed["stacktrace"]) == (65_536, None, [])
+    assert [row["id"] for row in ops("job.list", queue="email", error="rr*")["jobs"]] == ["f"]
+    assert len(ops("job.show", queue="email", id="1")["job"]["data"]["x"]) == 100_000
+    assert ops("job.retry", queue="email", error="rr*")["ids"] == ["f"]
+
+
 def test_an_unknown_state_is_refused() -> None:
     with pytest.raises(InputError, match="known are waiting"):
         Selection.of(state="borken")

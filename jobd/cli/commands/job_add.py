@@ -146,6 +146,9 @@ def _poll(settings: Settings, queue: str, job_id: str, limit_s: float | None) ->
     while True:
         job = _look(settings, queue, job_id)
         if job["state"] == "completed":
+            if "result" in job.get("cut", {}):
+                message = f"job {job_id} is completed; its result is too long for the socket, name its Redis: --redis"
+                raise Refused("result-too-long", message)
             return job["result"]
         if job["state"] == "failed":
             raise JobFailed(job_id, job["failed_reason"] or "without a reason")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _log = event_log(__name__)
 
-_FIELD_MAX = 8 * 1024 * 1024
+_FIELD_MAX = 4 * 1024 * 1024
 """Bytes of one field of a job that the daemon reads whole: parsing more would hold its loop for a tenth of a second."""
 
 

@@ -2,14 +2,17 @@
 -- Promise:    nothing changes; the state and the fields are of one moment.
 -- KEYS:       1 job (hash)   2 completed   3 failed   4 delayed   5 prioritized   6 waiting-children (sorted sets)
 --             7 active   8 wait   9 paused (lists)
--- ARGV:       1 job id   2 '1' with all fields, '0' the state alone
--- Returns:    {state, {field, value, …}}; no such hash: an empty reply (state alone: 'unknown')
+-- ARGV:       1 job id   2 max (integer; bytes of a payload that is read, -1: whatever its size; '': the state alone)
+-- Returns:    {state, {field, value, …}, {field, bytes, …} of those too long}; no such hash: an empty reply (state alone:
+--             'unknown')
 -- Events:     none
 -- Complexity: O(log n); O(n) of the lists for a job that is in none of the sets
 
+-- include: bounded_fields
+
 local job, completed, failed, delayed, prioritized, children = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local active, wait, paused = KEYS[7], KEYS[8], KEYS[9]
-local id, with_fields = ARGV[1], ARGV[2] == '1'
+local id, max = ARGV[1], tonumber(ARGV[2])
 
 local function state()
   local sets = {{completed, 'completed'}, {failed, 'failed'}, {delayed, 'delayed'}, {prioritized, 'prioritized'}}
@@ -27,11 +30,11 @@ local function state()
   return redis.call('ZSCORE', children, id) and 'waiting-children' or 'unknown'
 end
 
-if not with_fields then
+if not max then
   return {state()}
 end
-local fields = redis.call('HGETALL', job)
+local fields, cut = bounded_fields(job, max)
 if #fields == 0 then
   return {}
 end
-return {state(), fields}
+return {state(), fields, cut}

@@ -4,13 +4,16 @@
 --             beside wait), else the same key again
 -- ARGV:       1 base (key prefix of the queue)   2 start   3 stop (ranks, inclusive, integers; the page is the caller's
 --             limit)   4 command: ZRANGE, ZREVRANGE (sets) or LRANGE, LREVRANGE (lists; LRANGE starts at the tail,
---             with the job that runs next)
--- Returns:    {id, {field, value, …}} for each id, an empty table of fields where the hash is gone
+--             with the job that runs next)   5 max (integer; bytes of a payload that is read, -1: whatever its size)
+-- Returns:    {id, {field, value, …}, {field, bytes, …} of those too long} for each id, empty tables where the hash is gone
 -- Events:     none
 -- Complexity: O(log n + page), O(page + its rank) in a list
 
+-- include: bounded_fields
+
 local container, sooner = KEYS[1], KEYS[2]
 local base, start, stop, command = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local max = tonumber(ARGV[5])
 
 local ids = {}
 
@@ -47,6 +50,7 @@ end
 
 local page = {}
 for at, id in ipairs(ids) do
-  page[at] = {id, redis.call('HGETALL', base .. id)}
+  local fields, cut = bounded_fields(base .. id, max)
+  page[at] = {id, fields, cut}
 end
 return page

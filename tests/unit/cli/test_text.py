@@ -7,6 +7,7 @@ from typing import Any
 from jobd.cli.commands.reload import plan_lines, reload_lines
 from jobd.cli.commands.status import status_lines
 from jobd.cli.commands.stop import stop_lines
+from jobd.cli.output import json_text
 from jobd.cli.table import Column, cut, draw
 from jobd.words import printable
 
@@ -136,3 +137,9 @@ def test_wide_characters_count_two_cells() -> None:
     lines = list(draw([Column("N"), Column("X")], [["日本", "a"], ["abcd", "b"]]))
     assert lines == ["N     X", "日本  a", "abcd  b"]
     assert cut("日本語", 5) == "日本…"
+
+
+def test_json_holds_no_half_of_a_surrogate_pair() -> None:
+    assert json_text({"a": "x\ud800y", "b": "\U0001f600"}) in (
+        '{"a": "x\ufffdy", "b": "\U0001f600"}', '{"a": "x\\ufffdy", "b": "\\ud83d\\ude00"}',
+    )  # fmt: skip
