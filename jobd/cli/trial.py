@@ -14,6 +14,7 @@ from jobd.errors import ConfigError, InputError, JobdError
 from jobd.locate import Secret, hand_down, read_secret, redis_source
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.on_failed import load_on_failed
 from jobd.worker.handlers.payload import to_json
 from jobd.worker.handlers.wraps import load_wraps
 from jobd.worker.run.alone import Alone, Around, taken_of
@@ -64,7 +65,7 @@ class Trial:
             own = {name: spec for name, spec in numbers.jobs.items() if name == self._name}
             numbers = replace(numbers, jobs=own, default=None if own else numbers.default)
             setup, teardown = (load_object(path) if path else None for path in (queue.setup, queue.teardown))
-            policies = JobPolicies(numbers, load_wraps(queue.wrap))
+            policies = JobPolicies(numbers, load_wraps(queue.wrap), load_on_failed(queue.on_failed))
         # Whatever the job is or how old: the one who asks wants to see its handler run.
         self._alone = Alone(numbers, policies, queue.name, _Stderr(), Around(setup, teardown), refuses=False)
 

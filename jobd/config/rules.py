@@ -32,7 +32,6 @@ MAX_SOCKET_PATH = 107
 NOT_YET: dict[str, Callable[[Any], bool]] = {
     "dead_letter": lambda _: True,
     "job_log_output": lambda value: value is not None,
-    "on_failed": lambda _: True,
     "workers": lambda value: isinstance(value, dict),
 }
 """Keys of [app] and of queues that this version reads but does not act on, with when that matters. A setting that does

@@ -175,6 +175,7 @@ class Start:
     wrap: list[str]
     nice: int | None
     hold: bool
+    on_failed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

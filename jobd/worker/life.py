@@ -24,6 +24,7 @@ from jobd.worker.daemon_channel import Channel
 from jobd.worker.fetch.loop import TurnLoop
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.on_failed import OnFailed, load_on_failed
 from jobd.worker.handlers.primitives import newly_replaced
 from jobd.worker.handlers.wraps import Wrap, load_wraps
 from jobd.worker.own_log import log
@@ -113,9 +114,12 @@ def _work_on_main_thread(worker: Worker) -> NoReturn:
 class UserCode:
     """What of the application this worker calls."""
 
-    def __init__(self, policies: JobPolicies, wraps: list[Wrap], setup: Any, teardown: Any) -> None:
+    def __init__(
+        self, policies: JobPolicies, wraps: list[Wrap], on_failed: OnFailed | None, setup: Any, teardown: Any
+    ) -> None:
         self.policies = policies
         self.wraps = wraps
+        self.on_failed = on_failed
         self.setup = setup
         self.teardown = teardown
 
@@ -123,10 +127,11 @@ class UserCode:
     def load(cls, start: messages.Start) -> UserCode:
         """Import everything a Start names. Raises HandlerError."""
         wraps = load_wraps(start.wrap)
-        policies = JobPolicies(start.numbers, wraps)
+        on_failed = load_on_failed(start.on_failed)
+        policies = JobPolicies(start.numbers, wraps, on_failed)
         setup = load_object(start.setup) if start.setup else None
         teardown = load_object(start.teardown) if start.teardown else None
-        return cls(policies, wraps, setup, teardown)
+        return cls(policies, wraps, on_failed, setup, teardown)
 
 
 class DaemonsRedis:
@@ -260,7 +265,7 @@ class Worker:
 
     def _change(self, numbers: messages.Numbers) -> None:
         try:
-            policies = JobPolicies(numbers, self._user.wraps)
+            policies = JobPolicies(numbers, self._user.wraps, self._user.on_failed)
         except HandlerError as error:
             # The daemon plans a new worker for a new handler, so this is its mistake; the old handlers go on.
             log.warning("settings refused: %s", error)

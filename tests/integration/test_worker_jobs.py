@@ -389,3 +389,11 @@ def test_log_line_is_cut_with_a_mark(bench: Bench) -> None:
 def test_half_a_surrogate_pair_in_a_result_is_written_as_an_escape(bench: Bench) -> None:
     found = bench.run("basic:half")
     assert found["returnvalue"] == '{"text":"\\ud800"}'
+
+
+@pytest.mark.parametrize("handler", ["basic:fail", "basic:fail_async"])
+def test_on_failed_hears_of_the_last_attempt_and_may_still_write_to_the_job(bench: Bench, handler: str) -> None:
+    added = bench.queue.add("welcome", {}, attempts=2)
+    bench.parent.start("mail", numbers(handler), on_failed="basic:note_failed")
+    assert bench.ended(added.id)["state"] == "failed"
+    assert bench.r.lrange(f"{bench.base}{added.id}:logs", 0, -1) == ["gave up after 2: no luck"]

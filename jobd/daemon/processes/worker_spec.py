@@ -162,6 +162,7 @@ def start_message(
         wrap=list(queue.wrap),
         nice=queue.nice,
         hold=hold,
+        on_failed=queue.on_failed,
     )
 
 

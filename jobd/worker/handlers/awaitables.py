@@ -84,10 +84,15 @@ def to_its_end(call: Call) -> Call:
         value = call(job)
         if type(value) in _JSON_TYPES or not inspect.isawaitable(value):
             return value
-        with asyncio.Runner() as runner:
-            return runner.run(_shown(value))
+        return run_to_its_end(value)
 
     return run
+
+
+def run_to_its_end(awaitable: Awaitable[Any]) -> Any:
+    """Run an awaitable on an event loop of this thread's own; `cancel_in` cancels it."""
+    with asyncio.Runner() as runner:
+        return runner.run(_shown(awaitable))
 
 
 async def _shown(awaitable: Awaitable[Any]) -> Any:

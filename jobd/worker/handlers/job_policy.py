@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.engine.outcome_policy import Policy
 from jobd.errors import HandlerError
-from jobd.worker.handlers.lookup import Handler, load_handler
+from jobd.worker.handlers.lookup import Handler, handler_of, load_handler
 from jobd.worker.handlers.wraps import Wrap, split_for_thread, wrap_async, wrap_sync
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from jobd.protocol.worker import HandlerSpec, Mode, Numbers
     from jobd.worker.handlers.job import Job
+    from jobd.worker.handlers.on_failed import OnFailed
 
     Plain = Callable[[Job], Any]
     Awaited = Callable[[Job], Awaitable[Any]]
@@ -33,20 +34,33 @@ class JobPolicy:
     timeout_s: float | None
     kill_after_s: float | None
     expire_ms: int | None
+    on_failed: OnFailed | None = None
 
 
 class JobPolicies:
     """The policies of one queue. `by_name` holds the names with a handler of their own, `default` everybody else's."""
 
-    def __init__(self, numbers: Numbers, wraps: list[Wrap]) -> None:
+    def __init__(self, numbers: Numbers, wraps: list[Wrap], on_failed: OnFailed | None = None) -> None:
         """Load every handler. Raises HandlerError for the first that cannot be."""
+
+        def policy_of(spec: HandlerSpec) -> JobPolicy:
+            return _job_policy(numbers, spec, load_handler(spec.path, spec.mode), wraps, on_failed)
+
         self.nobody = JobPolicy("thread", _nobody, (), _policy(numbers, numbers), None, None, None)
-        self.by_name = {name: _job_policy(numbers, spec, wraps) for name, spec in numbers.jobs.items()}
-        self.default = _job_policy(numbers, numbers.default, wraps) if numbers.default else None
+        self.by_name = {name: policy_of(spec) for name, spec in numbers.jobs.items()}
+        self.default = policy_of(numbers.default) if numbers.default else None
         policies = [*self.by_name.values(), *([self.default] if self.default else [])]
         self.modes = frozenset(policy.mode for policy in policies)
         if "process" in self.modes and numbers.concurrency > 1:
             raise HandlerError("", "signature", 'mode "process" runs one job at a time: concurrency must be 1')
+
+    @classmethod
+    def for_function(cls, numbers: Numbers, spec: HandlerSpec, function: Callable[..., Any]) -> JobPolicies:
+        """Return policies that give every job to this function. Raises HandlerError."""
+        made = cls(numbers, [])
+        handler = handler_of(function, spec.path, spec.mode)
+        made.default = _job_policy(numbers, spec, handler, [], None)
+        return made
 
     def inside_coroutines(self, awaited: Callable[[Plain], Awaited]) -> JobPolicies:
         """Return these policies with each plain call inside wraps of the loop made a coroutine by `awaited`."""
@@ -67,8 +81,9 @@ def _joined(policy: JobPolicy, awaited: Callable[[Plain], Awaited]) -> JobPolicy
     return replace(policy, mode="async", call=call, on_loop=())
 
 
-def _job_policy(numbers: Numbers, spec: HandlerSpec, wraps: list[Wrap]) -> JobPolicy:
-    handler = load_handler(spec.path, spec.mode)
+def _job_policy(
+    numbers: Numbers, spec: HandlerSpec, handler: Handler, wraps: list[Wrap], on_failed: OnFailed | None
+) -> JobPolicy:
     call, on_loop = _wrapped(handler, wraps)
     return JobPolicy(
         handler.mode,
@@ -78,6 +93,7 @@ def _job_policy(numbers: Numbers, spec: HandlerSpec, wraps: list[Wrap]) -> JobPo
         spec.timeout_ms / 1000 if spec.timeout_ms else None,
         None if spec.kill_after_ms is None else spec.kill_after_ms / 1000,
         spec.expire_ms,
+        on_failed,
     )
 
 

@@ -45,7 +45,12 @@ def load_handler(path: str, mode: Mode | None = None, *, searched: list[str] | N
     Raises:
         HandlerError: kind import, attribute, signature or mode; detail holds suggestion, searched and traceback.
     """
-    function = _as_function(path, load_object(path, searched=searched))
+    return handler_of(load_object(path, searched=searched), path, mode)
+
+
+def handler_of(found: Any, path: str, mode: Mode | None = None) -> Handler:
+    """Return what was found at `path` as a handler, as `load_handler`."""
+    function = _as_function(path, found)
     natural: Mode = "async" if looks_async(function) else "thread"
     if mode == "async" and natural != "async" and not may_be_async(function):
         text = (

@@ -99,9 +99,9 @@ class _Attempt(Attempt):
 
     __slots__ = ("error",)
 
-    def failed(self, error: BaseException) -> None:
+    def _finish_of(self, error: BaseException) -> Finish | None:
         self.error = error
-        super().failed(error)
+        return super()._finish_of(error)
 
 
 class _Slots(Slots):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jobd.protocol.board import BoardWriter
     from jobd.worker.handlers.job import Job
     from jobd.worker.handlers.job_policy import JobPolicy
+    from jobd.worker.handlers.on_failed import OnFailed
 
 
 class Interruption(Enum):
@@ -53,7 +54,8 @@ class Attempt:
     """A thread runs it in a copy of its own context."""
 
     __slots__ = (
-        "_board", "_call", "deadline_at", "ended_at", "finish", "guard", "interruption", "job", "limited_ms", "options",
+        "_board", "_told_failed", "deadline_at", "ended_at", "finish", "guard", "interruption", "job", "limited_ms",
+        "options",
         "policy", "settled", "slot", "started_at", "struck", "taken", "task", "thread_id",
     )  # fmt: skip
 
@@ -67,6 +69,7 @@ class Attempt:
         self.finish: Finish | None = None
         self.interruption = Interruption.NONE
         self.settled = False
+        self._told_failed = False
         self.started_at = self.deadline_at = self.ended_at = 0.0
         self.limited_ms = 0
         self.task: asyncio.Task[None] | None = None
@@ -114,9 +117,39 @@ class Attempt:
         self._end(after_success(self.taken, self.options, self.policy.outcome, encoded))
 
     def failed(self, error: BaseException) -> None:
-        """Take what the handler raised."""
+        """Take what the handler raised, in the thread where it ran; `on_failed` is called after the last attempt."""
         forks.end_if_child(error)
-        self._end(self._finish_of(error))
+        finish = self._finish_of(error)
+        on_failed = self._called_for(finish)
+        if on_failed is not None:
+            try:
+                on_failed.call(self.job, error)
+            except BaseException as second:
+                self._on_failed_failed(second)
+        self._end(finish)
+
+    async def failed_on_loop(self, error: BaseException) -> None:
+        """Take what the handler raised, on the loop; else as `failed`."""
+        forks.end_if_child(error)
+        finish = self._finish_of(error)
+        on_failed = self._called_for(finish)
+        if on_failed is not None:
+            try:
+                await on_failed.call_on_loop(self.job, error)
+            except BaseException as second:
+                self._on_failed_failed(second)
+        self._end(finish)
+
+    def _called_for(self, finish: Finish | None) -> OnFailed | None:
+        """Return `on_failed` when this is a last attempt that failed, and it was not called for it yet."""
+        if finish is None or finish.outcome is not Outcome.FAILED or self.interruption is Interruption.LOST:
+            return None
+        on_failed = None if self._told_failed else self.policy.on_failed
+        self._told_failed = True
+        return on_failed
+
+    def _on_failed_failed(self, error: BaseException) -> None:
+        log.warning("on_failed of job %s failed: %s\n%s", self.taken.id, reason_of(error), trace_of(error))
 
     def _end(self, finish: Finish | None) -> None:
         self.finish = None if self.interruption is Interruption.LOST else finish

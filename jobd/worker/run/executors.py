@@ -51,7 +51,7 @@ class CoroutineExecutor:
             value = await call(attempt.job)
         # Whatever the handler raises, SystemExit included, is the end of this attempt and of nothing else.
         except BaseException as error:
-            attempt.failed(error)
+            await attempt.failed_on_loop(error)
         else:
             attempt.succeeded(value)
         self._over(attempt)

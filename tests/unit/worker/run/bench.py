@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobd.engine.job import Keep, Taken
 from jobd.protocol.worker import HandlerSpec, Numbers
 from jobd.worker.handlers.job_policy import JobPolicies
+from jobd.worker.handlers.on_failed import OnFailed
 from jobd.worker.handlers.wraps import Wrap
 from jobd.worker.run.attempt import Attempt
 from jobd.worker.run.slots import Slots
@@ -65,13 +66,14 @@ def taken(job_id: str = "1", data: Any = None, *, name: str | None = "n", opts: 
 class Bench:
     """Slots on the running loop."""
 
-    def __init__(self, handler: str | None, *, wraps: list[Wrap] | None = None, **more: Any) -> None:
+    def __init__(self, handler: str | None, *, wraps: Sequence[Wrap] = (), on_failed: Any = None, **more: Any) -> None:
         self.board = Board()
         self.woken = asyncio.Event()
         self.numbers = numbers(handler, **more)
+        policies = JobPolicies(self.numbers, list(wraps), OnFailed(on_failed) if on_failed else None)
         self.slots = Slots(
             asyncio.get_running_loop(), self.board, queue="q", numbers=self.numbers,  # type: ignore[arg-type]
-            policies=JobPolicies(self.numbers, wraps or []), wake=self.woken.set,
+            policies=policies, wake=self.woken.set,
         )  # fmt: skip
 
     def start(self, *jobs: Taken, now_ms: int = 1_000_000) -> None:

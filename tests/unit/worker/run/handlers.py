@@ -26,6 +26,10 @@ def fail(job: Job) -> None:
     raise ValueError("no luck")
 
 
+async def afail(job: Job) -> None:
+    raise ValueError("no luck")
+
+
 def give_up(job: Job) -> None:
     raise Unrecoverable("never")
 

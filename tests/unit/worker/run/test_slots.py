@@ -233,3 +233,37 @@ def test_board_tells_failures_from_results() -> None:
         assert (bench.board.failures, bench.board.busy_now) == ([True], 0)
 
     asyncio.run(scene())
+
+
+def _told(job: Any, error: BaseException) -> None:
+    handlers.seen.append((job.id, job.attempt, str(error)))
+
+
+async def _atold(job: Any) -> None:
+    await asyncio.sleep(0)
+    handlers.seen.append((job.id, job.attempt, "no luck"))
+
+
+@pytest.mark.parametrize("on_failed", [_told, _atold])
+@pytest.mark.parametrize("handler", ["fail", "afail"])
+def test_on_failed_is_called_after_the_last_attempt_only(handler: str, on_failed: Any) -> None:
+    async def scene() -> None:
+        bench = Bench(handler, on_failed=on_failed, attempts=2)
+        first, last = await bench.one("1"), await bench.one("2", attempts_made=1)
+        assert [each.finish and each.finish.outcome for each in (first, last)] == [Outcome.RETRY, Outcome.FAILED]
+        assert handlers.seen == [("2", 2, "no luck")]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("handler", ["fail", "afail"])
+def test_on_failed_that_fails_changes_nothing(handler: str) -> None:
+    def broken(job: Any) -> None:
+        raise SystemExit(3)
+
+    async def scene() -> None:
+        finish = (await Bench(handler, on_failed=broken).one()).finish
+        assert finish is not None
+        assert (finish.outcome, finish.value) == (Outcome.FAILED, b"no luck")
+
+    asyncio.run(scene())
