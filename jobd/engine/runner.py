@@ -43,7 +43,7 @@ class Command(Generic[T]):
         return ("EVALSHA", self.script.sha, *self.words)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
     """One write and its replies. `loads` are scripts made known in front; `renew`: on a connection made anew first."""
 
@@ -53,7 +53,7 @@ class Exchange:
 
     def sent(self) -> list[tuple[Word, ...]]:
         """Everything that goes over the wire, in order."""
-        return [*((b"SCRIPT", b"LOAD", source) for source in self.loads), *self.words]
+        return [*((b"SCRIPT", b"LOAD", source) for source in self.loads), *self.words] if self.loads else [*self.words]
 
 
 def conversation(commands: Sequence[Command[Any]]) -> Generator[Exchange, list[Any], list[Any]]:
@@ -147,7 +147,7 @@ class SyncRunner:
     def _exchange(self, connection: Any, exchange: Exchange) -> list[Any]:
         sent = exchange.sent()
         try:
-            connection.send_packed_command(connection.pack_commands(sent))
+            connection.send_packed_command(_packed(connection, sent))
             return [self._reply(connection) for _ in sent][len(exchange.loads) :]
         except (failures.RedisError, OSError) as error:
             connection.disconnect()  # replies to come would be taken for those of the next command
@@ -215,7 +215,7 @@ class AsyncRunner:
     async def _exchange(self, connection: Any, exchange: Exchange) -> list[Any]:
         sent = exchange.sent()
         try:
-            await connection.send_packed_command(connection.pack_commands(sent))
+            await connection.send_packed_command(_packed(connection, sent))
             return [await self._reply(connection) for _ in sent][len(exchange.loads) :]
         except (failures.RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
@@ -246,6 +246,11 @@ def _outdate_all(pool: Any) -> None:
 
 def _stamp(pool: Any, connection: Any) -> None:
     connection.jobd_failovers = getattr(pool, "jobd_failovers", 0)
+
+
+def _packed(connection: Any, sent: list[tuple[Word, ...]]) -> Any:
+    # For one command alone redis-py has the shorter way.
+    return connection.pack_command(*sent[0]) if len(sent) == 1 else connection.pack_commands(sent)
 
 
 def _sources(commands: Iterable[Command[Any]]) -> list[str]:
