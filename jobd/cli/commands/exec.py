@@ -73,6 +73,10 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     return Exit.OK
 
 
+_NOT_DONE = ("delayed", "rate_limited", "waiting_children")
+"""Outcomes after which the job runs again without having failed."""
+
+
 def _check_name(queue: Queue, name: str) -> None:
     if queue.handler is None and name not in queue.jobs:
         known = sorted(queue.jobs)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
-from jobd import Job, RateLimited, RetryLater, Unrecoverable, current_job
+from jobd import Job, RateLimited, RetryLater, Unrecoverable, WaitForChildren, current_job
 
 seen: list[Any] = []
 gate = threading.Event()
@@ -40,6 +40,10 @@ def later(job: Job) -> None:
 
 def limited(job: Job) -> None:
     raise RateLimited("2s")
+
+
+def wait_for_children(job: Job) -> None:
+    raise WaitForChildren
 
 
 def nonsense(job: Job) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from jobd.engine.states import Outcome
 from jobd.worker.handlers.job_policy import JobPolicies
-from jobd.worker.run.alone import Added, Alone, Around, taken_of
+from jobd.worker.run.alone import OUTCOMES, Added, Alone, Around, taken_of
 from tests.unit.worker.run import handlers
 from tests.unit.worker.run.bench import numbers
 
@@ -45,6 +46,11 @@ def test_outcomes(handler: str, outcome: str) -> None:
     ending = alone(handler)[0].run(taken_of("n", {"data": {"n": 1}}))
     assert ending.outcome == outcome
     assert (ending.error is None) == (outcome == "completed")
+
+
+def test_every_outcome_has_its_word() -> None:
+    assert set(OUTCOMES) == set(Outcome)
+    assert alone("wait_for_children")[0].run(taken_of("n", {"data": 1})).outcome == "waiting_children"
 
 
 def test_attempts_left_are_a_retry_with_its_delay() -> None:
