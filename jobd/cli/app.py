@@ -70,6 +70,7 @@ def _print_version(ctx: click.Context) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line to its end, errors told, and return the exit code."""
+    _have_streams()
     _write_any_text()
     settings = Settings(json=_asks_json(argv))
     try:
@@ -155,6 +156,16 @@ def _bare_color(argv: Sequence[str]) -> list[str]:
         if word == "--color" and words[at + 1 : at + 2] not in [[color] for color in COLORS]:
             words[at] = "--color=always"
     return words
+
+
+def _have_streams() -> None:
+    """Let a closed stdout or stderr swallow what is written (`jobd status >&-`): the exit code still answers.
+
+    Its descriptor is taken as well, or the next socket would get the number that programs take for an output.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False))
 
 
 def _write_any_text() -> None:

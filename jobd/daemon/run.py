@@ -45,6 +45,7 @@ from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, JobdError, RedisRefused, RedisUnavailable, Refused
 from jobd.locate import ReadAgain
 from jobd.protocol.control import STATUS_SOCKET
+from jobd.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -276,7 +277,7 @@ class Daemon:
             await supervisor.fleet.changed(1.0)
         queues = len(supervisor.fleet.pools)
         log.info("ready", queues=queues, state=supervisor.state.value)
-        self.notifier.ready(f"{queues} queues")
+        self.notifier.ready(plural(queues, "queue"))
 
     def _makes_progress(self) -> bool:
         """Whether what systemd waits for goes on: every part of a start, a reload and a stop has a limit of its own."""

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from jobd.cli import main
+from tests.support.daemon_process import ROOT
 from tests.support.fake_control import FakeControl, Refusal
 
 Run = Callable[..., tuple[int, str, str]]
@@ -384,3 +385,21 @@ def test_unquiet_asks_the_daemon(run: Run, short_tmp: Path) -> None:
     with _fake(short_tmp, {"unquiet": {"queues": []}}) as daemon:
         assert run("unquiet")[0] == 0
     assert daemon.asked == [("unquiet", {})]
+
+
+@pytest.mark.parametrize(("words", "code"), [(("status",), 0), (("health",), 4), (("version",), 0)])
+def test_a_closed_stdout_is_no_fault(words: tuple[str, ...], code: int, short_tmp: Path) -> None:
+    answers = {"status": _STATUS, "health": {"state": "starting", "live": True, "ready": False, "why": "starting: a"}}
+    with _fake(short_tmp, answers):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "jobd", *words, "--socket",
+             str(short_tmp / "c.sock")],
+            stderr=subprocess.PIPE, cwd=short_tmp, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, b"")
+
+
+def test_health_says_its_state_once(run: Run, short_tmp: Path) -> None:
+    answer = {"state": "starting", "live": True, "ready": False, "why": "starting: email, reports"}
+    with _fake(short_tmp, {"health": answer}):
+        assert run("health") == (4, "starting (email, reports)\n", "")

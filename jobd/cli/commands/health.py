@@ -48,4 +48,5 @@ def health(settings: Settings, kind: str | None) -> int:
 
 
 def _lines(document: Health) -> Iterator[str]:
-    yield document["state"] + (f" ({document['why']})" if document["why"] else "")
+    state, why = document["state"], (document["why"] or "").removeprefix(f"{document['state']}: ")
+    yield f"{state} ({why})" if why else state
