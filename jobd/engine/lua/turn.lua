@@ -165,7 +165,7 @@ local function quick_applies()
   local held = call('MGET', unpack(locks))
   for i = 1, quick do
     -- A parent may have been attached while it ran, by an add of the same id.
-    if held[i] ~= ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE + 1] or call('HEXISTS', jobs[i], 'parentKey') == 1 then
+    if held[i] ~= ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE + 1] or redis.pcall('HEXISTS', jobs[i], 'parentKey') == 1 then
       return false
     end
   end
