@@ -37,7 +37,7 @@ _HOMES = {
     "queue": ("jobd.cli.commands.queue:queue", "list, show, pause, resume, quiet, unquiet, scale"),
     "job": ("jobd.cli.commands.job:job", "add, list, show, logs, retry, promote, remove"),
     "worker": ("jobd.cli.commands.worker:worker", "list"),
-    "config": ("jobd.cli.commands.config:config", "show"),
+    "config": ("jobd.cli.commands.config:config", "show, schema"),
     "version": ("jobd.cli.commands.version:version", "jobd, Python, redis-py, BullMQ's layout"),
 }
 _TITLES = {

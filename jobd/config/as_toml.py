@@ -99,7 +99,7 @@ def _of_table(table: Table, path: Path_, config: Config) -> Iterator[tuple[Path_
         if value is None:
             value = False if field == "breaker" else None
         if value is not None:
-            yield place, plain(_spelled(field, value), key)
+            yield place, plain(spelled(field, value), key)
 
 
 def _differs(config: Config, place: Path_) -> bool:
@@ -118,7 +118,7 @@ def plain(value: Any, key: str = "") -> Any:
         return keep_value(value)
     if isinstance(value, Table):
         return {
-            info.alias or field: plain(_spelled(field, getattr(value, field)), info.alias or field)
+            info.alias or field: plain(spelled(field, getattr(value, field)), info.alias or field)
             for field, info in type(value).model_fields.items()
             if getattr(value, field) is not None
         }
@@ -131,7 +131,8 @@ def plain(value: Any, key: str = "") -> Any:
     return redact(value) if isinstance(value, str) else value
 
 
-def _spelled(field: str, value: Any) -> Any:
+def spelled(field: str, value: Any) -> Any:
+    """Return milliseconds and bytes as the text that the file would have, anything else as it is."""
     if value is None or not isinstance(value, int):
         return value
     if field.endswith("_ms"):

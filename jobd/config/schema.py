@@ -5,7 +5,10 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+from jobd.config import tables
+from jobd.config.meanings import meaning_of
 from jobd.config.validate import raw_schema
+from jobd.config.values import KeepTable, Table
 from jobd.duration import spell_duration
 
 _HANDLER = {"type": "string", "examples": ["shop.mail:send"], "description": "short for { handler = … }"}
@@ -18,19 +21,33 @@ _SHORT: dict[str, list[dict[str, Any]]] = {
     "job_log_output": [{"const": False}],
 }
 
+_TABLES: dict[str, type[Table]] = {
+    name: kind
+    for name, kind in {**vars(tables), "KeepTable": KeepTable}.items()
+    if isinstance(kind, type) and issubclass(kind, Table)
+}
+
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the file."""
     result = deepcopy(raw_schema())
-    for definition in [result, *result["$defs"].values()]:
+    for name, definition in [("", result), *result["$defs"].items()]:
         for key, node in definition.get("properties", {}).items():
-            definition["properties"][key] = _with_short_forms(key, _as_written(node))
+            definition["properties"][key] = _told(name, key, _with_short_forms(key, _as_written(node)))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **result,
         "title": "jobd.toml",
         "description": "configuration of the jobd worker daemon",
     }
+
+
+def _told(table: str, key: str, node: dict[str, Any]) -> dict[str, Any]:
+    """Return the node with what its key means and an example; a section says what it is itself."""
+    meaning = meaning_of(_TABLES[table], key) if table in _TABLES else None
+    if meaning is None:
+        return node
+    return {**node, "description": meaning[0], "examples": [meaning[1]]}
 
 
 def _as_written(node: dict[str, Any]) -> dict[str, Any]:

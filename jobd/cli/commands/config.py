@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     "config",
     cls=Group,
     homes={
-        "show": ("jobd.cli.commands.config:show", "the settings in force, or those of the file when no daemon runs")
+        "show": ("jobd.cli.commands.config:show", "the settings in force, or those of the file when no daemon runs"),
+        "schema": ("jobd.cli.commands.config:print_schema", "the JSON Schema of jobd.toml, for editors"),
     },
-    examples=["jobd config show", "jobd config show --origin"],
+    examples=["jobd config show", "jobd config show --origin", "jobd config schema > jobd.schema.json"],
 )
 def config() -> None:
     """Look at the configuration."""
@@ -66,3 +67,15 @@ def _origin_lines(document: ConfigShown) -> Iterator[str]:
     width = min(60, max((cell_width(setting) for setting, _ in rows), default=0))
     for setting, place in rows:
         yield f"{padded(setting, width)}{GAP}# {place}"
+
+
+@command("schema", examples=["jobd config schema > jobd.schema.json"])
+@click.pass_obj
+def print_schema(settings: Settings) -> None:
+    """Print the JSON Schema of jobd.toml: every key with its type, default, meaning and an example."""
+    import json
+
+    from jobd.config.schema import schema
+
+    del settings  # a schema is JSON with --json and without
+    click.echo(json.dumps(schema(), indent=2))

@@ -1,0 +1,159 @@
+"""What every key of the file means, with an example: for the JSON Schema and docs/configuration.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobd.config.tables import (
+    App,
+    BackoffTable,
+    Breaker,
+    DaemonSettings,
+    JobHandler,
+    LogSettings,
+    ProcessKeys,
+    QueueKeys,
+    QueueTable,
+    RateLimit,
+    Recycle,
+    RedisSettings,
+    Schedule,
+)
+from jobd.config.values import KeepTable
+
+if TYPE_CHECKING:
+    from jobd.config.values import Table
+
+SINCE = "0.1"
+"""The version that first read a key; none is younger yet."""
+
+Meaning = tuple[str, Any]
+
+_PROCESS: dict[str, Meaning] = {
+    "env": (
+        "Environment of the workers: text or secrets. `{worker}`, `{queue}`, `{app}`, `{host}` stand for the "
+        "worker's number, the names and the host; `{{` is a brace.",
+        {"API_KEY": {"file": "/run/secrets/api"}},
+    ),
+    "path": ("Folders that handlers are imported from (`sys.path`), relative to the main file.", ["src"]),
+    "python": ("Interpreter of another virtualenv, 3.11 or newer, that has jobd's base package.", ".venv/bin/python"),
+    "working_dir": ("Folder that workers run in.", "/srv/shop"),
+    "nice": ("Scheduling priority of workers, as nice(1).", 10),
+    "preload": ("Import handlers once in a template process and fork workers from it; `false` imports in each.", False),
+    "setup": ("Called in each worker before it says ready.", "shop.jobs:setup"),
+    "teardown": ("Called when a worker stops.", "shop.jobs:teardown"),
+    "wrap": ("Context managers, sync or async, around each job, outermost first.", ["shop.jobs:db_session"]),
+    "on_failed": ("Called after the last attempt of a job.", "shop.jobs:tell"),
+}
+_QUEUE: dict[str, Meaning] = {
+    "handler": ("Who runs the jobs that `jobs` does not name: `module:attribute`.", "shop.mail:send"),
+    "jobs": ("Handlers by job name.", {"receipt": "shop.mail:receipt"}),
+    "preset": ("A table of `[presets]` whose keys hold where the queue's own do not.", "cpu"),
+    "workers": ("Processes that serve the queue.", 2),
+    "concurrency": ("Jobs at once in each worker.", 4),
+    "mode": (
+        "How a slot runs the handler; without it `async` for `async def` and `thread` for `def`. `process`: on "
+        "the worker's main thread, one at a time.",
+        "thread",
+    ),
+    "attempts": ("Runs of a job that says nothing itself, the first included.", 3),
+    "attempts_max": ("The most runs a producer may ask for.", 10),
+    "backoff": (
+        "Delay before the next attempt. When `attempts` comes from the file and this does not: exponential "
+        "from 1s to 5m, jitter 0.2; else what the job says.",
+        {"type": "exponential", "delay": "1s"},
+    ),
+    "timeout": ("Time for one attempt, from the handler's start; then it is cancelled and fails.", "60s"),
+    "kill_after": ("A handler that is cancelled and still runs after this is killed with its worker.", "10s"),
+    "expire": ("A job that waits longer than this after it was first due fails with reason `expired`.", "1h"),
+    "rate_limit": ("BullMQ's limiter, shared by all workers everywhere.", {"max": 100, "duration": "1s"}),
+    "global_concurrency": ("BullMQ's limit of jobs at once over all workers; written to Redis.", 10),
+    "keep_completed": (
+        "Which completed jobs stay, when the job does not say: `true` all, `false` none, a count, or "
+        "a table. It trims the whole set.",
+        {"count": 1000, "age": "1d"},
+    ),
+    "keep_failed": ("The same for failed jobs.", 5000),
+    "lock_duration": ("Life of a job's lock; renewed at a third of it. At least 100ms.", "30s"),
+    "stalled_interval": ("How often lost locks of other hosts are looked for. At least 100ms.", "30s"),
+    "max_crashes": ("Deaths of a worker that a job survives; 0: the first fails it.", 1),
+    "breaker": (
+        "Exits of the queue's workers within a time until the queue is held back; `false`: never.",
+        {"crashes": 5, "within": "1m", "retry": "1m"},
+    ),
+    "dead_letter": ("Queue that gets a copy of each job that failed for good.", "dead"),
+    "recycle": ("When a worker is replaced by a fresh one, which is ready first.", {"jobs": 1000, "age": "6h"}),
+    "memory_max": ("A worker that grows larger is killed and its jobs' failure says so. At least 16MiB.", "500MB"),
+    "quiet": ("`true`: workers are up and take nothing on this host.", True),
+    "job_log_output": ("What the handler prints also goes to the job's log, up to this size.", "64kB"),
+    "unknown": ("What becomes of a job whose name nobody handles.", "retry"),
+}
+_MEANINGS: list[tuple[type[Table], dict[str, Meaning]]] = [
+    (ProcessKeys, _PROCESS),
+    (App, {"name": ("Name of the application; daemons that share it own the same schedules.", "shop")}),
+    (RedisSettings, {
+        "url": ("`redis://`, `rediss://` or `unix://`. This or `embedded`.", "redis://127.0.0.1:6379/0"),
+        "embedded": ("A private Redis that `jobd run` starts; its data lies in `state_dir`.", True),
+        "username": ("ACL user; text or a secret. Wins over the URL's.", "worker"),
+        "password": ("Text or a secret. Not beside a password in the URL.", {"file": "/run/secrets/redis"}),
+        "prefix": ("BullMQ's `prefix`.", "shop"),
+        "embedded_port": ("The embedded server also listens here, on 127.0.0.1, with a password.", 6390),
+        "server": ("Program of the embedded server, in place of the one that is found.", "/usr/bin/valkey-server"),
+        "socket_mode": ("File mode of the embedded server's socket.", "0660"),
+    }),
+    (DaemonSettings, {
+        "grace": ("On stop: how long running jobs may go on before they are handed back.", "25s"),
+        "watch": ("Reload by itself when the files (`config`) or the code (`code`) change.", "config"),
+        "log": ("How log lines look and the least important one that is written.", {"format": "json"}),
+        "queues": ("Which queues of the file this daemon runs, as globs.", ["mail*"]),
+        "socket": ("Control socket; else `.jobd/control.sock` beside the file, or /run/jobd for a file under /etc.",
+                   "/run/shop/control.sock"),
+        "state_dir": ("Folder of the daemon's state; else `.jobd` beside the file, or /var/lib/jobd.", "/var/lib/shop"),
+        "socket_group": ("This group may use the control socket, for everything.", "deploy"),
+        "status_group": ("This group gets `status.sock`, which only reads.", "monitoring"),
+    }),
+    (LogSettings, {
+        "format": ("`auto`: text on a terminal, journal prefixes under systemd, else JSON.", "json"),
+        "level": ("The least important line that is written.", "debug"),
+    }),
+    (QueueKeys, _QUEUE),
+    (JobHandler, {
+        "handler": ("Who runs the jobs of this name.", "shop.mail:digest"),
+        "timeout": ("As the queue's, for this name.", "5m"),
+        "attempts": ("As the queue's, for this name.", 10),
+        "backoff": ("As the queue's, for this name.", "5s"),
+    }),
+    (BackoffTable, {
+        "type": ("How the delay grows.", "exponential"),
+        "delay": ("Delay before the second attempt.", "1s"),
+        "max": ("The longest delay.", "5m"),
+        "jitter": ("Share of the delay that is random.", 0.2),
+    }),
+    (RateLimit, {"max": ("Jobs started per `duration`.", 100), "duration": ("The time they count in.", "1s")}),
+    (Breaker, {
+        "crashes": ("The exit that holds the queue.", 5),
+        "within": ("The time exits count in.", "1m"),
+        "retry": ("How long it is held.", "1m"),
+    }),
+    (Recycle, {
+        "jobs": ("After so many jobs.", 1000),
+        "age": ("After so long. At least 1s.", "6h"),
+        "memory": ("When it is larger than this. At least 16MiB.", "500MB"),
+    }),
+    (KeepTable, {"count": ("The latest so many.", 1000), "age": ("None older than this.", "1d")}),
+    (Schedule, {
+        "queue": ("Queue of the jobs.", "reports"),
+        "name": ("Name of the jobs; else the schedule's.", "nightly"),
+        "cron": ("5 or 6 fields, seconds first. This or `every`.", "15 3 * * *"),
+        "every": ("A fixed interval.", "5m"),
+        "timezone": ("That the fields of `cron` are read in.", "Europe/Athens"),
+        "data": ("Data of the jobs.", {"kind": "full"}),
+    }),
+]  # fmt: skip
+
+
+def meaning_of(table: type[Table], key: str) -> Meaning | None:
+    """Return what a key of a table means and an example of its value; None for a table that is not described."""
+    known: list[tuple[type[Table], dict[str, Meaning]]] = [*_MEANINGS, (QueueTable, _QUEUE)]
+    found = [meanings[key] for owner, meanings in known if issubclass(table, owner) and key in meanings]
+    return found[-1] if found else None

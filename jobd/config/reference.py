@@ -1,0 +1,174 @@
+"""docs/configuration.md, made from the models: `python -m jobd.config.reference > docs/configuration.md`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobd.config.as_toml import inline, plain, spelled
+from jobd.config.meanings import SINCE, meaning_of
+from jobd.config.rules import NOT_YET, NOT_YET_DAEMON
+from jobd.config.tables import (
+    App,
+    BackoffTable,
+    Breaker,
+    DaemonSettings,
+    JobHandler,
+    LogSettings,
+    ProcessKeys,
+    QueueKeys,
+    QueueTable,
+    RateLimit,
+    Recycle,
+    RedisSettings,
+    Schedule,
+)
+from jobd.config.validate import raw_schema
+from jobd.config.values import KeepTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobd.config.values import Table
+
+_HEAD = """\
+# Configuration
+
+Every key of `jobd.toml`. This page is made from the models that read the file
+(`python -m jobd.config.reference > docs/configuration.md`); `jobd config schema` prints the same as JSON Schema.
+
+The file is found by `--config`, else `$JOBD_CONFIG`, else `./jobd.toml`, else `/etc/jobd/jobd.toml`; then come the
+drop-ins `jobd.d/*.toml` beside it in name order. Only regular files are read. Paths are relative to the main file.
+A key of `[app]`, `[redis]`, `[daemon]` or `[defaults]` can also be set by a variable `JOBD_<SECTION>__<KEY>`;
+variables that Kubernetes makes for a Service named jobd are passed over. Durations are text with a unit
+(`"250ms"`, `"1m30s"`), sizes too (`"512MB"` is 10^6, `"512MiB"` 2^20). `${VAR}` and `${VAR:-default}` work inside
+texts.
+
+The value of a queue's key is the first of: its own, its preset's, that of `[defaults]`, that of `[app]`, the default.
+"""
+_REDIS = """\
+
+### Which URL
+
+`redis://[user:password@]host[:port][/database]`, the same with `rediss://` for TLS, or
+`unix://[user:password@]/path/of.sock[?db=1]`. In a user or a password `/` is written `%2F`, `?` `%3F`, `#` `%23` and
+`@` `%40`. What may be a password is shown as `***`, everywhere. A URL that cannot be used is exit code 78 when the
+file or the environment has it, 2 when `--redis` does.
+
+Options after `?`: `db`, `username`, `password`, `client_name`, `health_check_interval`, `max_connections`,
+`socket_keepalive`, `timeout`; an unknown one is refused.
+
+### TLS
+
+```toml
+[redis]
+url = "rediss://cache.internal:6380/0?ssl_ca_certs=/etc/ssl/cache-ca.pem"
+```
+
+| option | meaning |
+|---|---|
+| `ssl_ca_certs` | file of the certificates of authorities that are trusted, in PEM form; without it the system's |
+| `ssl_ca_path` | a folder of such files, with the hashed names of `openssl rehash` |
+| `ssl_certfile`, `ssl_keyfile`, `ssl_password` | the client's certificate, its key and the key's password |
+| `ssl_cert_reqs` | `required` (default), `optional` or `none`; Celery's spelling `CERT_NONE` works too |
+| `ssl_check_hostname` | `false`: the certificate may be of another host |
+| `ssl_min_version` | `1.2` or `1.3` |
+| `ssl_ciphers` | as OpenSSL writes them |
+
+Relative files are taken from the folder of the main file. `jobd check` and every start read them: one that is not
+there or holds no certificate is named.
+
+### Secrets, and changing one
+
+A secret is `{ env = "NAME" }`, `{ file = "path" }` or `{ credential = "name" }` (systemd's `LoadCredential=`). To
+rotate the password of Redis: let the server accept both, write the new one where the secret is kept, `jobd reload`,
+then take the old one from the server. `reload` reads the source again and renews connections; workers keep running.
+
+### What needs a restart
+
+Changing between `url` and `embedded`, `embedded_port`, `server` and `socket_mode` of the embedded server, and
+`socket` and `state_dir` of `[daemon]`. `jobd plan` says so, and `jobd reload` then applies nothing.
+"""
+_SECTIONS: list[tuple[str, str, type[Table], str]] = [
+    ("[app]", "The application, and what holds for the workers of all queues.", App, ""),
+    ("[redis]", "Which Redis.", RedisSettings, _REDIS),
+    ("[daemon]", "The parent process.", DaemonSettings, ""),
+    ("[daemon] log", "", LogSettings, ""),
+    ("[defaults], [presets.NAME], [queues.NAME]", "`[queues] email = \"shop.mail:send\"` is short for a table with "
+     "`handler`. The keys of `[app]` above (but `name`) can stand here too. `preset` is a key of queues only.",
+     QueueTable, ""),
+    ("jobs", "A handler alone, `\"shop.mail:digest\"`, is short for a table with `handler`.", JobHandler, ""),
+    ("backoff", "A duration alone, `\"5s\"`, is a fixed delay.", BackoffTable, ""),
+    ("rate_limit", "", RateLimit, ""),
+    ("breaker", "", Breaker, ""),
+    ("recycle", "Any of the three.", Recycle, ""),
+    ("keep_completed, keep_failed", "Either or both.", KeepTable, ""),
+    ("[schedules.NAME]", "Checked, and not run by this version.", Schedule, ""),
+]  # fmt: skip
+
+
+def page() -> str:
+    """Return the page."""
+    return "\n".join([_HEAD.rstrip(), *(line for section in _SECTIONS for line in _section(*section))]) + "\n"
+
+
+def keys_of(table: type[Table]) -> list[tuple[str, str]]:
+    """Return (field, key of the file) of a table, those of [app] that a queue has too left out."""
+    inherited = ProcessKeys.model_fields if issubclass(table, QueueKeys) else {}
+    return [(name, info.alias or name) for name, info in table.model_fields.items() if name not in inherited]
+
+
+def _section(title: str, text: str, table: type[Table], more: str) -> Iterator[str]:
+    yield f"\n## {title}\n"
+    if text:
+        yield f"{text}\n"
+    yield "| key | type | default | meaning | example | since |"
+    yield "|---|---|---|---|---|---|"
+    for name, key in keys_of(table):
+        meaning, example = meaning_of(table, key) or ("", None)
+        later = NOT_YET_DAEMON if table is DaemonSettings else NOT_YET if issubclass(table, ProcessKeys) else {}
+        since = "a later version" if key in later and key not in {"workers"} else SINCE
+        words = (f"`{key}`", _type(table, key), _default(table, name), meaning, f"`{inline(example)}`", since)
+        yield "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
+    if more:
+        yield more.rstrip()
+
+
+def _default(table: type[Table], name: str) -> str:
+    info = table.model_fields[name]
+    if info.is_required():
+        return "needed"
+    value = info.get_default(call_default_factory=True)
+    if value is None:
+        return "none"
+    return f"`{inline(plain(spelled(name, value)))}`"
+
+
+def _type(table: type[Table], key: str) -> str:
+    schema = raw_schema()
+    node = schema["$defs"][table.__name__]["properties"][key] if table is not KeepTable else {}
+    if table is KeepTable:
+        return "whole number" if key == "count" else "duration"
+    return _words(node, schema)
+
+
+def _words(node: dict[str, Any], schema: dict[str, Any]) -> str:
+    if "$ref" in node:
+        return "table"
+    if "anyOf" in node:
+        found = [_words(option, schema) for option in node["anyOf"] if option.get("type") != "null"]
+        return " or ".join(dict.fromkeys(found))
+    if "enum" in node:
+        return " ".join(f"`{word}`" for word in node["enum"])
+    examples = node.get("examples") or [""]
+    if node.get("type") == "string":
+        return {"30s": "duration", "500MB": "size", "shop.mail:send": "handler"}.get(examples[0], "text")
+    if node.get("type") == "integer":
+        top = node.get("maximum", 2**31 - 1)
+        return f"whole number from {node['minimum']}" + (f" to {top}" if top < 2**31 - 1 else "")
+    return {"boolean": "true or false", "number": "number from 0 to 1", "array": "list", "object": "table"}.get(
+        str(node.get("type")), "any value"
+    )
+
+
+if __name__ == "__main__":
+    print(page(), end="")
