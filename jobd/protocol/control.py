@@ -21,7 +21,7 @@ from jobd.errors import (
 from jobd.exits import Exit, exit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 PROTOCOL = 1
 """Number of this protocol; `hello` tells it."""
@@ -34,6 +34,9 @@ REPLY_MAX = 256 * 1024 * 1024
 
 STATUS_SOCKET = "status.sock"
 """Beside the control socket when [daemon] status_group is set; answers what only reads."""
+
+_ENTRIES_A_PART = 50
+"""Jobs, with up to 80 kB each in a listing, that are written as JSON in one go."""
 
 Id = str | int | float | None
 
@@ -108,7 +111,25 @@ def encode_request(request_id: int, method: str, params: dict[str, Any]) -> byte
 
 def encode_result(request_id: Id, result: Mapping[str, Any]) -> bytes:
     """Return the line of a result; `"schema": 1` is added."""
-    return _line({"jsonrpc": "2.0", "id": request_id, "result": {"schema": 1, **result}})
+    return b"".join(encode_result_parts(request_id, result))
+
+
+def encode_result_parts(request_id: Id, result: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield the line of a result in parts: of a long list some entries at a time, so that others get their turn.
+
+    Raises:
+        InputError: it holds what JSON cannot carry.
+    """
+    yield b'{"jsonrpc":"2.0","id":' + _json(request_id) + b',"result":{"schema":1'
+    for name, value in result.items():
+        yield b"," + _json(name) + b":"
+        if not isinstance(value, list) or len(value) <= _ENTRIES_A_PART:
+            yield _json(value)
+            continue
+        for start in range(0, len(value), _ENTRIES_A_PART):
+            yield (b"," if start else b"[") + _json(value[start : start + _ENTRIES_A_PART])[1:-1]
+        yield b"]"
+    yield b"}}\n"
 
 
 def encode_error(request_id: Id, error: Exception) -> bytes:
@@ -216,9 +237,13 @@ def _detail(error: JobdError) -> dict[str, Any]:
 
 
 def _line(message: dict[str, Any]) -> bytes:
+    return _json(message) + b"\n"
+
+
+def _json(value: Any) -> bytes:
     # ASCII only: half a surrogate pair out of somebody's job data still makes a line that everybody reads.
     try:
-        return json.dumps(message, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"cannot write as JSON: {error}") from error
 

@@ -25,7 +25,7 @@ from jobd.protocol.control import (
     Request,
     encode_error,
     encode_progress,
-    encode_result,
+    encode_result_parts,
     parse_request,
 )
 
@@ -300,7 +300,11 @@ class _Connection:
 
         try:
             result = await self._answer(request.method, request.params, Caller(self.uid, self.pid, progress))
-            return encode_result(request.id, result)
+            parts = []
+            for part in encode_result_parts(request.id, result):
+                parts.append(part)
+                await asyncio.sleep(0)  # a long listing must not keep renewals waiting
+            return b"".join(parts)
         except JobdError as error:
             return encode_error(request.id, error)
         except Exception as error:

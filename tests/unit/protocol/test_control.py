@@ -146,3 +146,15 @@ def test_the_client_needs_little_beyond_what_python_has_loaded() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"asyncio", "dataclasses", "inspect", "logging", "subprocess", "redis", "pydantic", "click", "jobd.engine"}
     assert heavy.isdisjoint(loaded)
+
+
+def test_a_result_in_parts_is_the_whole_one() -> None:
+    for count in (0, 1, 50, 51, 100, 257):
+        result = {"jobs": [{"id": str(number), "data": {"x": "ü"}} for number in range(count)], "more": None, "n": 1.5}
+        parts = list(control.encode_result_parts(7, result))
+        line = json.loads(b"".join(parts))
+        assert line == {"jsonrpc": "2.0", "id": 7, "result": {"schema": 1, **result}}
+        assert b"".join(parts).count(b"\n") == 1
+        assert max(len(part) for part in parts) < 3000
+    with pytest.raises(InputError):
+        control.encode_result(1, {"a": [float("nan")]})

@@ -1,0 +1,51 @@
+"""How a change of many jobs is cut: what a daemon does in one go is bounded, whatever is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from jobd.engine.reading import COUNTED, QueueFacts
+from jobd.engine.runner import Command
+from jobd.operations import bulk
+from jobd.operations.operation import NamedCaller, Place
+from jobd.operations.params import Which
+from jobd.operations.selection import PAGE
+
+
+class Recorder:
+    """Answers as a queue of 1,000 failed jobs; `pages` and `acts` are how many each round trip was about."""
+
+    def __init__(self) -> None:
+        self.pages: list[int] = []
+        self.acts: list[int] = []
+        self.left = 1000
+
+    async def run(self, command: Command[Any]) -> Any:
+        name = command.script.name if command.script else ""
+        if name == "queue_facts":
+            counts = {state.value: 0 for state in COUNTED} | {"failed": self.left}
+            return QueueFacts(counts, False, None, None, None, None, None, None, None, None, True)
+        assert name == "list_jobs"
+        assert command.words[-1] == 0, "no payload is read"
+        start, stop = int(command.words[4]), int(command.words[5])
+        self.pages.append(stop - start + 1)
+        fields = [b"name", b"n", b"timestamp", b"1"]
+        return command.read([[b"j%d" % number, fields, []] for number in range(start, min(stop + 1, self.left))])
+
+    async def run_many(self, commands: list[Command[Any]]) -> list[int]:
+        self.acts.append(len(commands))
+        self.left -= len(commands)
+        return [0] * len(commands)
+
+
+@pytest.mark.parametrize("chosen", [{"all": True}, {"ids": [f"j{number}" for number in range(1000)]}])
+def test_many_jobs_are_changed_a_page_at_a_time(chosen: dict[str, Any]) -> None:
+    recorder = Recorder()
+    place = Place(recorder, "bull", NamedCaller("alice"))  # type: ignore[arg-type]
+    report = asyncio.run(bulk.retry(place, Which(queue="q", **chosen)))
+    assert report["done"] == 1000
+    assert max(recorder.acts) <= PAGE
+    assert not recorder.pages or max(recorder.pages) <= PAGE
