@@ -55,11 +55,13 @@ class JobPolicies:
             raise HandlerError("", "signature", 'mode "process" runs one job at a time: concurrency must be 1')
 
     @classmethod
-    def for_function(cls, numbers: Numbers, spec: HandlerSpec, function: Callable[..., Any]) -> JobPolicies:
+    def for_function(
+        cls, numbers: Numbers, spec: HandlerSpec, function: Callable[..., Any], wraps: list[Wrap],
+        on_failed: OnFailed | None,
+    ) -> JobPolicies:  # fmt: skip
         """Return policies that give every job to this function. Raises HandlerError."""
-        made = cls(numbers, [])
-        handler = handler_of(function, spec.path, spec.mode)
-        made.default = _job_policy(numbers, spec, handler, [], None)
+        made = cls(replace(numbers, default=None, jobs={}), wraps, on_failed)
+        made.default = _job_policy(numbers, spec, handler_of(function, spec.path, spec.mode), wraps, on_failed)
         return made
 
     def inside_coroutines(self, awaited: Callable[[Plain], Awaited]) -> JobPolicies:
