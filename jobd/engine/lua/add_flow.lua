@@ -2,8 +2,8 @@
 -- Promise:    each job lies in Redis as BullMQ's FlowProducer would have put it; parents wait for their children, and
 --             one whose children were all there and completed before waits to run. A child that has another parent
 --             stays with it, and its new parent waits on.
--- KEYS:       1 meta (hash) of the root's queue, then that of each other queue   made here from the bases: what add_job makes, waiting-children, and per
---             parent its dependencies and processed
+-- KEYS:       1 meta (hash) of the root's queue, then that of each other queue   made here from the bases: what add_job
+--             makes, waiting-children, and per parent its dependencies and processed
 -- ARGV:       1 now_ms (integer)   then five per job, a parent before its children: base (key prefix of its queue, ends
 --             in a colon), name, data (JSON), opts (JSON), extra (a JSON object as add_job's, with id always, and
 --             children where it has some)
