@@ -107,6 +107,12 @@ def test_what_is_too_large_for_the_socket_goes_to_the_same_redis(live: Live) -> 
     assert "--redis" in away.stderr
 
 
+def test_what_a_daemon_leaves_out_of_a_job_is_read_from_the_same_redis(live: Live) -> None:
+    done = live.run("job", "add", "email", "ok", "-", "--delay", "1h", stdin=json.dumps("x" * 5_000_000))
+    shown = live.json("job", "show", "email", done.stdout.strip())["job"]
+    assert (len(shown["data"]), shown["cut"]) == (5_000_000, {})
+
+
 def test_pause_quiet_and_scale_show_in_status(live: Live) -> None:
     live.out("queue", "pause", "email", "--reason", "cdn down")
     assert live.json("status")["queues"][0]["state"] == "paused"

@@ -10,7 +10,7 @@ import click
 from jobd.cli.bulk import filter_options, given_filters
 from jobd.cli.click_commands import Group, command
 from jobd.cli.output import answer
-from jobd.cli.reach import ask
+from jobd.cli.reach import ask, redis_is_in_reach
 from jobd.cli.table import Column, draw, fields, terminal_width
 from jobd.duration import format_duration
 from jobd.operations.table import JOB_LIST, JOB_LOGS, JOB_SHOW
@@ -77,7 +77,14 @@ def list_(settings: Settings, /, queue: str, **filters: Any) -> None:
 @click.pass_obj
 def show(settings: Settings, queue: str, job_id: str) -> None:
     """Show one job: state, data, options, attempts, result or failure with its traceback."""
-    answer(settings, ask(settings, JOB_SHOW, {"queue": queue, "id": job_id}), lambda found: fields(found["job"]))
+    params = {"queue": queue, "id": job_id}
+    document = ask(settings, JOB_SHOW, params)
+    if document["job"].get("cut") and not settings.redis and redis_is_in_reach(settings):
+        # A daemon leaves out what would hold its loop; read here it costs nobody's locks.
+        from jobd.cli.direct import perform
+
+        document = perform(settings, JOB_SHOW, params)
+    answer(settings, document, lambda found: fields(found["job"]))
 
 
 @command("logs", examples=["jobd job logs email 7"])
