@@ -103,7 +103,17 @@ def worker_view(pool: Pool, worker: Worker, now: float) -> WorkerView:
         jobs_done=worker.board.jobs_done if worker.board is not None else 0,
         restarts=place.restarts if place else 0,
         jobs=jobs,
+        why=worker_trouble(worker, now),
     )
+
+
+def worker_trouble(worker: Worker, now: float) -> str | None:
+    """Say what is wrong with a worker that is up, or None."""
+    if not worker.is_up:
+        return None
+    if worker.loop_stands_since is not None:
+        return f"its event loop has not turned for {now - worker.loop_stands_since:.0f}s"
+    return None if worker.redis_trouble is None else f"redis: {worker.redis_trouble}"
 
 
 def _state(pool: Pool, *, redis_up: bool, any_up: bool) -> tuple[QueueState, str | None]:

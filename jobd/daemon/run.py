@@ -22,6 +22,7 @@ from jobd.daemon.duties.probe import Probe
 from jobd.daemon.duties.recover import Recover
 from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.stalled import Stalled
+from jobd.daemon.duties.standstill import Standstill
 from jobd.daemon.duties.until_empty import until_empty
 from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
@@ -246,6 +247,7 @@ class Daemon:
             Stalled(fleet, runner, told),
             Limits(fleet, runner, told),
             Deadlines(fleet),
+            Standstill(fleet),
             Upkeep(supervisor, self._awaited_pids),
         ]
 

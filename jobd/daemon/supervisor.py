@@ -424,6 +424,9 @@ def _not_fetching(pool: Pool, now: float) -> str | None:
     for worker in pool.workers():
         if worker.board is None or not worker.is_up:
             continue
+        if worker.loop_stands_since is not None and not worker.slots():
+            stands_s = now - worker.loop_stands_since
+            return f"{pool.name}: the event loop of worker {worker.pid} has not turned for {stands_s:.0f}s"
         if worker.board.busy >= pool.queue.concurrency and worker.redis_up:
             return None  # all slots are taken: nothing to fetch for
         youngest = max(youngest, worker.board.fetched_at, worker.ready_at or 0.0)

@@ -52,7 +52,10 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker. `state`: starting, ready, quiet, draining or restarting (then `pid` is 0: there is no process)."""
+    """One worker. `state`: starting, ready, quiet, draining or restarting (then `pid` is 0: there is no process).
+
+    `why` says what is not as it should be with it, in a few words; None when nothing is.
+    """
 
     pid: int
     queue: str
@@ -64,6 +67,7 @@ class WorkerView:
     jobs_done: int
     restarts: int
     jobs: list[JobView]
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

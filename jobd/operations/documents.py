@@ -38,6 +38,7 @@ class Worker(TypedDict):
     jobs_done: int
     restarts: int
     jobs: list[RunningJob]
+    why: Annotated[str | None, "what is wrong with it, in a few words; null when nothing is"]
 
 
 class RateLimit(TypedDict):

@@ -7,6 +7,7 @@ CLOCK_MONOTONIC seconds unless a name says otherwise.
 from __future__ import annotations
 
 import dataclasses
+import signal
 import types
 import typing
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from typing import Any, Literal, TypeVar
 from jobd.engine.backoff import Backoff
 from jobd.engine.job import Keep
 from jobd.errors import ProtocolError
+
+STACKS_SIGNAL = signal.SIGQUIT
+"""A worker prints the stacks of its threads at this signal, also when its loop does not turn."""
 
 Mode = Literal["async", "thread", "process"]
 

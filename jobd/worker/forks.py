@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import os
 import signal
@@ -21,6 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
+
+from jobd.protocol.worker import STACKS_SIGNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,6 +103,8 @@ def settle_in(parent: int, output: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     catch_signals()
     _redirect(output)
+    # A worker whose loop does not turn cannot be asked any other way. Into the pipe, not into a replaced stream.
+    faulthandler.register(STACKS_SIGNAL, file=2, all_threads=True)
     _raise_oom_score()
     gc.enable()
     _reseed()

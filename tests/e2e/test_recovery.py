@@ -340,3 +340,26 @@ def test_until_empty_runs_everything_and_exits_0(make, jobs):
 def test_only_the_chosen_queues_run(make):
     daemon = make(queue("mail-a", "ok") + queue("mail-b", "ok") + queue("other", "ok"), args=("--queue", "mail*"))
     assert [q["name"] for q in daemon.status()["queues"]] == ["mail-a", "mail-b"]
+
+
+def test_a_worker_whose_loop_stands_still_is_replaced_when_idle_and_reported_while_a_job_runs(make, jobs):
+    daemon = make(
+        '[queues.a]\nhandler = "daemon_handlers:stands_still"\nlock_duration = "1s"\n'
+        '[queues.b]\nhandler = "daemon_handlers:burns"\nlock_duration = "1s"\n'
+    )
+    a, b = jobs("a"), jobs("b")
+    (old,) = daemon.worker_pids("a")
+    (burning,) = daemon.worker_pids("b")
+    job = b.add({"s": 12})
+    assert a.result(a.add({})) == "done"
+    wait_until(lambda: "event loop has not turned" in str(daemon.queue("b")["workers"][0]["why"]), 20)
+    wait_until(lambda: daemon.worker_pids("a") not in ([], [old]), 20)
+    (gone,) = daemon.logged("worker exited")
+    assert (gone["pid"], gone["why"]) == (old, "stood still")
+    assert gone["cause"].startswith("event loop stood still for ")
+    assert any("asyncio/events.py" in line["line"] for line in daemon.logged("output"))
+    reported = {line["pid"]: line.get("jobs") for line in daemon.logged("event loop stands still")}
+    assert reported == {old: None, burning: [job]}
+    assert b.result(job, 30) == "burnt"
+    wait_until(lambda: daemon.queue("b")["workers"][0]["why"] is None)
+    assert daemon.worker_pids("b") == [burning]

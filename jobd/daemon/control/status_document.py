@@ -171,6 +171,7 @@ def worker_document(worker: WorkerView) -> Worker:
         "jobs_done": worker.jobs_done,
         "restarts": worker.restarts,
         "jobs": [{"id": job.id, "name": job.name, "running_s": round(job.running_s, 3)} for job in worker.jobs],
+        "why": worker.why,
     }
 
 

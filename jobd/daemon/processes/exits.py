@@ -20,6 +20,8 @@ class Ending(StrEnum):
     """Nobody asked for it: counted on its jobs and on the queue's breaker."""
     MEMORY = "memory"
     """Killed by the daemon over memory_max: the worker's own doing, counted like a crash."""
+    STOOD_STILL = "stood still"
+    """Killed by the daemon because its event loop did not turn any more: its own doing, counted like a crash."""
     START_FAILED = "start failed"
     """It said that it cannot work, or was not ready in time; it held no job."""
     ASKED = "asked"
@@ -34,7 +36,7 @@ class Ending(StrEnum):
     @property
     def counted(self) -> bool:
         """Whether the jobs it held have lost a worker by somebody's fault (`stc`)."""
-        return self in (Ending.CRASHED, Ending.MEMORY)
+        return self in (Ending.CRASHED, Ending.MEMORY, Ending.STOOD_STILL)
 
 
 LAST_LINES = 400

@@ -13,7 +13,7 @@ from jobd.daemon.processes.channel import Channel
 from jobd.daemon.processes.exits import LAST_LINES
 from jobd.daemon.processes.printed_output import Output
 from jobd.protocol import board, framing
-from jobd.protocol.worker import AskRedis, Quieted, Ready, RedisState, Stacks, StartFailed
+from jobd.protocol.worker import STACKS_SIGNAL, AskRedis, Quieted, Ready, RedisState, Stacks, StartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,6 +89,12 @@ class WorkerProcess:
         """Send a message; lost when the process is gone."""
         if self._channel is not None:
             self._channel.send(message)
+
+    def print_stacks(self) -> None:
+        """Have it print its threads' stacks: faulthandler does it inside the signal, whoever holds the GIL."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, STACKS_SIGNAL)
 
     def kill(self) -> None:
         """SIGKILL its whole process group: what its handlers started goes with it. Harmless when it is gone."""

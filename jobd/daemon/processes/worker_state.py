@@ -53,6 +53,10 @@ class Link(Protocol):
         """Send a message; lost when the process is gone."""
         ...
 
+    def print_stacks(self) -> None:
+        """Have it print the stacks of its threads, whatever its loop does."""
+        ...
+
     def kill(self) -> None:
         """SIGKILL its whole process group; harmless when it is gone."""
         ...
@@ -96,6 +100,8 @@ class Worker:
         self.redis_up = True
         self.redis_trouble: str | None = None
         """What it says is wrong with Redis, a word of engine.trouble.Trouble."""
+        self.loop_stands_since: float | None = None
+        """Since when its event loop has not turned; None while it turns."""
         self.owner = owner
         self.started_at = clock.monotonic()
         self.ready_at: float | None = None
@@ -236,9 +242,16 @@ class Worker:
             self._send(Cancel(slot, job_id, ats, "lock-lost"))
 
     def dump_stacks(self) -> None:
-        """Ask for the stacks of all threads and tasks."""
-        if self.state in _LIVES:
+        """Ask for the stacks of all threads and tasks; of the threads alone when its loop stands still."""
+        if self.loop_stands_since is not None:
+            self.print_stacks()
+        elif self.state in _LIVES:
             self._send(DumpStacks())
+
+    def print_stacks(self) -> None:
+        """Have it print the stacks of its threads into its output: its loop does not read messages any more."""
+        if self.link is not None and self.state in _LIVES:
+            self.link.print_stacks()
 
     def kill(self, ending: Ending, cause: str | None = None) -> None:
         """SIGKILL its process group; `ending` says who is to blame, the first call counts."""

@@ -59,6 +59,9 @@ class Link:
     def kill(self) -> None:
         self.killed = True
 
+    def print_stacks(self) -> None:
+        pass
+
 
 class World:
     """Hands of one pool: notes what it orders. `alive` are the workers that have a process or are about to get one."""

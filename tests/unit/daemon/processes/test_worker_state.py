@@ -30,6 +30,9 @@ class Recorder:
     def kill(self) -> None:
         self.kills += 1
 
+    def print_stacks(self) -> None:
+        self.sent.append("stacks")
+
     def worker_ready(self, worker: Worker) -> None:
         self.told.append(("ready",))
 
