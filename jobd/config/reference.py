@@ -87,6 +87,14 @@ then take the old one from the server. `reload` reads the source again and renew
 
 Changing between `url` and `embedded`, `embedded_port`, `server` and `socket_mode` of the embedded server, and
 `socket` and `state_dir` of `[daemon]`. `jobd plan` says so, and `jobd reload` then applies nothing.
+
+### Rights of an ACL user
+
+With the default prefix:
+
+```
+ACL SETUSER jobd on >password ~bull:* &* +@all -@dangerous +info +keys +scan
+```
 """
 _SECTIONS: list[tuple[str, str, type[Table], str]] = [
     ("[app]", "The application, and what holds for the workers of all queues.", App, ""),
