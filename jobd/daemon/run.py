@@ -44,7 +44,7 @@ from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, JobdError, RedisRefused, RedisUnavailable, Refused
-from jobd.locate import ReadAgain
+from jobd.locate import URL_FILE, ReadAgain, mask_url
 from jobd.protocol.control import STATUS_SOCKET
 from jobd.words import plural
 
@@ -166,6 +166,11 @@ class Daemon:
             renewal = ReadAgain(self._redis_named_now)
             source = replace(renewal.now(), renewal=renewal)
         log.info("jobd starts", version=__version__, pid=os.getpid(), redis=source.shown, because=source.origin)
+        if self.embedded is not None and self.embedded.tcp_url is not None:
+            log.info(
+                "embedded redis for other programs",
+                redis=mask_url(self.embedded.tcp_url), password_in=str(self._socket.parent / URL_FILE),
+            )  # fmt: skip
         for warning in self.config.warnings:
             log.warning("configuration", warning=str(warning))
         return source

@@ -271,11 +271,14 @@ def embedded_source(main: Path, prefix: str | None, *, env: Mapping[str, str]) -
     raise RedisUnavailable(f"the embedded server of {main} is not running; start it with: jobd run")
 
 
-def write_url_file(folder: Path, url: str, password: str | None) -> Path:
-    """Write where the embedded server is, for CLI and client; only the owner reads it. Returns the file."""
+def write_url_file(folder: Path, url: str, password: str | None, tcp_url: str | None = None) -> Path:
+    """Write where the embedded server is, for CLI and client; only the owner reads it. Returns the file.
+
+    `tcp_url` is for programs that cannot use a Unix socket; it holds the password.
+    """
     path = folder / URL_FILE
     fresh = folder / f".{URL_FILE}.{os.getpid()}"
-    content = json.dumps({"url": url, "password": password, "pid": os.getpid()})
+    content = json.dumps({"url": url, "password": password, "tcp_url": tcp_url, "pid": os.getpid()})
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(content)
     fresh.replace(path)

@@ -24,7 +24,6 @@ from jobd.daemon.processes.restarts import RestartDelay
 from jobd.engine.connect import async_client
 from jobd.errors import JobdError, Refused
 from jobd.locate import RedisSource, write_url_file
-from jobd.locate.redis import URL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +63,8 @@ class EmbeddedRedis:
         self.binary: ServerBinary | None = None
         self._socket = usable_socket(settings.runtime_dir / SOCKET_NAME)
         self._password: str | None = None
+        self._made: dict[Path, tuple[int, int] | None] = {}
+        """{what lies in the runtime folder for others to find: (device, inode), None when it is gone}."""
         self._process: ServerProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._on_change: Callable[[bool, str], None] = lambda _up, _text: None
@@ -78,6 +79,12 @@ class EmbeddedRedis:
         """Where it is; the same after a restart."""
         url = f"unix://{quote(str(self._socket))}"
         return RedisSource(url, None, self._password, self.settings.prefix, "embedded", embedded=True)
+
+    @property
+    def tcp_url(self) -> str | None:
+        """Where Node reaches it, its password included; None without `embedded_port`."""
+        port, password = self.settings.port, self._password
+        return None if port is None or password is None else f"redis://:{quote(password, safe='')}@127.0.0.1:{port}/0"
 
     def watch(self, on_change: Callable[[bool, str], None]) -> None:
         """Have `on_change(up, text)` called when the server died and when it is up again."""
@@ -105,8 +112,11 @@ class EmbeddedRedis:
         with contextlib.suppress(asyncio.CancelledError):
             await keeper
         await self._end()
-        (self.settings.runtime_dir / URL_FILE).unlink(missing_ok=True)
-        self._socket.unlink(missing_ok=True)
+        for path, mark in self._made.items():
+            # By that name another daemon may have made its own: a deploy flips `current` while the old one still runs.
+            if _mark(path) == mark:
+                path.unlink(missing_ok=True)
+        self._made.clear()
         if self._socket.parent != self.settings.runtime_dir:
             with contextlib.suppress(OSError):
                 self._socket.parent.rmdir()
@@ -130,7 +140,8 @@ class EmbeddedRedis:
         process = self._process = self._spawn()
         try:
             await self._until_ready(process, started)
-            write_url_file(self.settings.runtime_dir, self.source.url, self._password)
+            written = write_url_file(self.settings.runtime_dir, self.source.url, self._password, self.tcp_url)
+            self._made = {path: _mark(path) for path in (written, self._socket)}
         except BaseException:
             await self._end()
             raise
@@ -200,6 +211,14 @@ class EmbeddedRedis:
         process, self._process = self._process, None
         if process is not None:
             await process.end()
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def usable_socket(wanted: Path) -> Path:

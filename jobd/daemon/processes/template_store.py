@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.template_process import Template, TemplateDied
@@ -34,6 +33,25 @@ class Loading:
     template: Template
     reports: list[HandlerReport]
     files: dict[str, int]
+    inodes: dict[str, tuple[int, int]]
+    """{file: (device, inode) when its import was through}."""
+
+
+class _Stamp(NamedTuple):
+    mtime_ns: int
+    inode: tuple[int, int]
+
+
+def _stamp(name: str) -> _Stamp | None:
+    try:
+        found = Path(name).stat()
+    except OSError:
+        return None
+    return _Stamp(found.st_mtime_ns, (found.st_dev, found.st_ino))
+
+
+def _inodes(files: Iterable[str]) -> dict[str, tuple[int, int]]:
+    return {name: stamp.inode for name in files if (stamp := _stamp(name)) is not None}
 
 
 class TemplateStore:
@@ -81,7 +99,7 @@ class TemplateStore:
         )
         for notice in loaded.notices:
             log.info("notice of the imports", notice=notice)
-        loading = Loading(template, loaded.handlers, loaded.files)
+        loading = Loading(template, loaded.handlers, loaded.files, _inodes(loaded.files))
         if key.preload and loaded.unsafe is None:
             return loading
         if key.preload:
@@ -149,12 +167,10 @@ class TemplateStore:
         changed = []
         for loading in self._current.values():
             for name, mtime_ns in loading.files.items():
-                try:
-                    same = Path(name).stat().st_mtime_ns == mtime_ns
-                except OSError:
-                    same = False
-                if not same:
-                    changed.append(os.path.relpath(name) if name.startswith(str(Path.cwd())) else name)
+                found = _stamp(name)
+                # Another file of the same age: a deploy flipped a symlink on the way to it.
+                if found is None or found.mtime_ns != mtime_ns or found.inode != loading.inodes.get(name, found.inode):
+                    changed.append(name)
         return changed
 
     def _living(self) -> list[Template]:

@@ -121,5 +121,6 @@ def _files(folders: list[str]) -> dict[str, int]:
             continue
         path = Path(name).resolve()
         if str(path).startswith(roots) and path.is_file():
-            found[str(path)] = path.stat().st_mtime_ns
+            # By the name it was imported by: a symlink on the way may lead elsewhere by the time of the next look.
+            found[os.path.abspath(name)] = path.stat().st_mtime_ns  # noqa: PTH100 - `resolve` would follow it
     return found
