@@ -17,7 +17,7 @@ from jobd.worker.fetch.wait import MarkerWait, client_name
 SOON_MS = 20
 
 
-class Wire:
+class FakeConnection:
     """Stands in for the connection: `answers` are its replies to BZPOPMIN in order, then none ever comes."""
 
     is_open = True
@@ -42,7 +42,7 @@ class Taker:
     """Stands in for the turn loop of a busy worker: it wants a marker and sends no turn ahead."""
 
     def __init__(self, found: asyncio.Event) -> None:
-        self.hungry = found.set
+        self.look_again = found.set
 
     def wants_marker(self) -> bool:
         return True
@@ -58,10 +58,10 @@ class Taker:
 
 
 def found_after(
-    monkeypatch: pytest.MonkeyPatch, wire: Wire, next_due_ms: int | None, *, deadline: float = 2.0
+    monkeypatch: pytest.MonkeyPatch, wire: FakeConnection, next_due_ms: int | None, *, deadline: float = 2.0
 ) -> float:
     """Ask once; return how many milliseconds later `found` was called."""
-    monkeypatch.setattr(marker, "Wire", lambda *_: wire)
+    monkeypatch.setattr(marker, "Connection", lambda *_: wire)
 
     async def ask() -> float:
         found = asyncio.Event()
@@ -90,18 +90,18 @@ def due() -> int:
 
 
 def test_due_time_is_kept_though_redis_ends_the_wait_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found_after(monkeypatch, Wire(), due()) >= SOON_MS - 1
+    assert found_after(monkeypatch, FakeConnection(), due()) >= SOON_MS - 1
 
 
 def test_due_time_of_a_marker_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = Wire([b"bull:mail:marker", b"1", str(due()).encode()])
+    wire = FakeConnection([b"bull:mail:marker", b"1", str(due()).encode()])
     assert found_after(monkeypatch, wire, None) >= SOON_MS - 1
 
 
 def test_marker_of_work_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = Wire([b"bull:mail:marker", b"0", b"0"])
+    wire = FakeConnection([b"bull:mail:marker", b"0", b"0"])
     assert found_after(monkeypatch, wire, due() + 60_000) < 1000
 
 
 def test_end_of_a_wait_without_a_marker_is_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found_after(monkeypatch, Wire(None), None) < 1000
+    assert found_after(monkeypatch, FakeConnection(None), None) < 1000
