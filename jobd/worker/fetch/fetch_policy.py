@@ -27,6 +27,10 @@ SUSPECTS_LIMIT_S = 5.0
 MOST_TURNS = 1
 """Turns under way at once."""
 
+HALVES_FROM = 32
+"""Concurrency from which a turn goes out when half the slots have news: a turn of fewer jobs costs more than it gains
+(measured with no-op jobs: 18% less at concurrency 10, 18% more at 100)."""
+
 
 class Order(Enum):
     """What the daemon wants of this worker."""
@@ -235,8 +239,8 @@ class FetchPolicy:
             self.supply = Supply.LIKELY
 
     def resized(self, concurrency: int) -> None:
-        """The concurrency is this now. With one slot there is never a second turn."""
-        self.half = max(1, (concurrency + 1) // 2) if concurrency > 1 else 2
+        """The concurrency is this now; halves of few slots are not worth a turn each."""
+        self.half = (concurrency + 1) // 2 if concurrency >= HALVES_FROM else MAX_TAKE * 2
 
     def look_again(self) -> None:
         """There may be jobs, or more slots, or another limiter."""
