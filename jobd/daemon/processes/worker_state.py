@@ -160,9 +160,9 @@ class Worker:
         self.owner.worker_start_failed(self, "setup", reason)
 
     def redis_state(self, *, up: bool, trouble: str | None = None) -> None:
-        """It lost Redis (`trouble` says how), or has it again; up with a trouble: notes are refused, turns go on."""
+        """It lost Redis (`trouble` says how), or has it again."""
         self.redis_up = up
-        self.redis_trouble = trouble or (None if up else Trouble.AWAY)
+        self.redis_trouble = None if up else trouble or Trouble.AWAY
 
     def exited(self, status: int, *, template_died: bool) -> None:
         """Its process has ended with this wait status."""
