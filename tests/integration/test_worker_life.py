@@ -70,14 +70,18 @@ def test_environment_of_the_application_is_set_before_its_import(
         assert parent.load("envapp:run", env={"SHOP": "yes"}).handlers[0].ok
 
 
-def test_fork_of_a_loaded_template_is_ready_in_a_blink(parent: WorkerParent) -> None:
-    parent.load("basic:echo")
-    spans = []
-    for _ in range(5):
-        began = time.monotonic()
-        parent.start("mail", numbers("basic:echo"))
-        spans.append(time.monotonic() - began)
-    assert min(spans) < 0.2
+def test_workers_forked_from_a_loaded_template_do_not_import_the_application_again(
+    redis_server: RedisServer, prefix: str, tmp_path: Path
+) -> None:
+    imports = tmp_path / "imports"
+    (tmp_path / "once_app.py").write_text(
+        f"import os\nwith open({str(imports)!r}, 'a') as file:\n    print(os.getpid(), file=file)\ndef run(job): pass\n"
+    )
+    with WorkerParent(redis_server.url, prefix, path=[str(tmp_path)]) as parent:
+        parent.load("once_app:run")
+        pids = {parent.start("mail", numbers("once_app:run")).pid for _ in range(3)}
+        (importer,) = imports.read_text().split()
+        assert int(importer) not in pids
 
 
 def test_handler_that_does_not_import_ends_the_worker_with_its_reason(parent: WorkerParent) -> None:

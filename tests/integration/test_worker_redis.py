@@ -198,14 +198,13 @@ def test_idle_worker_starts_a_new_job_at_once_and_a_delayed_one_when_due(
 ) -> None:
     worker = parent.start("mail", numbers("basic:echo"))
     wait_until(lambda: worker.board.fetched_at > 0)
-    began = time.monotonic()
-    queue.add("later", {}, delay=0.5)
+    queue.add("later", {}, delay=2)
     queue.add("now", {})
-    wait_until(lambda: completed(client) == 1)
-    assert time.monotonic() - began < 0.4
     wait_until(lambda: completed(client) == 2)
-    due = float(client.hget("bull:mail:1", "timestamp") or 0) + 500
-    assert 0 <= float(client.hget("bull:mail:1", "processedOn") or 0) - due < 100
+    due = float(client.hget("bull:mail:1", "timestamp") or 0) + 2000
+    later, now = (float(client.hget(f"bull:mail:{number}", "processedOn") or 0) for number in (1, 2))
+    # Both woke it: of itself it looks again only after five seconds.
+    assert now < due <= later < due + 2000
 
 
 def test_quiet_worker_leaves_markers_and_jobs_to_others(
@@ -248,10 +247,13 @@ def test_blocking_connection_is_named_as_bullmq_names_it(
 
 def test_limiter_is_kept_and_the_rest_follows(queue: Queue, client: redis.Redis, parent: WorkerParent) -> None:
     queue.add_many([("a", {})] * 6)
+    before = time.monotonic()
     parent.start("mail", numbers("basic:echo", concurrency=10, limiter_max=2, limiter_duration_ms=300))
-    began = time.monotonic()
+    ready = time.monotonic()
     wait_until(lambda: completed(client) == 6)
-    assert 0.55 < time.monotonic() - began < 2
+    # The first window may begin before it is known here that the worker is ready.
+    assert time.monotonic() - before > 0.55
+    assert time.monotonic() - ready < 2
 
 
 def test_paused_queue_is_taken_up_again_on_resume(queue: Queue, client: redis.Redis, parent: WorkerParent) -> None:
