@@ -45,7 +45,7 @@ _OF_USERS = frozenset({
 })  # fmt: skip
 """Names of files that a user has, or that a page makes up."""
 
-_TO_COME = frozenset({"docs/control-socket.md"})
+_TO_COME: frozenset[str] = frozenset()
 """Pages that are being written."""
 
 
