@@ -28,6 +28,8 @@ _HOMES = {
     "plan": ("jobd.cli.commands.reload:plan", "show what reload would do"),
     "reload": ("jobd.cli.commands.reload:reload", "apply edits, wait, say what was done"),
     "status": ("jobd.cli.commands.status:status", "what runs, waits, fails; what differs from the file"),
+    "logs": ("jobd.cli.commands.logs:logs", "the last lines of the daemon's log, live with -f"),
+    "events": ("jobd.cli.commands.events:events", "what happens to the jobs of queues, live with -f"),
     "health": ("jobd.cli.commands.health:health", "is it running and ready, for probes"),
     "stop": ("jobd.cli.commands.stop:stop", "stop the daemon, return when it is gone"),
     "drain": ("jobd.cli.commands.stop:stop", ""),

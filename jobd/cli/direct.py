@@ -16,6 +16,7 @@ from jobd.operations.params import read_params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
     from redis.asyncio import Redis as AsyncRedis
 
@@ -32,17 +33,38 @@ def perform(settings: Settings, operation: Operation[P, R], params: Mapping[str,
         RedisUnavailable: it does not answer.
         BadParams: a parameter is wrong.
     """
-    read = read_params(operation.params, params)
-    source = redis_source(settings.redis, config=settings.config)
+    with Direct(settings) as redis:
+        return redis.perform(operation, params)
 
-    async def act() -> R:
-        client = _client(source, given=bool(settings.redis))
-        try:
-            return await operation.method()(Place(AsyncRunner(client), source.prefix, NamedCaller(_who())), read)
-        finally:
-            await client.aclose()
 
-    return asyncio.run(act())
+class Direct:
+    """One client of the Redis that a command finds by itself, for one operation after another."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Find it. Raises NoRedisConfigured."""
+        self.source = redis_source(settings.redis, config=settings.config)
+        self._loop = asyncio.Runner()
+        self._client = _client(self.source, given=bool(settings.redis))
+        self._runner = AsyncRunner(self._client)
+
+    def __enter__(self) -> Direct:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._loop.run(self._client.aclose())
+        self._loop.close()
+
+    def perform(self, operation: Operation[P, R], params: Mapping[str, Any]) -> R:
+        """Do one operation. Raises as `perform`."""
+        read = read_params(operation.params, params)
+        place = Place(self._runner, self.source.prefix, NamedCaller(_who()))
+
+        async def act() -> R:
+            return await operation.method()(place, read)
+
+        return self._loop.run(act())
 
 
 def _client(source: RedisSource, *, given: bool) -> AsyncRedis:

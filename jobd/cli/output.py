@@ -33,6 +33,11 @@ def print_document(document: Mapping[str, Any]) -> None:
     click.echo(json_text({"schema": 1, **document}))
 
 
+def print_entry(settings: Settings, entry: D, line: Callable[[D], str]) -> None:
+    """Print one entry of a stream: with --json as an object on a line of its own, else the line drawn from it."""
+    click.echo(json_text(entry) if settings.json else line(entry), color=settings.colored)
+
+
 def json_text(value: Any) -> str:
     """Return a value as JSON that every parser reads and stdout can encode.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from jobd.errors import DaemonAway, JobdError
@@ -9,7 +10,7 @@ from jobd.operations import table
 from jobd.operations.operation import Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from jobd.cli.settings import Settings
     from jobd.operations.operation import Operation, P, R
@@ -65,6 +66,30 @@ def call(
     """Return the document of one operation from a daemon that is connected to. Raises as ControlClient.call."""
     # A daemon of this version makes it of that type: both sides are made from the table.
     return cast("R", daemon.call(operation.name, dict(params or {}), on_progress=on_progress, timeout=timeout))
+
+
+@contextmanager
+def session(settings: Settings, operation: Operation[P, R]) -> Iterator[Callable[[Mapping[str, Any]], R]]:
+    """Give what asks for one operation again and again over one connection, as `ask` would choose it.
+
+    Raises:
+        DaemonAway: no daemon answers, and there is no other way; or it has gone away meanwhile.
+    """
+    daemon = None
+    if operation.needs is Needs.DAEMON or not settings.redis:
+        try:
+            daemon = connect(settings)
+        except DaemonAway:
+            if operation.needs is Needs.DAEMON:
+                raise
+    if daemon is not None:
+        with daemon:
+            yield lambda params: call(daemon, operation, params)
+        return
+    from jobd.cli.direct import Direct
+
+    with Direct(settings) as redis:
+        yield lambda params: redis.perform(operation, params)
 
 
 def redis_is_in_reach(settings: Settings) -> bool:

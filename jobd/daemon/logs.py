@@ -30,7 +30,7 @@ _SAFE_WRITE = 4096
 _FLUSH_MS = 1000
 """How long the last lines may take at the end."""
 
-_LEVELS = {
+LEVELS = {
     LogLevel.DEBUG: logging.DEBUG,
     LogLevel.INFO: logging.INFO,
     LogLevel.WARNING: logging.WARNING,
@@ -95,10 +95,18 @@ def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 1) -> None:
         root.removeHandler(handler)
         handler.close()
     root.addHandler(_OutputHandler(fd, formatter_for(decide_format(log_format, fd, os.environ))))
-    root.setLevel(_LEVELS[level])
+    root.setLevel(LEVELS[level])
     # Third parties log at debug what may hold commands, and commands hold job data.
     for name in ("asyncio", "redis", "watchfiles"):
-        logging.getLogger(name).setLevel(max(logging.WARNING, _LEVELS[level]))
+        logging.getLogger(name).setLevel(max(logging.WARNING, LEVELS[level]))
+
+
+def remember(memory: logging.Handler) -> None:
+    """Have another handler take every line as well, instead of an earlier one of its kind."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if type(handler) is type(memory)]:
+        root.removeHandler(handler)
+    root.addHandler(memory)
 
 
 def flush() -> None:

@@ -28,6 +28,7 @@ from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
 from jobd.daemon.in_force import InForce
 from jobd.daemon.incarnation import IncarnationRecord, new_id
+from jobd.daemon.log_memory import LogMemory
 from jobd.daemon.notify import Notifier, Pulse
 from jobd.daemon.processes.fleet import Fleet
 from jobd.daemon.processes.kernel import become_subreaper
@@ -82,7 +83,9 @@ async def main(config: Config, options: RunOptions) -> int:
         Refused: another daemon uses the state folder, or a part of it cannot be started.
     """
     logs.configure(config.daemon.log_format, config.daemon.log_level)
-    daemon = Daemon(config, options)
+    memory = LogMemory()
+    logs.remember(memory)
+    daemon = Daemon(config, options, memory)
     try:
         return await daemon.run()
     finally:
@@ -102,8 +105,9 @@ async def count_waiting(runner: AsyncRunner, prefix: str, queue: str) -> int | N
 class Daemon:
     """All parts of one `jobd run`."""
 
-    def __init__(self, config: Config, options: RunOptions) -> None:
+    def __init__(self, config: Config, options: RunOptions, memory: LogMemory) -> None:
         self.config = config
+        self.memory = memory
         self.options = options
         self.environ = dict(os.environ)
         self.notifier = Notifier(self.environ)
@@ -207,7 +211,7 @@ class Daemon:
         supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
         supervisor.on_loss = recover.lost
         self._serving = True
-        self.methods = Methods(supervisor, runner, source, self.notifier)
+        self.methods = Methods(supervisor, runner, source, self.notifier, self.memory)
         servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
         duties = self._duties(supervisor, runner, record)
         try:

@@ -8,6 +8,7 @@ from jobd.operations.documents import (
     ConfigShown,
     Health,
     Hello,
+    LogLines,
     OwnQueue,
     Plan,
     QueueStates,
@@ -18,7 +19,18 @@ from jobd.operations.documents import (
     WorkerList,
 )
 from jobd.operations.operation import Caller
-from jobd.operations.params import ConfigShow, Nothing, OneQueue, PlanOf, Probed, Queues, ReloadOf, ScaleTo, Stop
+from jobd.operations.params import (
+    ConfigShow,
+    LogsOf,
+    Nothing,
+    OneQueue,
+    PlanOf,
+    Probed,
+    Queues,
+    ReloadOf,
+    ScaleTo,
+    Stop,
+)
 
 
 class DaemonSide(Protocol):
@@ -72,3 +84,12 @@ class DaemonSide(Protocol):
 
     async def config_show(self, params: ConfigShow, caller: Caller) -> ConfigShown:
         """Tell the configuration in force, secrets as ***."""
+
+    async def logs(self, params: LogsOf, caller: Caller) -> LogLines:
+        """Tell the last lines of the daemon's log, of which it keeps 8 MiB whatever it writes them to.
+
+        To follow, ask again with `after` and `wait_ms`. Not on the status socket: handlers print what they like.
+
+        Raises:
+            NotThere: neither this host nor a line knows the queue.
+        """

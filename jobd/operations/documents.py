@@ -348,3 +348,41 @@ class Bulk(TypedDict):
     done: int
     gone: Annotated[int, "jobs that had left before their turn came"]
     ids: Annotated[list[str], "the first 1,000 of those done"]
+
+
+class LogLine(TypedDict):
+    """One line of the daemon's log; beside these members it has the event's own."""
+
+    time: Annotated[str, "in UTC, as ISO 8601 has it"]
+    level: Annotated[str, "debug, info, warning or error"]
+    event: Annotated[str, "the fixed phrase; `output` is what a handler printed"]
+    queue: str | None
+    pid: Annotated[int | None, "the worker's, where it is about one"]
+    job: Annotated[str | None, "of a printed line when only one job ran"]
+    line: Annotated[str | None, "what was printed"]
+
+
+class LogLines(TypedDict):
+    """Lines of the daemon's log."""
+
+    lines: Annotated[list[LogLine], "oldest first"]
+    cursor: Annotated[int, "the `after` to go on with"]
+    more: Annotated[bool, "there are more by now"]
+    missed: Annotated[int, "lines after the cursor that are forgotten already"]
+
+
+class QueueEvent(TypedDict):
+    """An event of a queue as BullMQ writes it; beside these members it has the stream's own, which are texts."""
+
+    time: Annotated[str, "Redis' clock, in UTC, as ISO 8601 has it"]
+    queue: str
+    event: str
+    jobId: Annotated[str | None, "null for an event of the queue as a whole"]
+
+
+class QueueEvents(TypedDict):
+    """Events of queues."""
+
+    events: Annotated[list[QueueEvent], "in order of time"]
+    after: Annotated[dict[str, str], "the `after` to go on with: the last id of each queue's stream"]
+    more: Annotated[bool, "there are more by now"]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 COUNT_MAX = 2**31 - 1
 
+WAIT_MAX_MS = 1000
+"""A request that waits is asked again after that: a caller that has gone away holds nothing for longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -110,6 +113,40 @@ class ConfigShow(Params):
     """How the configuration is shown."""
 
     origin: Flag = Field(default=False, description="each key with the place it comes from")
+
+
+Level = Annotated[Literal["debug", "info", "warning", "error"] | None, Kind("one of debug, info, warning, error")]
+Wait = Annotated[int | None, Kind("milliseconds"), Field(ge=0, le=WAIT_MAX_MS)]
+Whole = Annotated[int | None, Kind("a whole number"), Field(ge=0, le=2**53)]
+StreamIds = Annotated[
+    dict[str, Annotated[str, Field(pattern=r"^[0-9]{1,20}(-[0-9]{1,20})?$")]], Kind("an object of stream ids")
+]
+
+
+class LogsOf(Params):
+    """Lines of the log; each filter that is given must fit."""
+
+    queue: MaybeText = Field(default=None, description="about this queue")
+    job: MaybeText = Field(default=None, description="about the job of this id")
+    worker: Count = Field(default=None, description="about the worker with this pid")
+    since_ms: Milliseconds = Field(default=None, description="at most so long ago")
+    level: Level = Field(default=None, description="this one and worse")
+    grep: MaybeText = Field(default=None, description="with this text in one of its values")
+    limit: Count = Field(default=None, description="at most so many, 1,000 without and never over 10,000")
+    after: Whole = Field(default=None, description="the first ones after this cursor (0: all); else the last")
+    wait_ms: Wait = Field(default=None, description="with `after`: wait so long for the first one, at most 1,000")
+
+
+class EventsOf(Params):
+    """Events of queues."""
+
+    queues: Texts = Field(default=[], description="of these; without one those of `after`, else every queue")
+    name: MaybeText = Field(default=None, description="glob for the event's name, such as failed")
+    job: MaybeText = Field(default=None, description="of the job of this id")
+    limit: Count = Field(default=None, description="at most so many, 1,000 without and never over 10,000")
+    oldest: Flag = Field(default=False, description="begin with the oldest that are kept; else the last ones come")
+    after: StreamIds = Field(default={}, description="begin after these ids: what the answer before has as `after`")
+    wait_ms: Wait = Field(default=None, description="with `after`: wait so long for the first one, at most 1,000")
 
 
 class Pause(OneQueue):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations.operation import ByDaemon, Effect, OnRedis, Operation
 
 if TYPE_CHECKING:
-    from jobd.operations import bulk, jobs, queues
+    from jobd.operations import bulk, events, jobs, queues
     from jobd.operations.daemon_side import DaemonSide
 else:
 
@@ -26,7 +26,7 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
-    bulk, jobs, queues = (_Later(f"jobd.operations.{name}") for name in ("bulk", "jobs", "queues"))
+    bulk, events, jobs, queues = (_Later(f"jobd.operations.{name}") for name in ("bulk", "events", "jobs", "queues"))
 
     class _DaemonSideLater(_Later):
         def __getattr__(self, attribute: str) -> Any:
@@ -46,6 +46,8 @@ QUIET = ByDaemon("quiet", CHANGES, lambda: DaemonSide.quiet)
 UNQUIET = ByDaemon("unquiet", CHANGES, lambda: DaemonSide.unquiet)
 WORKER_LIST = ByDaemon("worker.list", READS, lambda: DaemonSide.worker_list)
 CONFIG_SHOW = ByDaemon("config.show", READS, lambda: DaemonSide.config_show)
+LOGS = ByDaemon("logs", READS, lambda: DaemonSide.logs, for_status_group=False)
+EVENTS = OnRedis("events", READS, lambda: events.read)
 
 QUEUE_LIST = OnRedis("queue.list", READS, lambda: queues.list_queues)
 QUEUE_SHOW = OnRedis("queue.show", READS, lambda: queues.show)

@@ -5,12 +5,15 @@ Nothing here needs Redis, except the counts of `status`, which are asked for wit
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import jobd
+from jobd.config.model import LogLevel
+from jobd.daemon import logs
 from jobd.daemon.control.redis_answer import ask_redis
 from jobd.daemon.control.status_document import (
     DaemonFacts,
@@ -19,6 +22,7 @@ from jobd.daemon.control.status_document import (
     status_document,
     worker_document,
 )
+from jobd.daemon.log_memory import Search
 from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.errors import NotThere
 from jobd.operations import configuration
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobd.daemon.control.status_document import RedisAnswer
+    from jobd.daemon.log_memory import LogMemory
     from jobd.daemon.notify import Notifier
     from jobd.daemon.supervisor import Supervisor
     from jobd.daemon.views import QueueView
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
         HandedBack,
         Health,
         Hello,
+        LogLines,
         OwnQueue,
         Plan,
         Queue,
@@ -54,6 +60,7 @@ if TYPE_CHECKING:
     from jobd.operations.operation import Caller
     from jobd.operations.params import (
         ConfigShow,
+        LogsOf,
         Nothing,
         OneQueue,
         PlanOf,
@@ -63,6 +70,9 @@ if TYPE_CHECKING:
         ScaleTo,
         Stop,
     )
+
+_MAX_LINES = 10_000
+"""The most lines one answer gives."""
 
 
 class Methods:
@@ -74,8 +84,10 @@ class Methods:
         runner: AsyncRunner,
         source: RedisSource,
         notifier: Notifier,
+        memory: LogMemory,
     ) -> None:
-        """Prepare."""
+        """Prepare. `memory` has the last lines of the log."""
+        self._memory = memory
         self._supervisor = supervisor
         self._runner = runner
         self._source = source
@@ -171,6 +183,23 @@ class Methods:
         """Tell the configuration in force."""
         del caller
         return configuration.shown(self._supervisor.config, origin=params.origin)
+
+    async def logs(self, params: LogsOf, caller: Caller) -> LogLines:
+        """Tell the last lines of the log."""
+        del caller
+        if params.queue is not None and params.queue not in self._memory.queues():
+            self._views([params.queue])
+        search = Search(
+            queue=params.queue, job=params.job, pid=params.worker,
+            since=None if params.since_ms is None else time.time() - params.since_ms / 1000,
+            level=logging.NOTSET if params.level is None else logs.LEVELS[LogLevel(params.level)], grep=params.grep,
+        )  # fmt: skip
+        limit = min(params.limit or 1000, _MAX_LINES)
+        if params.after is None:
+            found = await self._memory.newest(search, limit)
+        else:
+            found = await self._memory.wait_after(params.after, search, limit, (params.wait_ms or 0) / 1000)
+        return {"lines": found.lines, "cursor": found.cursor, "more": found.more, "missed": found.missed}
 
     async def own_queues(self, wanted: Sequence[str] | None) -> dict[str, QueueRow]:
         """Return {queue: its row} for those of the wanted queues (None: all) that this host runs."""

@@ -137,7 +137,8 @@ class WorkerProcess:
                 log.error("unexpected message from a worker", pid=worker.pid, message=type(message).__name__)
 
     def _printed(self, line: str) -> None:
-        log.info("output", queue=self.worker.queue, pid=self.worker.pid, job=self._only_job(), line=line)
+        worker = self.worker
+        log.info("output", queue=worker.queue, worker=worker.number, pid=worker.pid, job=self._only_job(), line=line)
 
     def _dropped(self, count: int) -> None:
         log.warning("output dropped", queue=self.worker.queue, pid=self.worker.pid, lines=count)

@@ -110,6 +110,11 @@ class Worker:
         self._quiet = False
         self._told_to_hold = False
 
+    @property
+    def number(self) -> int:
+        """Which of its queue's workers it is, from 0; its replacement has the same."""
+        return int(self.name.split(".")[1]) - 1
+
     # --- events ------------------------------------------------------------------------------------------------------
 
     def spawned(self, pid: int, link: Link, board: BoardReader) -> None:

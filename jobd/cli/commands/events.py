@@ -1,0 +1,72 @@
+"""`jobd events`: BullMQ's event streams, merged in order of time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.click_commands import command
+from jobd.cli.output import print_entry
+from jobd.cli.reach import session
+from jobd.cli.table import cut
+from jobd.operations.table import EVENTS
+from jobd.words import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobd.cli.settings import Settings
+
+_WAIT_MS = 1000
+_VALUE_CELLS = 200
+"""A result or progress may have megabytes; --json has all of it."""
+_IN_THE_HEAD = ("time", "queue", "event", "jobId")
+_COLORS = {"failed": "red", "stalled": "red", "retries-exhausted": "red", "completed": "green"}
+
+
+@command(
+    "events",
+    examples=[
+        "jobd events -f                        # all queues, the last ones and then live",
+        "jobd events email reports --name failed",
+        "jobd events email --job 7 --json",
+    ],
+)
+@click.argument("queues", nargs=-1, metavar="[QUEUE]...")
+@click.option("-f", "--follow", is_flag=True, help="The last ones, then what comes.")
+@click.option("--name", metavar="GLOB", help="Of this name: added, active, completed, failed, …")
+@click.option("--job", metavar="ID", help="Of this job.")
+@click.pass_obj
+def events(settings: Settings, queues: tuple[str, ...], follow: bool, name: str | None, job: str | None) -> None:
+    """Print what happened to the jobs of queues, as far back as BullMQ's streams have it (10,000 events a queue)."""
+    wanted = {"name": name, "job": job}
+    asked: dict[str, Any] = {"queues": list(queues), "oldest": not follow or job is not None}
+    with session(settings, EVENTS) as ask:
+        more = True
+        while more or follow:
+            found = ask({**wanted, **asked})
+            for entry in found["events"]:
+                print_entry(settings, entry, lambda one: line_of(one, colored=settings.colored))
+            more = found["more"]
+            if not found["after"]:
+                return  # there is no queue
+            asked = {"after": found["after"], "wait_ms": None if more else _WAIT_MS}
+
+
+def line_of(entry: Mapping[str, Any], *, colored: bool = False) -> str:
+    """Return one line for people: time, queue, event, job, then what the stream has beside it."""
+    moment = datetime.fromisoformat(entry["time"]).astimezone()
+    name = printable(entry["event"])
+    shown = f"{name:<11}"
+    if colored and name in _COLORS:
+        shown = click.style(shown, fg=_COLORS[name])
+    words = [f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}", printable(entry["queue"]), shown]
+    words += [printable(entry["jobId"])] if entry["jobId"] is not None else []
+    words += [
+        f"{printable(field)}={cut(printable(value), _VALUE_CELLS)}"
+        for field, value in entry.items()
+        if field not in _IN_THE_HEAD
+    ]
+    return " ".join(words)
