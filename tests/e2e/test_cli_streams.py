@@ -121,11 +121,12 @@ def test_events_of_a_job_with_a_daemon_and_without(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("JOBD_REDIS_URL", redis_server.url)
     monkeypatch.setenv("JOBD_REDIS__PREFIX", daemon.prefix)
     job_id = add(daemon, fail=True)
     ended(daemon, job_id)
     told = []
-    for words in (["--socket", str(daemon.socket)], ["--redis", redis_server.url]):
+    for words in (["--socket", str(daemon.socket)], ["--socket", "/nowhere"]):
         assert main([*words, "events", "email", "--job", job_id, "--json"]) == 0
         told.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
     assert told[0] == told[1]
