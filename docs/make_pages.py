@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobd.config import reference as configuration
+from jobd.operations import reference as operations
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -127,6 +130,8 @@ def _merged(calls: list[LogCall]) -> list[tuple[str, str, list[str]]]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/log-events.md": log_events,
+    "docs/control-socket.md": operations.page,
+    "docs/configuration.md": configuration.page,
 }
 """Path from the root: what makes its text."""
 

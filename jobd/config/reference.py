@@ -1,4 +1,4 @@
-"""docs/configuration.md, made from the models: `python -m jobd.config.reference > docs/configuration.md`."""
+"""docs/configuration.md, made from the models by `make docs`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _HEAD = """\
 # Configuration
 
 Every key of `jobd.toml`. This page is made from the models that read the file
-(`python -m jobd.config.reference > docs/configuration.md`); `jobd config schema` prints the same as JSON Schema.
+(`make docs`); `jobd config schema` prints the same as JSON Schema.
 
 The file is found by `--config`, else `$JOBD_CONFIG`, else `./jobd.toml`, else `/etc/jobd/jobd.toml`; then come the
 drop-ins `jobd.d/*.toml` beside it in name order. Only regular files are read. Paths are relative to the main file.

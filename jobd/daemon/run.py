@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,12 +14,14 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
 from jobd.daemon.control.dispatch import Dispatch
+from jobd.daemon.control.listen import check_free
 from jobd.daemon.control.methods import Methods
 from jobd.daemon.control.server import ControlServer
 from jobd.daemon.duties.deadlines import Deadlines
 from jobd.daemon.duties.earlier import Earlier, kill_survivors
 from jobd.daemon.duties.limits import Limits
 from jobd.daemon.duties.probe import Probe
+from jobd.daemon.duties.reachable import Reachable
 from jobd.daemon.duties.recover import Recover
 from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.stalled import Stalled
@@ -125,7 +128,8 @@ class Daemon:
         become_subreaper()
         self._signals.start()
         self._pulse.start()
-        state = StateDir(self.config.state_folder(self.environ))
+        # Where it is now: a deploy may flip a symlink on the way, and what lies there is still this daemon's.
+        state = StateDir(self.config.state_folder(self.environ).resolve())
         try:
             state.acquire()
             self._starting = asyncio.ensure_future(self._run(state))
@@ -143,6 +147,8 @@ class Daemon:
         record = IncarnationRecord(state, new_id())
         # Before the embedded server starts: an orphaned one would be found on its data folder.
         await kill_survivors(record.previous)
+        with contextlib.suppress(OSError):  # whoever listens there later says what is wrong
+            check_free(self._socket)
         try:
             source = await self._redis(state.folder)
             return await self._serve(source, record)
@@ -157,7 +163,7 @@ class Daemon:
             self.embedded = EmbeddedRedis(
                 EmbeddedSettings(
                     state_dir=state_folder,
-                    runtime_dir=self._socket.parent,
+                    runtime_dir=self._socket.parent.resolve(),
                     prefix=settings.prefix,
                     port=settings.embedded_port,
                     server=settings.server,
@@ -213,7 +219,7 @@ class Daemon:
         self._serving = True
         self.methods = Methods(supervisor, runner, source, self.notifier, self.memory)
         servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
-        duties = self._duties(supervisor, runner, record)
+        duties = [*self._duties(supervisor, runner, record), Reachable(servers, self._moved)]
         try:
             for server in servers:
                 await server.start()
@@ -246,6 +252,11 @@ class Daemon:
             path = self._socket.with_name(STATUS_SOCKET)
             servers.append(ControlServer(path, dispatch.call_reading, group=settings.status_group))
         return servers
+
+    def _moved(self, folder: Path) -> None:
+        """The control socket lies in another folder now: commands look there for the embedded server, too."""
+        if self.embedded is not None:
+            self.embedded.tell_in(folder)
 
     def _duties(self, supervisor: Supervisor, runner: AsyncRunner, record: IncarnationRecord) -> list[Duty]:
         fleet, told = supervisor.fleet, supervisor.redis_said

@@ -191,6 +191,7 @@ class Plan(TypedDict):
     next_generation: int
     changes: bool
     steps: list[Step]
+    notes: Annotated[list[str], "what `reload` leaves as it is: newer code on disk"]
 
 
 class Reloaded(TypedDict):

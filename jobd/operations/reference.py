@@ -1,4 +1,4 @@
-"""docs/control-socket.md, made from the table: `python -m jobd.operations.reference > docs/control-socket.md`."""
+"""docs/control-socket.md, made from the table by `make docs`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobd.protocol.control import LINE_MAX, PROTOCOL
 _INTRODUCTION = f"""\
 # The control socket
 
-This page is made from `jobd/operations/table.py` by `python -m jobd.operations.reference`; a test holds it to that.
+This page is made from `jobd/operations/table.py` by `make docs`; a test holds it to that.
 
 The daemon listens on a Unix stream socket. A request is a line of JSON-RPC 2.0, and so is each answer:
 

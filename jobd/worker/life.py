@@ -237,12 +237,15 @@ class Worker:
     def _redis_changed(self, up: bool, error: str | None) -> None:
         self._channel.send(messages.RedisState(up, error))
 
+    def _quieted(self) -> None:
+        self._channel.send(messages.Quieted())
+
     # --- commands ----------------------------------------------------------------------------------------------------
 
     def _received(self, message: messages.Message) -> None:
         match message:
             case messages.Quiet():
-                self._turns.quiet(lambda: self._channel.send(messages.Quieted()))
+                self._turns.quiet(self._quieted)
             case messages.Resume():
                 self.slots.stopping = False
                 self._turns.resume()
@@ -254,6 +257,7 @@ class Worker:
             case messages.Drain():
                 self.slots.stopping = True
                 self._turns.end()
+                self._turns.quiet(self._quieted)
             case messages.Stop():
                 self._stop(message.patience_ms)
             case messages.Cancel():

@@ -91,7 +91,7 @@ def test_health_is_an_exit_code(
 
 
 def test_plan_exits_10_only_when_asked_and_changed(run: Run, short_tmp: Path) -> None:
-    answer = {"generation": 1, "next_generation": 2, "changes": True, "steps": []}
+    answer = {"generation": 1, "next_generation": 2, "changes": True, "steps": [], "notes": []}
     with _fake(short_tmp, {"plan": answer}) as daemon:
         assert run("plan")[0] == 0
         assert run("plan", "--exit-code", "--config", "new.toml")[0] == 10

@@ -96,6 +96,7 @@ def plan_lines(document: Plan) -> Iterator[str]:
     for step in steps:
         mark = step["mark"] if step["mark"] in "+-" else " "
         yield f"{mark} {padded(step['queue'], queues)} {padded(step['what'], whats)} {step['how']}".rstrip()
+    yield from document["notes"]
     if any(step["action"] == "refuse" for step in steps):
         yield f"generation {document['generation']} keeps running: this needs a restart of the daemon."
     elif document["changes"]:

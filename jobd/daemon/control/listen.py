@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import socket
 import stat
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Refused
@@ -17,6 +19,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BACKLOG = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A listening socket and its file: `place` is free of symlinks, `mark` its device and inode."""
+
+    sock: socket.socket
+    place: Path
+    mark: tuple[int, int]
+
+    def is_at(self, path: Path) -> bool:
+        """Tell whether this path leads to the file."""
+        try:
+            found = path.lstat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.mark
+
+    def remove(self) -> None:
+        """Remove the file, unless another daemon has put its own there meanwhile."""
+        with contextlib.suppress(OSError):
+            if self.is_at(self.place):
+                self.place.unlink()
+
+
+def bind(path: Path, group: str | None = None) -> Bound:
+    """Listen at `path`; raises as `listen_privately`."""
+    sock = listen_privately(path, group)
+    found = path.lstat()
+    return Bound(sock, path.parent.resolve() / path.name, (found.st_dev, found.st_ino))
 
 
 def listen_privately(path: Path, group: str | None = None) -> socket.socket:
@@ -32,7 +64,7 @@ def listen_privately(path: Path, group: str | None = None) -> socket.socket:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if gid is not None:
             _open_folder(path.parent)
-        _check_free(path)
+        check_free(path)
         fresh = path.with_name(f".{os.getpid()}.sock")
         fresh.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -70,7 +102,13 @@ def _open_folder(folder: Path) -> None:
         folder.chmod(mode | 0o011)
 
 
-def _check_free(path: Path) -> None:
+def check_free(path: Path) -> None:
+    """See that nobody answers at `path`, and that what lies there may be replaced.
+
+    Raises:
+        Refused: another daemon answers there, or it is no socket.
+        OSError: it cannot be looked at.
+    """
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:

@@ -23,6 +23,7 @@ from jobd.daemon.control.status_document import (
     worker_document,
 )
 from jobd.daemon.log_memory import Search
+from jobd.daemon.reload.machine import newer_code
 from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.errors import NotThere
 from jobd.operations import configuration
@@ -122,6 +123,7 @@ class Methods:
             "next_generation": generation + 1 if changes and not refusals(steps) else generation,
             "changes": changes,
             "steps": [_step(step) for step in steps],
+            "notes": newer_code(self._supervisor.code_changed()),
         }
 
     async def reload(self, params: ReloadOf, caller: Caller) -> Reloaded:

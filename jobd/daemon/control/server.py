@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobd.daemon.control.lines import PIECE, Lines
-from jobd.daemon.control.listen import BACKLOG, listen_privately, peer
+from jobd.daemon.control.listen import BACKLOG, Bound, bind, peer
 from jobd.daemon.logs import event_log
 from jobd.errors import JobdError, Refused
 from jobd.exits import Exit
@@ -97,8 +97,8 @@ class ControlServer:
         self.path = path
         self._group = group
         self._answer = answer
-        self._sock: socket.socket | None = None
-        self._inode = 0
+        self._bound: list[Bound] = []
+        """The last one is what `path` leads to; the others are at places it led to before."""
         self._resume: asyncio.TimerHandle | None = None
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,29 +110,47 @@ class ControlServer:
         Raises:
             Refused: somebody answers there, or the place cannot be used.
         """
-        if self._sock is not None:
-            return
-        self._sock = listen_privately(self.path, self._group)
-        self._inode = self.path.lstat().st_ino
+        if not self._bound:
+            self._bound.append(bind(self.path, self._group))
+            self._listen()
+            _log.info("control socket listens", path=str(self.path))
+
+    def follow(self) -> bool:
+        """Listen at `path` once more when it leads to another place by now; tell whether that was so.
+
+        The file was removed, or a deploy flipped a symlink on the way: whoever asks by the daemon's name finds it, and
+        a second daemon does not come up beside it. Places it led to before are kept while their files are there.
+
+        Raises:
+            Refused: another daemon answers there, or the place cannot be used.
+        """
+        if not self._bound or self._bound[-1].is_at(self.path):
+            return False
+        fresh = bind(self.path, self._group)
+        for bound in [bound for bound in self._bound if not bound.is_at(bound.place)]:
+            self._bound.remove(bound)
+            asyncio.get_running_loop().remove_reader(bound.sock)
+            bound.sock.close()
+        self._bound.append(fresh)
         self._listen()
-        _log.info("control socket listens", path=str(self.path))
+        _log.warning("control socket listens again", path=str(self.path), place=str(fresh.place))
+        return True
 
     async def stop(self) -> None:
         """Stop listening, give answers under way a moment, close every connection, remove the socket."""
-        sock, self._sock = self._sock, None
-        if sock is None:
+        bound, self._bound = self._bound, []
+        if not bound:
             return
-        with contextlib.suppress(OSError):
-            # Another daemon may have taken the place over meanwhile; its socket is not ours to remove.
-            if self.path.lstat().st_ino == self._inode:
-                self.path.unlink()
+        for one in bound:
+            one.remove()
         if self._resume is not None:
             self._resume.cancel()
-        asyncio.get_running_loop().remove_reader(sock)
-        # Who connected before the file was removed is answered or closed as the others are.
-        for _ in range(BACKLOG // _ACCEPTS_A_TURN):
-            self._accept_waiting(sock)
-        sock.close()
+        for one in bound:
+            asyncio.get_running_loop().remove_reader(one.sock)
+            # Who connected before the file was removed is answered or closed as the others are.
+            for _ in range(BACKLOG // _ACCEPTS_A_TURN):
+                self._accept_waiting(one.sock)
+            one.sock.close()
         await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_LIMIT_S):
@@ -151,8 +169,8 @@ class ControlServer:
 
     def _listen(self) -> None:
         self._resume = None
-        if self._sock is not None:
-            asyncio.get_running_loop().add_reader(self._sock, self._accept_waiting, self._sock)
+        for bound in self._bound:
+            asyncio.get_running_loop().add_reader(bound.sock, self._accept_waiting, bound.sock)
 
     def _accept_waiting(self, sock: socket.socket) -> None:
         """Take the connections that wait, a few in one turn of the loop.
@@ -177,7 +195,7 @@ class ControlServer:
         """Leave who waits in the backlog for a while: there is no descriptor for them, or no memory."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(sock)
-        if self._sock is not None:
+        if self._bound and self._resume is None:
             self._resume = loop.call_later(_PAUSE_S, self._listen)
 
     async def _serve(self, client: socket.socket) -> None:

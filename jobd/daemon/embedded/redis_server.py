@@ -65,6 +65,7 @@ class EmbeddedRedis:
         self._password: str | None = None
         self._made: dict[Path, tuple[int, int] | None] = {}
         """{what lies in the runtime folder for others to find: (device, inode), None when it is gone}."""
+        self._told_in = {settings.runtime_dir}
         self._process: ServerProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._on_change: Callable[[bool, str], None] = lambda _up, _text: None
@@ -103,6 +104,13 @@ class EmbeddedRedis:
             self._keeper = asyncio.create_task(self._keep(), name="embedded redis")
         return self.source
 
+    def tell_in(self, folder: Path) -> None:
+        """Write down in this folder where the server is, for commands and clients; also after every restart."""
+        folder = folder.resolve()
+        self._told_in.add(folder)
+        written = write_url_file(folder, self.source.url, self._password, self.tcp_url)
+        self._made[written] = _mark(written)
+
     async def stop(self) -> None:
         """End the server once it has written out its data; call it when nobody uses it any more."""
         keeper, self._keeper = self._keeper, None
@@ -140,8 +148,9 @@ class EmbeddedRedis:
         process = self._process = self._spawn()
         try:
             await self._until_ready(process, started)
-            written = write_url_file(self.settings.runtime_dir, self.source.url, self._password, self.tcp_url)
-            self._made = {path: _mark(path) for path in (written, self._socket)}
+            self._made[self._socket] = _mark(self._socket)
+            for folder in [folder for folder in self._told_in if folder.is_dir()]:
+                self.tell_in(folder)
         except BaseException:
             await self._end()
             raise

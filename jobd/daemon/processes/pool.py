@@ -262,6 +262,11 @@ class Pool:
         if self.place_of(worker) is not None and self.is_open and (self.hold is None or self._is_probing):
             self._hold_for_setup(f"{stage} failed: {reason}")
 
+    def worker_quieted(self, worker: Worker) -> None:
+        """A worker starts no job any more: somebody may wait for that."""
+        del worker
+        self._hands.notify()
+
     def worker_gone(self, worker: Worker) -> None:
         """A worker's process has ended."""
         self._log_exit(worker)

@@ -15,11 +15,13 @@ from jobd.daemon.processes.exits import UNKNOWN_STATUS, describe, status_of_zomb
 from jobd.daemon.processes.kernel import OPEN_FILES
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import JobdError
+from jobd.locate.files import FolderGone, current_folder
 from jobd.protocol import board, framing
 from jobd.protocol.worker import Exited, Fork, Forked, ForkFailed, Load, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from jobd.daemon.processes.worker_spec import TemplateKey
     from jobd.protocol.worker import Message
@@ -56,6 +58,19 @@ class TemplateError(JobdError):
     def __init__(self, message: str, output: list[str]) -> None:
         super().__init__(message)
         self.output = output
+
+
+try:
+    _STARTED_IN: Path | None = current_folder()
+except FolderGone:
+    _STARTED_IN = None
+
+
+def _start_folder() -> Path | None:
+    """Return the folder the daemon was started in, by the name the shell gave: `current` of a deploy leads elsewhere
+    after a flip. None (its own working folder) when that name leads nowhere now.
+    """
+    return _STARTED_IN if _STARTED_IN is not None and os.access(_STARTED_IN, os.X_OK) else None
 
 
 class TemplateDied(TemplateError):
@@ -202,7 +217,7 @@ class Template:
             self._process = subprocess.Popen(
                 [self.key.python, "-P", "-m", "jobd.worker.template", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, pass_fds=(theirs.fileno(),),
-                env=self._environment, cwd=self.key.working_dir, start_new_session=True,
+                env=self._environment, cwd=self.key.working_dir or _start_folder(), start_new_session=True,
             )  # fmt: skip
         except BaseException:
             ours.close()

@@ -133,6 +133,7 @@ class WorkerProcess:
                     log.info("stack", queue=worker.queue, pid=worker.pid, line=line)
             case Quieted():
                 log.debug("worker is quiet", queue=worker.queue, pid=worker.pid)
+                worker.quieted()
             case _:
                 log.error("unexpected message from a worker", pid=worker.pid, message=type(message).__name__)
 

@@ -73,6 +73,10 @@ class Owner(Protocol):
         """It cannot work; its exit follows."""
         ...
 
+    def worker_quieted(self, worker: Worker) -> None:
+        """It starts no job any more, until it is told to."""
+        ...
+
     def worker_gone(self, worker: Worker) -> None:
         """Its process has ended, or never came to be; `ending` and `status` say how."""
         ...
@@ -103,6 +107,8 @@ class Worker:
         self.loop_stands_since: float | None = None
         """Since when its event loop has not turned; None while it turns."""
         self.owner = owner
+        self.starts_nothing = False
+        """Whether it has said that no take is in flight and none will be."""
         self.started_at = clock.monotonic()
         self.ready_at: float | None = None
         self._clock = clock
@@ -169,6 +175,12 @@ class Worker:
         self.redis_up = up
         self.redis_trouble = None if up else trouble or Trouble.AWAY
 
+    def quieted(self) -> None:
+        """It takes nothing any more: what it was asked to take before is here or was never sent."""
+        if self.state in (WorkerState.QUIET, WorkerState.DRAINING):
+            self.starts_nothing = True
+            self.owner.worker_quieted(self)
+
     def exited(self, status: int, *, template_died: bool) -> None:
         """Its process has ended with this wait status."""
         if self.state is WorkerState.GONE:
@@ -202,6 +214,7 @@ class Worker:
         self._quiet = False
         if self.state is WorkerState.QUIET:
             self.state = WorkerState.READY
+            self.starts_nothing = False
             self._send(Resume())
 
     def release(self) -> None:
@@ -283,6 +296,11 @@ class Worker:
     def is_starting(self) -> bool:
         """Whether it is on its way to being ready; it has START_LIMIT_S for it."""
         return self.state in (WorkerState.FORKING, WorkerState.STARTING)
+
+    @property
+    def may_start_a_job(self) -> bool:
+        """Whether it was let go, and has not said yet that it takes nothing more."""
+        return self.state is WorkerState.DRAINING and not self.starts_nothing
 
     @property
     def takes_jobs(self) -> bool:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 """Pools that replace workers at the same time, each of them one worker after the other."""
 
+_QUIETED_LIMIT_S = 5.0
+"""How long a worker that was let go may take to say that it starts nothing more; a turn takes milliseconds."""
+
 _CUT_OFF = frozenset({Ending.ASKED, Ending.TEMPLATE_DIED})
 """Ends that are the daemon's doing; a draining worker whose handler crashes or overruns its time would have anyway."""
 
@@ -77,6 +80,7 @@ class Apply:
                 group.create_task(self._roll(room, pool, total))
             for pool in self._fills:
                 group.create_task(self._filled(pool))
+        await self._until_old_start_nothing()
 
     def lost(self, loss: Loss) -> None:
         """A worker has ended: count what it had not finished, if it had to go for this reload."""
@@ -121,6 +125,21 @@ class Apply:
         if pool.wanted > before:
             self._fills.append(pool)
         self._say(step.queue, step.what)
+
+    async def _until_old_start_nothing(self) -> None:
+        """Return when no job will start any more in a worker that was let go.
+
+        Whoever adds a job after the reload has answered means the new code. A worker whose loop a handler holds cannot
+        say so; it is not waited for beyond a limit, and named.
+        """
+        end = self._fleet.clock.monotonic() + _QUIETED_LIMIT_S
+        while left := [worker for worker in self._leaves if worker.may_start_a_job]:
+            rest = end - self._fleet.clock.monotonic()
+            if rest <= 0:
+                for worker in left:
+                    self._say(worker.queue, f"worker {worker.pid} is busy and may start one more job on the old code")
+                return
+            await self._fleet.changed(rest)
 
     # --- the replacing -----------------------------------------------------------------------------------------------
 

@@ -188,11 +188,7 @@ class Reload:
         return f"{files}, {plural(handlers, 'handler')} imported in a trial worker" if handlers else files
 
     def _notes(self) -> list[str]:
-        changed = [] if self._code else self._parts.templates.changed_files()
-        if not changed:
-            return []
-        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-        return [f"code changed on disk ({shown}); load it with: jobd reload --code"]
+        return [] if self._code else newer_code(self._parts.templates.changed_files())
 
     def _stopped_text(self) -> str:
         if self.state is not ReloadState.DONE:
@@ -252,6 +248,14 @@ class Parts:
             return []  # the file is refused anyway, with the problems that were found by reading it
         finally:
             await imports.discard()
+
+
+def newer_code(changed: list[str]) -> list[str]:
+    """Return what a person is told about imported files that changed on disk: one line, or none."""
+    if not changed:
+        return []
+    shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+    return [f"code changed on disk ({shown}); load it with: jobd reload --code"]
 
 
 def refuse_cold(steps: list[Step]) -> None:

@@ -134,6 +134,9 @@ class TrialWorker:
         """It cannot work."""
         self._settle((stage, reason))
 
+    def worker_quieted(self, worker: Worker) -> None:
+        """It takes nothing anyway."""
+
     def worker_gone(self, worker: Worker) -> None:
         """It has ended, asked or not."""
         self._settle(("start", f"it ended: {worker.ending.value}"))

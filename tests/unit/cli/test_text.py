@@ -106,7 +106,7 @@ def test_plan_looks_as_in_the_sample() -> None:
         {"mark": "+", "queue": "thumbs", "what": "new queue", "how": "2 workers", "action": "add"},
         {"mark": " ", "queue": "reports", "what": "unchanged", "how": "", "action": "keep"},
     ]  # fmt: skip
-    document = {"generation": 6, "next_generation": 7, "changes": True, "steps": steps}
+    document = {"generation": 6, "next_generation": 7, "changes": True, "steps": steps, "notes": []}
     assert list(plan_lines(document)) == [
         "  email      concurrency 4 -> 8          in place, no restart",
         "+ thumbs     new queue                   2 workers",

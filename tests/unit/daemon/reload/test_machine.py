@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from jobd.daemon.in_force import InForce
 from jobd.daemon.processes.fleet import Loss
 from jobd.daemon.processes.pool import Pool
 from jobd.daemon.processes.worker_state import WorkerState
+from jobd.daemon.reload import apply
 from jobd.daemon.reload.machine import Parts, ReloadState
 from jobd.daemon.reload.reloader import Reloader
 from jobd.errors import JobdError, Refused
@@ -26,12 +28,17 @@ CHANGED = '[queues.a]\nhandler = "m:f"\nworkers = 2\nenv = { A = "1" }\n'
 
 
 class Link:
-    def __init__(self) -> None:
+    """Says at once that its worker takes nothing more, or (`mute`) never."""
+
+    def __init__(self, worker: Any, *, mute: bool) -> None:
         self.sent: list[str] = []
         self.killed = False
+        self._worker, self._mute = worker, mute
 
     def send(self, message: Any) -> None:
         self.sent.append(type(message).__name__)
+        if self.sent[-1] == "Drain" and not self._mute:
+            asyncio.get_running_loop().call_soon(self._worker.quieted)
 
     def kill(self) -> None:
         self.killed = True
@@ -95,6 +102,8 @@ class Fleet:
         self.trials: list[Any] = []
         self.spawned: list[Any] = []
         self.prompt = True
+        self.mute = False
+        self.clock = SYSTEM_CLOCK
         self._changed = asyncio.Event()
 
     def new_pool(self, queue: Any, generation: int) -> Pool:
@@ -109,7 +118,7 @@ class Fleet:
         self._spawn(worker)
 
     def _spawn(self, worker: Any) -> None:
-        worker.spawned(len(self.spawned) + len(self.trials), Link(), Board())
+        worker.spawned(len(self.spawned) + len(self.trials), Link(worker, mute=self.mute), Board())
         if self.prompt:
             asyncio.get_running_loop().call_soon(lambda: worker.ready(redis_up=True))
 
@@ -124,8 +133,9 @@ class Fleet:
 
     async def changed(self, limit_s: float | None = None) -> None:
         self._changed.clear()
-        async with asyncio.timeout(limit_s):
-            await self._changed.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._changed.wait()
 
 
 class World:
@@ -200,6 +210,39 @@ def test_workers_are_replaced_with_no_dip_of_ready_ones(folder: Path) -> None:
         assert (report.generation, report.interrupted, least) == (2, 0, 2)
         assert [line.split()[1] for line in world.said if "replaced" in line] == ["1/2", "2/2"]
         assert all(worker.state is WorkerState.DRAINING for worker in world.old())
+
+    run(scene())
+
+
+def test_it_answers_when_no_job_starts_on_old_code_any_more(folder: Path) -> None:
+    async def scene() -> None:
+        world = World(folder)
+        world.fleet.mute = True
+        await world.up()
+        world.fleet.mute = False
+        task = world.begin(code=True)
+        while sum(worker.state is WorkerState.DRAINING for worker in world.old()) < 2:
+            await asyncio.sleep(0)
+        first, second = world.old()
+        first.quieted()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not task.done()
+        second.exited(0, template_died=False)
+        assert (await asyncio.wait_for(task, 4)).generation == 2
+
+    run(scene())
+
+
+def test_an_old_worker_that_says_nothing_is_named_and_not_waited_for(folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(apply, "_QUIETED_LIMIT_S", 0.02)
+
+    async def scene() -> None:
+        world = World(folder)
+        world.fleet.mute = True
+        await world.up()
+        assert (await asyncio.wait_for(world.begin(code=True), 5)).generation == 2
+        assert "a            worker 1 is busy and may start one more job on the old code" in world.said
 
     run(scene())
 
