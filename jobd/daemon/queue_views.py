@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.processes.kernel import memory_bytes
-from jobd.daemon.processes.pool import Hold
 from jobd.daemon.views import JobView, QueueState, QueueView, WorkerView
 from jobd.duration import format_duration
 from jobd.protocol.board import BUCKETS, bucket_limit_s
@@ -119,7 +119,7 @@ def worker_trouble(worker: Worker, now: float) -> str | None:
 def _state(pool: Pool, *, redis_up: bool, any_up: bool) -> tuple[QueueState, str | None]:
     if pool.removed_in is not None:
         return QueueState.DRAINING, "no_workers"
-    if pool.hold is Hold.BREAKER:
+    if pool.hold.by is HeldBy.BREAKER:
         return QueueState.BREAKER, "breaker"
     if pool.is_quiet:
         return QueueState.QUIET, "quiet"
@@ -131,8 +131,8 @@ def _state(pool: Pool, *, redis_up: bool, any_up: bool) -> tuple[QueueState, str
 def _note(pool: Pool, now: float) -> str | None:
     if pool.removed_in is not None:
         return f"removed in generation {pool.removed_in}"
-    if pool.hold is not None:
-        return f"{pool.hold_reason}; retry in {format_duration(max(0.0, pool.hold_until - now) * 1000)}"
+    if pool.hold.is_on:
+        return f"{pool.hold.reason}; retry in {format_duration(max(0.0, pool.hold.until - now) * 1000)}"
     if pool.quieted_by is not None:
         return f"quiet {pool.quieted_by.told(now)}"
     return "quiet = true in the file" if pool.queue.quiet else None

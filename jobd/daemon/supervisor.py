@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jobd.config.tables import MAX_WORKERS
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.pool import Hold
+from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.queue_views import Tally, queue_view
 from jobd.daemon.reload.plan import Facts
 from jobd.daemon.views import DaemonState, Order, QueueView, ReloadReport, Step, StopReport
@@ -166,17 +166,17 @@ class Supervisor:
         """Whether every queue has had a ready worker, or is held apart: then the start is over."""
         if self._started and not self._ready_once:
             pools = self.fleet.pools.values()
-            self._ready_once = all(pool.was_ready or pool.hold is not None for pool in pools)
+            self._ready_once = all(pool.was_ready or pool.hold.is_on for pool in pools)
         return self._ready_once
 
     def degraded_by(self) -> list[str]:
         """Return what is not as it should be: "reports: breaker", "redis: down"."""
         found = []
         for pool in self.fleet.pools.values():
-            if pool.hold is Hold.BREAKER:
+            if pool.hold.by is HeldBy.BREAKER:
                 found.append(f"{pool.name}: breaker")
-            elif pool.hold is Hold.SETUP:
-                found.append(f"{pool.name}: {pool.hold_reason.splitlines()[0]}")
+            elif pool.hold.by is HeldBy.SETUP:
+                found.append(f"{pool.name}: {pool.hold.reason.splitlines()[0]}")
             elif pool.was_ready and not pool.has_ready() and pool.wanted and not self.stopping:
                 found.append(f"{pool.name}: no worker is ready")
         trouble = self.redis_trouble()
@@ -385,7 +385,7 @@ class Supervisor:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _starting(self) -> str:
-        names = [pool.name for pool in self.fleet.pools.values() if not pool.was_ready and pool.hold is None]
+        names = [pool.name for pool in self.fleet.pools.values() if not pool.was_ready and not pool.hold.is_on]
         return f"starting: {', '.join(names)}" if names else "starting: the handlers are being imported"
 
     def _pools(self, queue: str | None) -> list[Pool]:
@@ -418,7 +418,7 @@ def _scaled(before: int, to: str) -> int:
 
 def _not_fetching(pool: Pool, now: float) -> str | None:
     """Say that a queue that should be consumed is not, or None."""
-    if pool.is_quiet or pool.hold is not None or not pool.wanted:
+    if pool.is_quiet or pool.hold.is_on or not pool.wanted:
         return None
     youngest = 0.0
     for worker in pool.workers():

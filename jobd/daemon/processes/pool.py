@@ -6,18 +6,16 @@ makes the places agree with what is wanted. What is to be done (start a process,
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending, describe
+from jobd.daemon.processes.hold import HeldBy, Hold
 from jobd.daemon.processes.place import Place, PlaceState
-from jobd.daemon.processes.restarts import BreakerState, RestartDelay
 from jobd.daemon.processes.worker_spec import numbers_of
 from jobd.daemon.processes.worker_state import STOP_LIMIT_S, STOP_PATIENCE_MS, Worker, WorkerState
-from jobd.duration import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,16 +26,6 @@ if TYPE_CHECKING:
     from jobd.daemon.views import Order
 
 log = event_log(__name__)
-
-_FIRST_SETUP_DELAY_S = 1.0
-
-
-class Hold(StrEnum):
-    """Why a queue's workers are not started."""
-
-    BREAKER = "breaker"
-    SETUP = "setup"
-    """A worker could not get ready. When the time is over one worker tries; the others follow when it is ready."""
 
 
 class Hands(Protocol):
@@ -79,16 +67,11 @@ class Pool:
         self.scaled_by: Order | None = None
         self.quieted_by = quieted_by
         self.removed_in: int | None = None
-        self.hold: Hold | None = None
-        self.hold_reason = ""
-        self.hold_until = 0.0
+        self.hold = Hold(queue.name, clock, hands.later, self._hold_elapsed)
         self.was_ready = False
-        self.breaker = BreakerState()
         self.clock = clock
         self._hands = hands
         self._serial = 0
-        self._hold_timer: Timer | None = None
-        self._setup_delay = RestartDelay()
         self._to_roll: WeakSet[Worker] = WeakSet()
         self._stopping = False
 
@@ -140,7 +123,7 @@ class Pool:
 
         One that has ended since is not put anywhere: the place is filled like any other.
         """
-        self._release_hold()
+        self.hold.release()
         if worker.state is WorkerState.GONE:
             self.fill()
             return
@@ -194,7 +177,7 @@ class Pool:
 
         False when the place is not in a state for it: nobody is ready there, or nothing may be started.
         """
-        if not self.is_open or self.hold is not None or place.state is not PlaceState.READY:
+        if not self.is_open or self.hold.is_on or place.state is not PlaceState.READY:
             return False
         replacement = self.new_worker(place.number)
         place.replace(replacement, grace_s)
@@ -214,13 +197,13 @@ class Pool:
             for count in range(told + 1, done + 1):
                 on_replaced(count)
             told = max(told, done)
-            if not self._stale() or self.hold is not None:
+            if not self._stale() or self.hold.is_on:
                 return
             await self._hands.changed(1.0)
 
     async def filled(self) -> None:
         """Return when no place is on its way to a ready worker: all are there, or wait for a restart, or are held."""
-        while self.is_open and self.hold is None and any(p.state is PlaceState.STARTING for p in self.places.values()):
+        while self.is_open and not self.hold.is_on and self._is_starting:
             await self._hands.changed(1.0)
 
     def trial_gone(self, worker: Worker) -> None:
@@ -251,15 +234,13 @@ class Pool:
             old, grace_s = place.ready(worker), place.grace_s
             self._let_go([old] if old is not None else [], grace_s)
             self.was_ready = True
-            self._setup_delay.reset()
-            if self.hold is Hold.SETUP:
-                self._release_hold()
+            self.hold.setup_worked()
         self._go_on()
 
     def worker_start_failed(self, worker: Worker, stage: str, reason: str) -> None:
         """A worker cannot work; its exit follows. The queue is held apart with growing delay."""
         log.error("worker cannot start", queue=self.name, pid=worker.pid, stage=stage, reason=reason)
-        if self.place_of(worker) is not None and self.is_open and (self.hold is None or self._is_probing):
+        if self.place_of(worker) is not None and self.is_open and (not self.hold.is_on or self.hold.is_probing):
             self._hold_for_setup(f"{stage} failed: {reason}")
 
     def worker_quieted(self, worker: Worker) -> None:
@@ -288,17 +269,17 @@ class Pool:
     # --- decisions ---------------------------------------------------------------------------------------------------
 
     @property
-    def _is_probing(self) -> bool:
-        """Whether the hold is over as soon as the one worker that tries is ready."""
-        return self.hold is Hold.SETUP and self._hold_timer is None
+    def _is_starting(self) -> bool:
+        """Whether some place's worker is on its way."""
+        return any(place.state is PlaceState.STARTING for place in self.places.values())
 
     def _go_on(self) -> None:
         """After an event: start what may be started, go on with a roll."""
         if self.is_open:
-            if self._is_probing and not any(p.state is PlaceState.STARTING for p in self.places.values()):
+            if self.hold.is_probing and not self._is_starting:
                 # Whoever tried has died without a word, or its place went with a scale.
                 self._probe_lost()
-            if self.hold is None:
+            if not self.hold.is_on:
                 for place in self.places.values():
                     if place.state is PlaceState.EMPTY:
                         self._start(place)
@@ -332,23 +313,20 @@ class Pool:
         """Decide after an exit when the place is filled again, and whether the queue is held back."""
         if worker.ending is Ending.START_FAILED:
             return  # the hold of the failed start says when
-        now = self.clock.monotonic()
-        rule = self.queue.breaker
         place.restarts += 1
         if not worker.ending.counted:
             return
-        if rule is not None and self.breaker.exited(now, rule.crashes, rule.within_ms / 1000):
-            how = worker.cause or describe(worker.status)
-            reason = f"{rule.crashes} crashes in {format_duration(rule.within_ms)} ({how})"
-            self._hold(Hold.BREAKER, reason, rule.retry_ms / 1000)
+        rule, how = self.queue.breaker, worker.cause or describe(worker.status)
+        if rule is not None and self.hold.crashed(rule, how):
+            self._cancel_restarts()
             return
-        if was_replacement and self.hold is None:
-            self._hold_for_setup(f"start failed: a replacement died ({worker.cause or describe(worker.status)})")
+        if was_replacement and not self.hold.is_on:
+            self._hold_for_setup(f"start failed: a replacement died ({how})")
             return
-        ready_for = now - worker.ready_at if worker.ready_at is not None else 0.0
+        ready_for = self.clock.monotonic() - worker.ready_at if worker.ready_at is not None else 0.0
         done = worker.board.jobs_done if worker.board is not None else 0
         delay = place.delay.after_exit(ready_for, done)
-        if delay and self.hold is None and place.state is PlaceState.EMPTY:
+        if delay and not self.hold.is_on and place.state is PlaceState.EMPTY:
             log.info("worker restarts later", queue=self.name, delay_ms=round(delay * 1000))
             place.wait(self._hands.later(delay, lambda: self._backoff_elapsed(place)))
 
@@ -373,45 +351,32 @@ class Pool:
     # --- holding back ------------------------------------------------------------------------------------------------
 
     def _hold_for_setup(self, reason: str) -> None:
-        self._hold(Hold.SETUP, reason, max(_FIRST_SETUP_DELAY_S, self._setup_delay.after_exit(0.0)))
-
-    def _hold(self, hold: Hold, reason: str, delay_s: float) -> None:
-        self._cancel_timers()
-        self.hold, self.hold_reason = hold, reason
-        self.hold_until = self.clock.monotonic() + delay_s
-        log.warning("queue held back", queue=self.name, why=hold.value, reason=reason, retry_ms=round(delay_s * 1000))
-        self._hold_timer = self._hands.later(delay_s, self._hold_elapsed)
+        self._cancel_restarts()
+        self.hold.setup_failed(reason)
         self._hands.notify()
 
     def _hold_elapsed(self) -> None:
-        self._hold_timer = None
         place = next((place for place in self.places.values() if place.vacant), None)
-        if self.hold is Hold.SETUP and place is not None:
+        if self.hold.by is HeldBy.SETUP and place is not None:
             self._start(place)
-        elif self.hold is not Hold.SETUP:
-            self._release_hold()
+        elif self.hold.by is not HeldBy.SETUP:
+            self.hold.release()
         self._go_on()
 
     def _probe_lost(self) -> None:
         if any(place.vacant for place in self.places.values()):
-            self._hold_for_setup(self.hold_reason)
+            self._hold_for_setup(self.hold.reason)
         else:
-            self._release_hold()
+            self.hold.release()
 
-    def _release_hold(self) -> None:
-        self._cancel_hold_timer()
-        self.breaker.reset()
-        self.hold, self.hold_reason = None, ""
-
-    def _cancel_timers(self) -> None:
+    def _cancel_restarts(self) -> None:
+        """A place that waits for its restart does not any more: the queue's hold says when."""
         for place in self.places.values():
             place.waited()
-        self._cancel_hold_timer()
 
-    def _cancel_hold_timer(self) -> None:
-        if self._hold_timer is not None:
-            self._hold_timer.cancel()
-            self._hold_timer = None
+    def _cancel_timers(self) -> None:
+        self._cancel_restarts()
+        self.hold.cancel_timer()
 
     def _apply_quiet(self, worker: Worker) -> None:
         if self.is_quiet:

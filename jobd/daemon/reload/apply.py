@@ -148,8 +148,8 @@ class Apply:
         async with room:
             await pool.roll(lambda count: self._say(pool.name, f"{count + 1}/{total} replaced"))
         pool.fill()
-        if pool.hold is not None:
-            self._say(pool.name, f"held back: {pool.hold_reason.splitlines()[0]}")
+        if pool.hold.is_on:
+            self._say(pool.name, f"held back: {pool.hold.reason.splitlines()[0]}")
 
     async def _filled(self, pool: Pool) -> None:
         await pool.filled()
@@ -157,7 +157,7 @@ class Apply:
         if ready >= pool.wanted:
             self._say(pool.name, f"{plural(ready, 'worker')} ready")
         else:
-            why = pool.hold_reason.splitlines()[0] if pool.hold is not None else "a restart is due later"
+            why = pool.hold.reason.splitlines()[0] if pool.hold.is_on else "a restart is due later"
             self._say(pool.name, f"{ready} of {plural(pool.wanted, 'worker')} ready: {why}")
 
 

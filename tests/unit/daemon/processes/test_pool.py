@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from jobd.config.model import Queue
 from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.processes.place import PlaceState
-from jobd.daemon.processes.pool import Hold, Pool
+from jobd.daemon.processes.pool import Pool
 from jobd.daemon.processes.worker_state import Worker, WorkerState
 
 KILLED = int(signal.SIGKILL)
@@ -211,10 +212,10 @@ def test_a_worker_whose_replacement_can_not_start_serves_on(crash):
     world.pool.replace(place(world))
     world.fail_start(world.alive[-1], crash=crash)
     assert (world.states(), place(world).worker, old.state) == (["ready"], old, WorkerState.READY)
-    assert world.pool.hold is Hold.SETUP
+    assert world.pool.hold.by is HeldBy.SETUP
     assert not world.pool.replace(place(world))
     world.elapse()
-    assert world.pool.hold is None
+    assert not world.pool.hold.is_on
 
 
 def test_a_worker_that_dies_while_it_is_replaced_leaves_its_place_to_the_replacement():
@@ -242,7 +243,7 @@ def test_a_reload_whose_second_worker_can_not_start_keeps_the_old_ones_and_goes_
     world = ready_world(3)
     world.reload()
     world.fail_start(world.alive[-1])
-    assert (world.pool.hold, world.states()) == (Hold.SETUP, ["ready"] * 3)
+    assert (world.pool.hold.by, world.states()) == (HeldBy.SETUP, ["ready"] * 3)
     world.elapse()
     assert world.states().count("replacing") == 1
     for _ in range(2):
@@ -296,14 +297,14 @@ def test_a_setup_that_dies_without_a_word_while_it_is_tried_again_is_tried_once_
     world.pool.fill()
     for worker in list(world.alive):
         world.fail_start(worker)
-    assert world.pool.hold is Hold.SETUP
+    assert world.pool.hold.by is HeldBy.SETUP
     world.elapse()
     (probe,) = world.alive
     world.fail_start(probe, crash=True)
-    assert world.pool.hold is Hold.SETUP
+    assert world.pool.hold.by is HeldBy.SETUP
     world.elapse()
     world.all_ready()
-    assert (world.pool.hold, world.states()) == (None, ["ready", "starting"])
+    assert (world.pool.hold.by, world.states()) == (None, ["ready", "starting"])
 
 
 def test_a_scale_to_nothing_while_a_setup_is_tried_again_does_not_hold_the_queue_for_ever():
@@ -317,7 +318,7 @@ def test_a_scale_to_nothing_while_a_setup_is_tried_again_does_not_hold_the_queue
     world.pool.scaled_to = None
     world.pool.fill()
     world.all_ready()
-    assert (world.pool.hold, world.states()) == (None, ["ready"])
+    assert (world.pool.hold.by, world.states()) == (None, ["ready"])
 
 
 def test_an_open_breaker_is_not_shortened_by_a_start_that_fails():
@@ -325,8 +326,8 @@ def test_an_open_breaker_is_not_shortened_by_a_start_that_fails():
     world.pool.replace(place(world, 1))
     world.end(place(world, 2).worker)
     world.fail_start(place(world, 1).replacement)
-    assert world.pool.hold is Hold.BREAKER
-    assert world.pool.hold_until == world.clock.now + 600
+    assert world.pool.hold.by is HeldBy.BREAKER
+    assert world.pool.hold.until == world.clock.now + 600
 
 
 def test_a_breaker_says_what_the_daemon_knows_about_the_crash():
@@ -334,7 +335,7 @@ def test_a_breaker_says_what_the_daemon_knows_about_the_crash():
     worker = world.alive[0]
     worker.kill(Ending.MEMORY, "out of memory: 1.1GB used, memory_max is 1GB")
     world.end(worker)
-    assert world.pool.hold_reason == "1 crashes in 1m (out of memory: 1.1GB used, memory_max is 1GB)"
+    assert world.pool.hold.reason == "1 crashes in 1m (out of memory: 1.1GB used, memory_max is 1GB)"
 
 
 def test_workers_of_a_pool_made_while_the_host_is_quiet_take_nothing():
@@ -487,7 +488,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_queue_held_back_has_no_restart_due(self) -> None:
-        if self.pool.hold is not None:
+        if self.pool.hold.is_on:
             assert all(one.timer is None for one in self.pool.places.values())
 
     @invariant()
@@ -518,7 +519,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.every_live_worker_is_listed_once()
         if self.pool.is_open:
             assert self.world.states() == ["ready"] * self.pool.wanted
-            assert self.pool.hold is None
+            assert not self.pool.hold.is_on
             assert {worker.generation for worker in self.world.alive} <= {self.world.generation}
             assert not self.pool._stale()
         else:
