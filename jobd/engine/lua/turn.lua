@@ -25,6 +25,7 @@
 -- include: check_places
 -- include: count_up
 -- include: holds
+-- include: children_refuse
 -- include: end_job
 -- include: put_back
 -- include: release_parent
@@ -74,19 +75,6 @@ local function keep_of(at)
   return { count = tonumber(ARGS[at]), age_s = tonumber(ARGS[at + 1]), limit = tonumber(ARGS[at + 2]) }
 end
 
--- Children still running, or failed ones that forbid completion: refused before the lock is touched.
-local function children_refuse(id, completes)
-  -- A key of a wrong type holds no children, and must not hold up the finishes beside this one.
-  local pending = redis.pcall('SCARD', base .. id .. ':dependencies')
-  local bad = redis.pcall('ZCARD', base .. id .. ':unsuccessful')
-  if completes and type(pending) == 'number' and pending > 0 then
-    return -4
-  end
-  if type(bad) == 'number' and bad > 0 then
-    return -9
-  end
-end
-
 local function note_failure(job, reason, stacktrace)
   call('HSET', job, 'failedReason', reason)
   if stacktrace ~= '' then
@@ -110,7 +98,7 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
   local lock = call('GET', job .. ':lock')
   local code = holds(base, id, token, lock)
   if code == 0 and (outcome == 'c' or outcome == 'w') then
-    code = children_refuse(id, outcome == 'c') or 0
+    code = children_refuse(base, id, outcome == 'c') or 0 -- before the lock is touched
   end
   if code == -1 and lock == token then
     leave_active(id) -- somebody deleted the job: an id of none must not stay, it would count as running
