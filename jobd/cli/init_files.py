@@ -74,26 +74,30 @@ def welcome(job: Job) -> dict:
 '''
 
 _TESTS = '''\
-"""Tests of the handlers. They need no Redis and no daemon; run them with: pytest"""
+"""Tests of the handlers: no Redis, no daemon, and yet as a worker runs them. Run them with: pytest"""
 
-from types import SimpleNamespace
-{imports}
-
-def make_job(name, data):
-    """Stand in for the job that a worker passes to a handler; `lines` is what it logged."""
-    lines = []
-    return SimpleNamespace(
-        id="1", name=name, data=data, attempt=1, attempts=1, stopping=False,
-        lines=lines, log=lines.append, progress=lambda value: None,
-    )
+from jobd.testing import run
 '''
 
 _EXAMPLE_TEST = """
 
 def test_welcome_greets_the_user():
-    job = make_job("welcome", {"userId": 7})
-    assert jobs.welcome(job) == {"welcomed": 7}
-    assert job.lines == ["greeting user 7"]
+    done = run("jobs:welcome", {"userId": 7})
+    assert (done.outcome, done.result) == ("completed", {"welcomed": 7})
+    assert done.logs == ["greeting user 7"]
+
+
+def test_welcome_needs_to_know_whom():
+    done = run(queue="email", name="welcome", attempt=3)  # with the settings of jobd.toml: its last attempt
+    assert (done.outcome, repr(done.error)) == ("failed", "KeyError('userId')")
+
+
+def test_a_job_that_is_added_is_run(jobd_queues):
+    from jobd.client import Queue
+
+    Queue("email").add("welcome", {"userId": 7})  # your application would; here it goes to memory
+    assert [job.data for job in jobd_queues["email"]] == [{"userId": 7}]
+    assert [done.outcome for done in jobd_queues.drain()] == ["completed"]
 """
 
 
@@ -112,8 +116,7 @@ def handlers_text(queues: Sequence[FoundQueue]) -> str:
 def tests_text(queues: Sequence[FoundQueue]) -> str:
     """Return test_jobs.py; it passes with the stubs as they are."""
     tests = "".join(_stub_test(function, name) for _, name, function in _stubs(queues))
-    imports = "\nimport pytest\n\nimport jobs\n" if tests else "\nimport jobs\n"
-    return _TESTS.format(imports=imports) + (tests or _EXAMPLE_TEST)
+    return _TESTS + (tests or _EXAMPLE_TEST)
 
 
 def toml_text(text: str) -> str:
@@ -173,9 +176,9 @@ def _stub(queue: str, name: str | None, function: str) -> str:
 
 
 def _stub_test(function: str, name: str | None) -> str:
+    job = f", name={json.dumps(name)}" if name else ""
     return (
         f"\n\ndef test_{function}():\n"
-        f"    job = make_job({json.dumps(name or 'any')}, {{}})\n"
-        f"    with pytest.raises(NotImplementedError):  # until it is written\n"
-        f"        jobs.{function}(job)\n"
+        f'    done = run("jobs:{function}", {{}}{job})\n'
+        f'    assert str(done.error) == "{function} is not written yet"  # until it is\n'
     )

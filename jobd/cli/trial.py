@@ -15,14 +15,14 @@ from jobd.locate import Secret, hand_down, read_secret, redis_source
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
 from jobd.worker.handlers.on_failed import load_on_failed
-from jobd.worker.handlers.payload import to_json
 from jobd.worker.handlers.wraps import load_wraps
-from jobd.worker.run.alone import Alone, Around, taken_of
+from jobd.worker.run.alone import Alone, Around, added_of, taken_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from jobd.config.model import Config, Queue
+    from jobd.engine.new_job import NewJob
     from jobd.worker.run.alone import Added, Ending
 
 
@@ -38,8 +38,15 @@ class _Stderr:
     def data_changed(self, data: bytes) -> None:
         warn(f"data {data.decode()}")
 
-    def added(self, job: Added) -> None:
-        warn(f"not added: queue {job.queue}, name {job.name}, data {to_json(job.data, 'data').decode()}")
+    def add(self, queue: str, new: NewJob) -> Added:
+        warn(f"not added: queue {queue}, name {new.name}, data {new.data.decode()}")
+        return added_of(queue, new)
+
+    def children_values(self) -> dict[str, Any]:
+        return {}
+
+    def ignored_children_failures(self) -> dict[str, str]:
+        return {}
 
 
 class Trial:

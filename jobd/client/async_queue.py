@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from jobd.client.producer import Producer, check_added, finish, lost_add, timed_out
+from jobd.client.producer import Producer, check_added, check_kind, finish, lost_add, timed_out
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import TracebackType
     from typing import Self, Unpack
+
+    import redis.asyncio
 
     from jobd.client.flow import Flow, FlowHandle
     from jobd.engine.job import JobRecord
@@ -74,6 +76,11 @@ class AsyncQueue(Producer):
 
     def _start(self) -> None:
         self._loop = None
+
+    def _check_connection(self, connection: Any) -> None:
+        import redis.asyncio
+
+        check_kind(connection, redis.asyncio.Redis, redis.asyncio.ConnectionPool, "redis.asyncio.Redis")
 
     async def add(self, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> AsyncJobHandle:  # noqa: B006 - never changed
         """Add a job, as Queue.add."""
@@ -163,7 +170,8 @@ class _Loop:
     def __init__(self, queue: AsyncQueue) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.get_running_loop()
-        self.client = async_client(queue.source, answer_limit_s=queue.answer_limit_s)
+        self.is_ours = queue._connection is None
+        self.client = _client_of(queue)
         self.runner = AsyncRunner(self.client)
         from jobd.client.async_watcher import AsyncWatcher
 
@@ -174,4 +182,14 @@ class _Loop:
 
     async def close(self) -> None:
         await self.watcher.close()
-        await self.client.aclose()
+        if self.is_ours:
+            await self.client.aclose()
+
+
+def _client_of(queue: AsyncQueue) -> redis.asyncio.Redis:
+    import redis.asyncio
+
+    given = queue._connection
+    if given is None:
+        return async_client(queue.source, answer_limit_s=queue.answer_limit_s)
+    return given if isinstance(given, redis.asyncio.Redis) else redis.asyncio.Redis(connection_pool=given)

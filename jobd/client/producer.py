@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
@@ -32,6 +33,9 @@ READER_BLOCK_S = 2.0
 class Producer:
     """A queue's name and place, known and checked; no connection yet."""
 
+    is_in_memory: ClassVar[bool] = False
+    """Set by jobd.testing.FakeQueue: no Redis is used, so none is looked for."""
+
     def __init__(
         self,
         name: str,
@@ -40,21 +44,47 @@ class Producer:
         prefix: str | None = None,
         config: str | Path | None = None,
         answer_limit: str | float = "5s",
+        connection: Any = None,
     ) -> None:
         self.name = check_queue_name(name)
-        from jobd.locate import inherited_source, redis_source
+        self._connection = connection
+        if connection is None and not self.is_in_memory:
+            from jobd.locate import inherited_source, redis_source
 
-        self._source = redis_source(url, prefix=prefix, config=config)
-        self._inherits = url is None and config is None and inherited_source(os.environ) is not None
+            self._source = redis_source(url, prefix=prefix, config=config)
+            self._inherits = url is None and config is None and inherited_source(os.environ) is not None
+        else:
+            self._source = self._given_source(url, prefix, config)
+            self._inherits = False
         self.keys = Keys(check_prefix(self._source.prefix), name)
         self.answer_limit_s = to_ms(answer_limit) / 1000
         if not self.answer_limit_s:
             raise InputError("answer_limit: must be longer than 0")
         self._beside: dict[str, Self] = {}
-        self.block_ms = max(1, int(min(READER_BLOCK_S, self.answer_limit_s / 2) * 1000))
+        limits = [READER_BLOCK_S, self.answer_limit_s / 2]
+        if connection is not None:
+            # Theirs: a read that waits in Redis for longer would look like a lost connection.
+            limits += [limit / 2 for limit in [_pool_of(connection).connection_kwargs.get("socket_timeout")] if limit]
+        self.block_ms = max(1, int(min(limits) * 1000))
+
+    def _given_source(self, url: str | None, prefix: str | None, config: str | Path | None) -> RedisSource:
+        """Return what is told of a Redis that the application connects to itself, or of memory."""
+        from jobd.locate import RedisSource
+
+        if self._connection is not None:
+            if url is not None or config is not None:
+                raise InputError("connection: give either it or url, config")
+            self._check_connection(self._connection)
+        source = RedisSource("", origin="connection")
+        return replace(source, prefix=prefix) if prefix else source
+
+    def _check_connection(self, connection: Any) -> None:
+        """Raise InputError when it is not of the kind this queue talks through."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {self.source.shown!r}, prefix={self.source.prefix!r})"
+        place = self._connection if self._connection is not None else self.source.shown
+        return f"{type(self).__name__}({self.name!r}, {place!r}, prefix={self.source.prefix!r})"
 
     @property
     def source(self) -> RedisSource:
@@ -99,6 +129,18 @@ class Producer:
             except InputError as error:
                 raise InputError(f"job {len(built)} of add_many: {error}") from error
         return built
+
+
+def _pool_of(connection: Any) -> Any:
+    """Return the pool of the application's client; the client may be a pool itself."""
+    return getattr(connection, "connection_pool", connection)
+
+
+def check_kind(connection: Any, client: type, pool: type, shown: str) -> None:
+    """Raise InputError when `connection` is neither of these: a mix-up of sync and asyncio would fail much later."""
+    if not isinstance(connection, client | pool):
+        kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
+        raise InputError(f"connection: expected a {shown} or its pool, got a {kind}")
 
 
 def _build(item: Sequence[Any], now_ms: int, prefix: str) -> NewJob:

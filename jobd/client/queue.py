@@ -6,7 +6,7 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from jobd.client.producer import Producer, check_added, finish, lost_add, timed_out
+from jobd.client.producer import Producer, check_added, check_kind, finish, lost_add, timed_out
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self, Unpack
+
+    import redis
 
     from jobd.client.flow import Flow, FlowHandle
     from jobd.client.watcher import Watcher
@@ -65,11 +67,15 @@ class JobHandle:
 class Queue(Producer):
     """One queue as producers see it: `Queue("email")`, or `Queue("email", url=…, prefix=…)`.
 
-    Which Redis: `url`, else $JOBD_REDIS_URL, else the file. Connections open when they are needed;
+    Which Redis: `connection`, `url`, else $JOBD_REDIS_URL, else the file. Connections open when they are needed;
     `close` them, or use `with`. `answer_limit` is how long an add waits for Redis.
 
+    Args:
+        connection: The application's own `redis.Redis` (or its pool), whatever its options. It stays the
+            application's: `close` leaves it open, and its `socket_timeout` is how long an add waits. An add is sent
+            once through it, too, whatever its `retry` says.
     Raises:
-        InputError: the name cannot be a queue's.
+        InputError: the name cannot be a queue's, the connection is of another kind.
         NoRedisConfigured: nothing says which Redis.
     """
 
@@ -81,9 +87,17 @@ class Queue(Producer):
         prefix: str | None = None,
         config: str | Path | None = None,
         answer_limit: str | float = "5s",
+        connection: redis.Redis | redis.ConnectionPool | None = None,
     ) -> None:
-        super().__init__(name, url=url, prefix=prefix, config=config, answer_limit=answer_limit)
+        super().__init__(name, url=url, prefix=prefix, config=config, answer_limit=answer_limit, connection=connection)
         self._start()
+
+    def _check_connection(self, connection: Any) -> None:
+        import redis
+
+        check_kind(connection, redis.Redis, redis.ConnectionPool, "redis.Redis")
+
+    _process: _Process | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +112,7 @@ class Queue(Producer):
             other._live().close()
 
     def _start(self) -> None:
-        self._process = _Process(self)
+        self._process = None if self.is_in_memory else _Process(self)
 
     def add(self, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> JobHandle:  # noqa: B006 - never changed
         """Add a job; see AddOptions for what else may be said about it.
@@ -193,7 +207,7 @@ class Queue(Producer):
 
     def _live(self) -> _Process:
         # A forked child has the parent's sockets and locks: it starts afresh and touches neither.
-        if self._process.pid != os.getpid():
+        if self._process is None or self._process.pid != os.getpid():
             self._process = _Process(self)
         return self._process
 
@@ -203,7 +217,8 @@ class _Process:
 
     def __init__(self, queue: Queue) -> None:
         self.pid = os.getpid()
-        self.client = sync_client(queue.source, answer_limit_s=queue.answer_limit_s)
+        self.is_ours = queue._connection is None
+        self.client = _client_of(queue)
         self.runner = SyncRunner(self.client)
         self._watcher: Watcher | None = None
         self._queue = queue
@@ -221,7 +236,18 @@ class _Process:
     def close(self) -> None:
         if self._watcher is not None:
             self._watcher.close()
-        self.client.connection_pool.disconnect()
+        if self.is_ours:
+            self.client.connection_pool.disconnect()
         if self._watcher is not None:
             self._watcher.join()
-        self.client.close()
+        if self.is_ours:
+            self.client.close()
+
+
+def _client_of(queue: Queue) -> redis.Redis:
+    import redis
+
+    given = queue._connection
+    if given is None:
+        return sync_client(queue.source, answer_limit_s=queue.answer_limit_s)
+    return given if isinstance(given, redis.Redis) else redis.Redis(connection_pool=given)

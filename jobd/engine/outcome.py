@@ -55,7 +55,13 @@ def job_outcome(keys: Keys, job_id: str) -> Command[Ending]:
 def watch_events(keys: Keys, after: str, block_ms: int) -> Command[Page]:
     """Read the events after a stream id; waits up to `block_ms` for the first one."""
     words = ("XREAD", "COUNT", 500, "BLOCK", block_ms, "STREAMS", keys.events, after)
-    return Command(words, lambda reply: _page(reply[0][1] if reply else [], after, 500), safe_twice=True)
+
+    def read(reply: Any) -> Page:
+        # Under RESP3, which an application's own client may speak, this is a table and not a list of pairs.
+        streams = list(reply.items()) if isinstance(reply, dict) else reply
+        return _page(streams[0][1] if streams else [], after, 500)
+
+    return Command(words, read, safe_twice=True)
 
 
 def past_events(keys: Keys, after: str) -> Command[Page]:

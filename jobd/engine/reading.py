@@ -155,8 +155,7 @@ def children_values(keys: Keys, job_id: str) -> Command[dict[str, Any]]:
     """Read the results of a parent's completed children, by their keys (`prefix:queue:id`)."""
 
     def read(reply: Any) -> dict[str, Any]:
-        pairs = zip(reply[::2], reply[1::2], strict=True)
-        return {child.decode(errors="replace"): result_of(value.decode(errors="replace")) for child, value in pairs}
+        return {key: result_of(value) for key, value in _table(reply)}
 
     return Command(("HGETALL", f"{keys.job(job_id)}:processed"), read, safe_twice=True)
 
@@ -165,10 +164,15 @@ def ignored_failures(keys: Keys, job_id: str) -> Command[dict[str, str]]:
     """Read why children failed whose failure the parent ignores or goes on after, by their keys."""
 
     def read(reply: Any) -> dict[str, str]:
-        texts = [text.decode(errors="replace") for text in reply]
-        return dict(zip(texts[::2], texts[1::2], strict=True))
+        return dict(_table(reply))
 
     return Command(("HGETALL", f"{keys.job(job_id)}:failed"), read, safe_twice=True)
+
+
+def _table(reply: Any) -> list[tuple[str, str]]:
+    """Read a hash: a flat list, or a table under RESP3, which an application's own client may speak."""
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return [(key.decode(errors="replace"), value.decode(errors="replace")) for key, value in pairs]
 
 
 def find_queues(prefix: str, cursor: int = 0) -> Command[tuple[int, list[str]]]:

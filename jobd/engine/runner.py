@@ -155,7 +155,7 @@ class SyncRunner:
 
     def _reply(self, connection: Any) -> Any:
         try:
-            return connection.read_response()
+            return connection.read_response(disable_decoding=True)
         except failures.ResponseError as error:
             return error
 
@@ -227,7 +227,7 @@ class AsyncRunner:
 
     async def _reply(self, connection: Any) -> Any:
         try:
-            return await connection.read_response()
+            return await connection.read_response(disable_decoding=True)
         except failures.ResponseError as error:
             return error
 

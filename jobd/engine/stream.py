@@ -62,7 +62,7 @@ class _Stream(Generic[T]):
     def load(self) -> None:
         # A NOSCRIPT in the middle would come too late to keep the order.
         self._connection.send_command("SCRIPT LOAD", self._script.source)
-        self._connection.read_response()
+        self._connection.read_response(disable_decoding=True)
 
     def send(self, command: Command[T]) -> None:
         self._connection.send_command(*command.parts())
@@ -86,10 +86,10 @@ class _Stream(Generic[T]):
 
     def _again(self, command: Command[T]) -> Any:
         self._connection.send_command(*command.parts())
-        return self._connection.read_response()
+        return self._connection.read_response(disable_decoding=True)
 
     def _reply(self) -> Any:
         try:
-            return self._connection.read_response()
+            return self._connection.read_response(disable_decoding=True)
         except failures.ResponseError as error:
             return error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import queue
 import threading
 import time
@@ -25,6 +26,7 @@ from jobd.worker.run.slots import Slots
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from jobd.engine.new_job import NewJob
     from jobd.engine.options import AddOptions
     from jobd.protocol.worker import Numbers
     from jobd.worker.handlers.job import Job
@@ -62,8 +64,16 @@ class Notes(Protocol):
         """New data (JSON)."""
         ...
 
-    def added(self, job: Added) -> None:
-        """A job added to a queue."""
+    def add(self, queue: str, new: NewJob) -> Any:
+        """Take a job added to a queue; returns what the handler gets for it."""
+        ...
+
+    def children_values(self) -> dict[str, Any]:
+        """Return what the job's children returned, by their keys."""
+        ...
+
+    def ignored_children_failures(self) -> dict[str, str]:
+        """Return why children failed that the job goes on without, by their keys."""
         ...
 
 
@@ -122,16 +132,13 @@ class _Slots(Slots):
         self.sink.data_changed(data)
 
     def add(self, queue: str, name: str, data: Any, options: AddOptions) -> Any:
-        built = new_job(name, data, options, now_ms=time.time_ns() // 1_000_000)
-        job = Added(queue, name, data, built.opts, built.job_id or "")
-        self.sink.added(job)
-        return self._given(job)
+        return self._given(self.sink.add(queue, new_job(name, data, options, now_ms=_clock_ms())))
 
     def children_values(self, job: Job) -> Any:
-        return self._given({})
+        return self._given(self.sink.children_values())
 
     def ignored_children_failures(self, job: Job) -> Any:
-        return self._given({})
+        return self._given(self.sink.ignored_children_failures())
 
     def _given(self, value: Any) -> Any:
         return _awaited(value) if threading.get_ident() == self._thread_id else value
@@ -152,15 +159,19 @@ class Alone:
     around: Around = field(default_factory=Around)
     refuses: bool = True
 
-    def run(self, taken: Taken) -> Ending:
-        """Run one attempt and return how it ended. Raises what setup or teardown raises."""
+    def run(self, taken: Taken, *, now_ms: int | None = None) -> Ending:
+        """Run one attempt and return how it ended. Raises what setup or teardown raises.
+
+        `now_ms` is the time by which the job may have expired (ms since 1970), None the clock's.
+        """
+        now_ms = _clock_ms() if now_ms is None else now_ms
         policy = self.policies.of(taken.name or "")
         if policy is not None and policy.mode == "process":
-            return self._run_on_main_thread(taken)
+            return self._run_on_main_thread(taken, now_ms)
         with asyncio.Runner() as runner:
-            return runner.run(self._live(taken, lambda _: None))
+            return runner.run(self._live(taken, now_ms, lambda _: None))
 
-    def _run_on_main_thread(self, taken: Taken) -> Ending:
+    def _run_on_main_thread(self, taken: Taken, now_ms: int) -> Ending:
         """Run the handler on this thread, and the loop in another, as a worker does in mode process."""
         found: queue.SimpleQueue[ThreadExecutor | None] = queue.SimpleQueue()
         endings: list[Ending | BaseException] = []
@@ -172,7 +183,7 @@ class Alone:
         def loop() -> None:
             try:
                 with asyncio.Runner() as runner:
-                    endings.append(runner.run(self._live(taken, expected)))
+                    endings.append(runner.run(self._live(taken, now_ms, expected)))
             except BaseException as error:
                 endings.append(error)
             found.put(None)
@@ -186,7 +197,7 @@ class Alone:
             raise endings[0]
         return endings[0]
 
-    async def _live(self, taken: Taken, has_threads: Callable[[ThreadExecutor], None]) -> Ending:
+    async def _live(self, taken: Taken, now_ms: int, has_threads: Callable[[ThreadExecutor], None]) -> Ending:
         await _call(self.around.setup)
         try:
             over = asyncio.Event()
@@ -197,7 +208,7 @@ class Alone:
             slots.sink, slots.refuses = self.notes, self.refuses
             has_threads(slots.threads)
             try:
-                slots.start((taken,), time.time_ns() // 1_000_000)
+                slots.start((taken,), now_ms)
                 while not slots.ended:
                     over.clear()
                     await over.wait()
@@ -206,6 +217,15 @@ class Alone:
             return _ending(slots.ended[0])
         finally:
             await _call(self.around.teardown)
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def added_of(queue: str, new: NewJob, job_id: str = "") -> Added:
+    """Return a job that was added as people see it."""
+    return Added(queue, new.name, json.loads(new.data), dict(new.opts), job_id or new.job_id or "")
 
 
 def _ending(attempt: Attempt) -> Ending:
@@ -226,7 +246,7 @@ def taken_of(name: str, stored: Mapping[str, Any]) -> Taken:
     return Taken(
         id=str(stored.get("id") or "1"), token="", name=name,
         data=to_json(stored["data"], "data"), opts=to_json(stored.get("opts") or {}, "opts"),
-        timestamp=stored.get("timestamp") or time.time_ns() // 1_000_000, delay_ms=0,
+        timestamp=stored.get("timestamp") or _clock_ms(), delay_ms=0,
         priority=stored.get("priority") or 0, attempts_made=stored.get("attempts_made") or 0,
         attempts_started=0, crashes=0, deduplication_id=None, parent_key=stored.get("parent_key"),
         scheduler_id=None, deferred_failure=None, stacktrace=None, suspect=False,

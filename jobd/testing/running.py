@@ -1,11 +1,4 @@
-"""Try handlers in tests: no Redis, no daemon, and the worker's own binding, wraps, limits and outcomes.
-
-from jobd.testing import run
-
-def test_welcome() -> None:
-    done = run("shop.mail:send", {"userId": 7}, name="welcome")
-    assert (done.outcome, done.result) == ("completed", {"sent": 7})
-"""
+"""Run one attempt of one job in a test."""
 
 from __future__ import annotations
 
@@ -23,15 +16,15 @@ from jobd.protocol.worker import HandlerSpec, Numbers
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.on_failed import load_on_failed
 from jobd.worker.handlers.wraps import load_wraps
-from jobd.worker.run.alone import Added, Alone, Ending, taken_of
+from jobd.worker.run.alone import Added, Alone, Ending, added_of, taken_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from jobd.config.model import Queue
+    from jobd.engine.new_job import NewJob
     from jobd.worker.handlers.on_failed import OnFailed
     from jobd.worker.handlers.wraps import Wrap
-
-__all__ = ["Added", "Done", "run"]
 
 
 @dataclass(slots=True)
@@ -50,6 +43,17 @@ class Done:
     logs: list[str] = field(default_factory=list)
     data: Any = None
     added: list[Added] = field(default_factory=list)
+    id: str = ""
+    queue: str = ""
+    name: str = ""
+
+    def take(self, ending: Ending) -> None:
+        """Take over how the attempt ended."""
+        self.outcome, self.delay_s, self.error = ending.outcome, ending.delay_ms / 1000, ending.error
+        if ending.outcome == "completed":
+            self.result = json.loads(ending.value)
+        elif self.error is None:
+            self.error = Unrecoverable(ending.value.decode())
 
 
 class _Notes:
@@ -67,8 +71,16 @@ class _Notes:
     def data_changed(self, data: bytes) -> None:
         self._done.data = json.loads(data)
 
-    def added(self, job: Added) -> None:
-        self._done.added.append(job)
+    def add(self, queue: str, new: NewJob) -> Added:
+        added = added_of(queue, new)
+        self._done.added.append(added)
+        return added
+
+    def children_values(self) -> dict[str, Any]:
+        return {}
+
+    def ignored_children_failures(self) -> dict[str, str]:
+        return {}
 
 
 def run(
@@ -99,15 +111,10 @@ def run(
         numbers, policies = _of_handler(_BARE, handler, [], None)
     else:
         raise InputError("give a handler, or a queue of jobd.toml")
-    done = Done(data={} if data is None else data)
+    done = Done(data={} if data is None else data, id="1", queue=queue or "test", name=name)
     stored = {"data": done.data, "opts": dict(opts or {}), "attempts_made": attempt - 1}
-    alone = Alone(numbers, policies, queue or "test", _Notes(done))
-    ending = _outside_of_loops(lambda: alone.run(taken_of(name, stored)))
-    done.outcome, done.delay_s, done.error = ending.outcome, ending.delay_ms / 1000, ending.error
-    if ending.outcome == "completed":
-        done.result = json.loads(ending.value)
-    elif done.error is None:
-        done.error = Unrecoverable(ending.value.decode())
+    alone = Alone(numbers, policies, done.queue, _Notes(done))
+    done.take(outside_of_loops(lambda: alone.run(taken_of(name, stored))))
     return done
 
 
@@ -133,20 +140,26 @@ def _of_handler(
 
 def _of_queue(queue: str, handler: str | Callable[..., Any] | None) -> tuple[Numbers, JobPolicies]:
     from jobd.config.load import load
-    from jobd.daemon.processes.worker_spec import numbers_of
 
     config = load()
     found = config.queues.get(queue)
     if found is None:
         raise NotThere("queue", queue, known=sorted(config.queues))
-    sys.path[:0] = [str(folder) for folder in found.path if str(folder) not in sys.path]
-    numbers, wraps, on_failed = numbers_of(found), load_wraps(found.wrap), load_on_failed(found.on_failed)
+    return policies_of(found, handler)
+
+
+def policies_of(queue: Queue, handler: str | Callable[..., Any] | None = None) -> tuple[Numbers, JobPolicies]:
+    """Return what a worker of this queue runs, its `path` on sys.path from now on; `handler` takes every name then."""
+    from jobd.daemon.processes.worker_spec import numbers_of
+
+    sys.path[:0] = [str(folder) for folder in queue.path if str(folder) not in sys.path]
+    numbers, wraps, on_failed = numbers_of(queue), load_wraps(queue.wrap), load_on_failed(queue.on_failed)
     if handler is None:
         return numbers, JobPolicies(numbers, wraps, on_failed)
     return _of_handler(numbers, handler, wraps, on_failed)
 
 
-def _outside_of_loops(call: Callable[[], Ending]) -> Ending:
+def outside_of_loops(call: Callable[[], Ending]) -> Ending:
     """Call where no event loop runs: in an `async def` test, in a thread of its own."""
     try:
         asyncio.get_running_loop()
