@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from jobd.cli.bar import bar
 from jobd.cli.output import answer, warn
 from jobd.cli.params import DURATION
 from jobd.cli.reach import ask
@@ -36,9 +37,10 @@ class Verb(NamedTuple):
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options --state --name --error --since --older --limit."""
+    """Give a command the options --state --name --error --since --older --running --limit."""
     for option in (
         click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many."),
+        click.option("--running", "running_ms", type=DURATION, metavar="D", help="Active, and started longer ago."),
         click.option(
             "--older", "older_ms", type=DURATION, metavar="D", help="Finished (else started, else added) longer ago."
         ),
@@ -80,7 +82,7 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
     _check_chosen(ids, filters, everything=everything)
     if ids and not dry_run:
         return _act(settings, verb, [{"queue": queue, "ids": batch} for batch in _batches(ids)])
-    if not (yes or dry_run or _can_ask()):
+    if not (yes or dry_run or can_ask()):
         raise click.UsageError(f"nobody can be asked here: add --yes to {verb.name} them, or --dry-run to see them")
     chosen = {"queue": queue, **({"ids": list(ids)} if ids else {"all": True} if everything else filters)}
     found = ask(settings, verb.operation, {**chosen, "dry_run": True})
@@ -98,23 +100,27 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
 def _check_chosen(ids: Sequence[str], filters: Mapping[str, Any], *, everything: bool) -> None:
     given = [bool(ids), bool(filters), everything]
     if not any(given):
-        raise click.UsageError("which jobs? give IDs, a filter (--state, --name, --error, --since, --older) or --all")
+        raise click.UsageError(
+            "which jobs? give IDs, a filter (--state, --name, --error, --since, --older, --running, --limit) or --all"
+        )
     if sum(given) > 1:
         raise click.UsageError("give IDs, or filters, or --all: only one of the three")
 
 
-def _can_ask() -> bool:
+def can_ask() -> bool:
+    """Whether somebody is there who can be asked."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
 
 
 def _act(settings: Settings, verb: Verb, requests: Sequence[dict[str, Any]]) -> int:
     """Act, and report one sum. Of explicit ids none of which was there: exit 1."""
     total: Bulk = {"done": 0, "gone": 0, "ids": []}
-    for request in requests:
-        found = ask(settings, verb.operation, {**request, "dry_run": False})
-        total["done"] += found["done"]
-        total["gone"] += found["gone"]
-        total["ids"] += found["ids"]
+    with bar(verb.name) as tell:
+        for request in requests:
+            found = ask(settings, verb.operation, {**request, "dry_run": False}, on_progress=tell)
+            total["done"] += found["done"]
+            total["gone"] += found["gone"]
+            total["ids"] += found["ids"]
     gone = f", gone meanwhile {total['gone']}" if total["gone"] else ""
     answer(settings, total, lambda doc: [f"{verb.past} {doc['done']}{gone}"])
     return Exit.FAILED if total["gone"] and not total["done"] else Exit.OK

@@ -15,7 +15,7 @@ from jobd.operations.operation import NamedCaller, Place
 from jobd.operations.params import read_params
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from redis.asyncio import Redis as AsyncRedis
@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from jobd.operations.operation import Operation, P, R
 
 
-def perform(settings: Settings, operation: Operation[P, R], params: Mapping[str, Any]) -> R:
-    """Return the document that a daemon would answer with.
+def perform(
+    settings: Settings,
+    operation: Operation[P, R],
+    params: Mapping[str, Any],
+    *,
+    on_progress: Callable[[str], None] | None = None,
+) -> R:
+    """Return the document that a daemon would answer with; `on_progress` gets the lines that it would send before.
 
     Raises:
         NoRedisConfigured: nothing says which Redis.
@@ -34,7 +40,7 @@ def perform(settings: Settings, operation: Operation[P, R], params: Mapping[str,
         BadParams: a parameter is wrong.
     """
     with Direct(settings) as redis:
-        return redis.perform(operation, params)
+        return redis.perform(operation, params, on_progress)
 
 
 class Direct:
@@ -56,10 +62,12 @@ class Direct:
         self._loop.run(self._client.aclose())
         self._loop.close()
 
-    def perform(self, operation: Operation[P, R], params: Mapping[str, Any]) -> R:
+    def perform(
+        self, operation: Operation[P, R], params: Mapping[str, Any], on_progress: Callable[[str], None] | None = None
+    ) -> R:
         """Do one operation. Raises as `perform`."""
         read = read_params(operation.params, params)
-        place = Place(self._runner, self.source.prefix, NamedCaller(_who()))
+        place = Place(self._runner, self.source.prefix, NamedCaller(_who(), on_progress or (lambda text: None)))
 
         async def act() -> R:
             return await operation.method()(place, read)

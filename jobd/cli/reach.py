@@ -42,10 +42,10 @@ def ask(
             pass
         else:
             with daemon:
-                return _ask_either(settings, daemon, operation, given)
+                return _ask_either(settings, daemon, operation, given, on_progress)
     from jobd.cli.direct import perform
 
-    return perform(settings, operation, given)
+    return perform(settings, operation, given, on_progress=on_progress)
 
 
 def connect(settings: Settings) -> ControlClient:
@@ -104,18 +104,24 @@ def redis_is_in_reach(settings: Settings) -> bool:
         return _shares_redis(settings, daemon)
 
 
-def _ask_either(settings: Settings, daemon: ControlClient, operation: Operation[P, R], params: Mapping[str, Any]) -> R:
+def _ask_either(
+    settings: Settings,
+    daemon: ControlClient,
+    operation: Operation[P, R],
+    params: Mapping[str, Any],
+    on_progress: Callable[[str], None] | None,
+) -> R:
     """Return the daemon's answer; what is too large for its socket goes to the same Redis by itself."""
     from jobd.protocol.control import LineTooLong
 
     try:
-        return call(daemon, operation, params)
+        return call(daemon, operation, params, on_progress=on_progress)
     except LineTooLong as error:
         if not _shares_redis(settings, daemon):
             raise LineTooLong(f"{error}; name the daemon's Redis with --redis to add it there") from None
     from jobd.cli.direct import perform
 
-    return perform(settings, operation, params)
+    return perform(settings, operation, params, on_progress=on_progress)
 
 
 def _shares_redis(settings: Settings, daemon: ControlClient) -> bool:

@@ -156,6 +156,8 @@ class JobRecord:
     deduplication_id: str | None
     broken: list[str]
     cut: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    """Bytes of its fields, as far as they were read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ class Command(Generic[T]):
         return ("EVALSHA", self.script.sha, *self.words)
 
 
+Steps = Generator[Sequence[Command[Any]], list[Any], T]
+"""A long piece of work: the commands of one round trip after another, each answered by their results."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """One write and its replies. `loads` are scripts made known in front; `renew`: on a connection made anew first."""
@@ -96,6 +100,16 @@ class SyncRunner:
     def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
         """Run commands in one round trip, each atomic by itself, in order; the first error is raised at the end."""
         return _read_all(commands, self._talk(commands)) if commands else []
+
+    def run_steps(self, steps: Steps[T]) -> T:
+        """Run a piece of work step by step, each in one round trip. Raises as `run_many`; what was done stays done."""
+        try:
+            commands = next(steps)
+            while True:
+                commands = steps.send(self.run_many(commands))
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
     def connection(self) -> Any:
         """Return a connection of the pool, to be released to it; one from before a failover is made anew.
@@ -173,6 +187,19 @@ class AsyncRunner:
     async def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
         """Run commands in one round trip, as SyncRunner.run_many."""
         return _read_all(commands, await self._talk(commands)) if commands else []
+
+    async def run_steps(self, steps: Steps[T], on_step: Callable[[], None] | None = None) -> T:
+        """Run a piece of work step by step, as SyncRunner.run_steps; `on_step` is called after each."""
+        try:
+            commands = next(steps)
+            while True:
+                replies = await self.run_many(commands)
+                if on_step is not None:
+                    on_step()
+                commands = steps.send(replies)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
     async def _talk(self, commands: Sequence[Command[Any]]) -> list[Any]:
         talk = conversation(commands)

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.admin import promote_job, remove_job, retry_job
-from jobd.engine.codes import Code
+from jobd.engine.bulk import Act, Tally, act_on_chosen, act_on_ids
 from jobd.engine.keys import Keys
-from jobd.engine.options import is_own_key
-from jobd.engine.reading import COUNTED, get_state
+from jobd.engine.reading import COUNTED
 from jobd.engine.states import State
 from jobd.errors import InputError, NotThere
 from jobd.operations.documents import Bulk
 from jobd.operations.operation import Place
 from jobd.operations.params import Which
+from jobd.operations.progress import Told
 from jobd.operations.queues import facts_of
-from jobd.operations.selection import PAGE, pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from jobd.engine.runner import Command
-    from jobd.operations.selection import Selection
-
-MAX_TOLD_IDS = 1000
-"""A report names this many ids; the counts are of all."""
+RETRY = Act(retry_job)
+PROMOTE = Act(promote_job)
+REMOVE = Act(remove_job, good=frozenset({1}))
 
 
 async def retry(place: Place, params: Which) -> Bulk:
@@ -35,8 +33,8 @@ async def retry(place: Place, params: Which) -> Bulk:
         InputError: a state that is not finished.
     """
     if params.selection().state not in (None, State.FAILED, State.COMPLETED):
-        raise InputError(f'only failed and completed jobs can be retried, not "{params.state}"')
-    return await _Walk(place, params, retry_job, Code.OK).run((State.FAILED,))
+        raise InputError(f'only failed and completed jobs can be retried, not "{params.selection().state}"')
+    return report(await act_on(place, params, RETRY, (State.FAILED,)))
 
 
 async def promote(place: Place, params: Which) -> Bulk:
@@ -47,81 +45,40 @@ async def promote(place: Place, params: Which) -> Bulk:
         InputError: a state other than delayed.
     """
     if params.selection().state not in (None, State.DELAYED):
-        raise InputError(f'only delayed jobs can be promoted, not "{params.state}"')
-    return await _Walk(place, params, promote_job, Code.OK).run((State.DELAYED,))
+        raise InputError(f'only delayed jobs can be promoted, not "{params.selection().state}"')
+    return report(await act_on(place, params, PROMOTE, (State.DELAYED,)))
 
 
 async def remove(place: Place, params: Which) -> Bulk:
-    """Delete jobs; one that a worker runs stays and counts as gone.
+    """Delete jobs and those below them in a flow; one that a worker runs stays and counts as gone.
 
     Raises:
         NotThere: as `job.retry`.
     """
-    return await _Walk(place, params, remove_job, 1).run([state for state in COUNTED if state is not State.ACTIVE])
+    return report(await act_on(place, params, REMOVE, [state for state in COUNTED if state is not State.ACTIVE]))
 
 
-class _Walk:
-    """One act on many jobs, and the count of what came of it. `good` is the code of a job on which it took effect."""
+async def act_on(place: Place, params: Which, act: Act, states: Sequence[State]) -> Tally:
+    """Do it to the jobs with the ids, else to those the selection takes in `states`, unless it names its own.
 
-    def __init__(self, place: Place, params: Which, act: Callable[[Keys, str], Command[int]], good: int) -> None:
-        self._place = place
-        self._params = params
-        self._runner = place.runner
-        self._keys = Keys(place.prefix, params.queue)
-        self._act = act
-        self._good = good
-        self._done = 0
-        self._gone = 0
-        self._missing = 0
-        self._ids: list[str] = []
+    Raises:
+        NotThere: there is no such queue, or the only id is no job.
+    """
+    facts = await facts_of(place, params.queue)
+    keys, tally, selection = Keys(place.prefix, params.queue), Tally(), params.selection()
+    if params.ids:
+        steps = act_on_ids(keys, act, params.ids, tally, dry_run=params.dry_run)
+        total = len(params.ids)
+    else:
+        looked_at = selection.states() if selection.state else states
+        total = min(sum(facts.counts[state] for state in looked_at), selection.limit or 2**63)
+        steps = act_on_chosen(keys, act, selection, states, tally, now_ms=SYSTEM_CLOCK.now_ms(), dry_run=params.dry_run)
+    await place.runner.run_steps(steps, Told(place.caller, tally, total))
+    if params.ids and tally.missing == len(set(params.ids)) == 1:
+        raise NotThere("job", params.ids[0])
+    return tally
 
-    async def run(self, states: Sequence[State]) -> Bulk:
-        """Act on the ids, else on what the selection takes in `states`, unless it names its own; return the report."""
-        await facts_of(self._place, self._params.queue)
-        selection = self._params.selection()
-        if self._params.ids:
-            await self._run_ids(self._params.ids)
-        else:
-            await self._run_selection(selection, selection.states() if selection.state else states)
-        return {"done": self._done, "gone": self._gone, "ids": self._ids}
 
-    async def _run_ids(self, ids: Sequence[str]) -> None:
-        unique = list(dict.fromkeys(ids))
-        for start in range(0, len(unique), PAGE):
-            part = unique[start : start + PAGE]
-            if self._params.dry_run:
-                states = await self._runner.run_many([get_state(self._keys, job_id) for job_id in part])
-                part = [job_id for job_id, state in zip(part, states, strict=True) if state is not State.UNKNOWN]
-                self._lost(len(states) - len(part))
-            jobs = [job_id for job_id in part if not is_own_key(job_id)]
-            self._lost(len(part) - len(jobs))
-            await self._act_on(jobs)
-        if self._missing == len(unique) == 1:
-            raise NotThere("job", unique[0])
-
-    async def _run_selection(self, selection: Selection, states: Sequence[State]) -> None:
-        left = selection.limit
-        async for page in pages(self._runner, self._keys, selection, states=states):
-            part = [job.id for job in page.jobs][:left]
-            page.removed = await self._act_on(part)
-            if left is not None:
-                left -= len(part)
-                if left <= 0:
-                    return
-
-    def _lost(self, count: int) -> None:
-        self._gone += count
-        self._missing += count
-
-    async def _act_on(self, ids: Sequence[str]) -> int:
-        """Act on one page in one round trip; returns how many left their state."""
-        if self._params.dry_run:
-            codes = [self._good] * len(ids)
-        else:
-            codes = await self._runner.run_many([self._act(self._keys, job_id) for job_id in ids])
-        took = [job_id for job_id, code in zip(ids, codes, strict=True) if code == self._good]
-        self._done += len(took)
-        self._gone += len(ids) - len(took)
-        self._missing += codes.count(Code.MISSING_JOB)
-        self._ids += took[: MAX_TOLD_IDS - len(self._ids)]
-        return 0 if self._params.dry_run else len(took)
+def report(tally: Tally) -> Bulk:
+    """Return the document of what was done."""
+    return {"done": tally.done, "gone": tally.gone, "ids": tally.ids}

@@ -329,6 +329,7 @@ class JobList(TypedDict):
     """Jobs, state by state: next to run first, newest finished first."""
 
     jobs: list[Job]
+    more: Annotated[bool, "there are more that fit: ask again with `offset`"]
 
 
 class JobShown(TypedDict):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from jobd.client.producer import lost_add
@@ -9,23 +11,37 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
 from jobd.engine.keys import Keys
 from jobd.engine.options import check_queue_name, new_job
-from jobd.engine.reading import get_job
+from jobd.engine.outcome import End, job_outcome, past_events, result_of
+from jobd.engine.reading import get_job, get_state
 from jobd.engine.reading import job_logs as read_logs
+from jobd.engine.selection import PAGE, walk
 from jobd.errors import NotThere, RedisUnavailable
 from jobd.operations.documents import Job, JobAdded, JobList, JobLogs, JobShown
+from jobd.operations.documents_upkeep import JobWaited
 from jobd.operations.operation import Place
-from jobd.operations.params import Add, Filters, OneJob
+from jobd.operations.params import Add, Listing, OneJob, Wait
 from jobd.operations.queues import facts_of
-from jobd.operations.selection import pages
 
 if TYPE_CHECKING:
     from jobd.engine.job import JobRecord
+    from jobd.engine.outcome import Ending
+    from jobd.engine.runner import Steps
+    from jobd.engine.states import State
 
 MAX_LISTED = 10_000
 """The most jobs one listing gives."""
 
 LISTED_FIELD_MAX = 16 * 1024
 """Bytes of each payload (data, options, result, stack traces, progress) that a listing shows; `job show` has more."""
+
+LISTED_MAX = 8 * 1024 * 1024
+"""Bytes of all payloads of a listing: what comes after them is shown without."""
+
+WAIT_MAX_MS = 25_000
+"""The longest one `job.wait` lasts: whoever waits longer asks again, and one who is gone is not waited for."""
+
+_LOOK_S = (0.02, 0.5)
+"""The first and the longest pause between two looks at a job that somebody waits for."""
 
 
 async def add(place: Place, params: Add) -> JobAdded:
@@ -53,8 +69,8 @@ async def add(place: Place, params: Add) -> JobAdded:
     }
 
 
-async def list_jobs(place: Place, params: Filters) -> JobList:
-    """Tell the jobs of a queue that fit the filters.
+async def list_jobs(place: Place, params: Listing) -> JobList:
+    """Tell the jobs of a queue that fit the filters, `limit` of them from the `offset`th on.
 
     Raises:
         NotThere: as `queue.show`.
@@ -64,12 +80,26 @@ async def list_jobs(place: Place, params: Filters) -> JobList:
     wanted = params.selection()
     limit = min(100 if wanted.limit is None else wanted.limit, MAX_LISTED)
     found: list[Job] = []
-    keys = Keys(place.prefix, params.queue)
-    async for page in pages(place.runner, keys, wanted, newest_finished_first=True, field_max=LISTED_FIELD_MAX):
-        found += [job_document(job) for job in page.jobs]
-        if len(found) >= limit:
-            break
-    return {"jobs": found[:limit]}
+    passed, size = 0, 0
+
+    def visit(jobs: list[JobRecord]) -> Steps[int | None]:
+        nonlocal passed, size
+        for job in jobs:
+            passed += 1
+            if passed > params.offset and len(found) < limit:
+                found.append(job_document(job))
+                size += job.size
+        yield from ()
+        return None if passed > params.offset + limit else 0
+
+    def field_max() -> int:
+        return LISTED_FIELD_MAX if passed + PAGE > params.offset and size < LISTED_MAX else 0
+
+    keys, now_ms = Keys(place.prefix, params.queue), SYSTEM_CLOCK.now_ms()
+    await place.runner.run_steps(
+        walk(keys, wanted, visit, now_ms=now_ms, newest_finished_first=True, field_max=field_max)
+    )
+    return {"jobs": found, "more": passed > params.offset + limit}
 
 
 async def show(place: Place, params: OneJob) -> JobShown:
@@ -83,6 +113,67 @@ async def show(place: Place, params: OneJob) -> JobShown:
         await facts_of(place, params.queue)
         raise NotThere("job", params.id)
     return {"job": job_document(job)}
+
+
+async def wait(place: Place, params: Wait) -> JobWaited:
+    """Tell how a job ended, as soon as it has.
+
+    Raises:
+        NotThere: there is no such queue or job, or it was removed before its end was seen.
+    """
+    keys, job_id = Keys(place.prefix, params.queue), params.id
+    limit_ms = WAIT_MAX_MS if params.timeout_ms is None else min(params.timeout_ms, WAIT_MAX_MS)
+    end, (pause, longest), seen = time.monotonic() + limit_ms / 1000, _LOOK_S, params.event_id
+    while True:
+        ending = await place.runner.run(job_outcome(keys, job_id))
+        if ending.end is End.MISSING:
+            ending = await _past_ending(place, keys, job_id, seen) or ending
+        if ending.end in (End.COMPLETED, End.FAILED):
+            return _waited(ending, seen or "", place.field_max)
+        if ending.end is not End.PENDING:
+            await facts_of(place, params.queue)
+            raise NotThere("job", job_id, f'no such job, or it was removed: "{job_id}"')
+        seen = seen or ending.value
+        left = end - time.monotonic()
+        if left <= 0:
+            state = await place.runner.run(get_state(keys, job_id))
+            return _pending(state, seen)
+        await asyncio.sleep(min(pause, left))
+        pause = min(2 * pause, longest)
+
+
+async def _past_ending(place: Place, keys: Keys, job_id: str, after: str | None) -> Ending | None:
+    """How a job that is gone ended, by the events since it was seen."""
+    while after is not None:
+        page = await place.runner.run(past_events(keys, after))
+        if job_id in page.endings:
+            return page.endings[job_id]
+        after = page.last_id if page.full else None
+    return None
+
+
+def _pending(state: State, event_id: str) -> JobWaited:
+    return {
+        "ended": False,
+        "state": state.value,
+        "result": None,
+        "failed_reason": None,
+        "event_id": event_id,
+        "cut": {},
+    }
+
+
+def _waited(ending: Ending, event_id: str, most: int | None) -> JobWaited:
+    completed, size = ending.end is End.COMPLETED, len(ending.value)
+    fits = most is None or size <= most
+    return {
+        "ended": True,
+        "state": ending.end.value,
+        "result": result_of(ending.value) if completed and fits else None,
+        "failed_reason": None if completed else ending.value[:most],
+        "event_id": event_id,
+        "cut": {} if fits or not completed else {"result": size},
+    }
 
 
 async def logs(place: Place, params: OneJob) -> JobLogs:

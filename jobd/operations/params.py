@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from jobd.duration import MAX_MS
-from jobd.operations.selection import Selection
+from jobd.engine.selection import Selection
 from jobd.protocol.control import BadParams
 from jobd.words import nearest
 
@@ -43,6 +43,7 @@ MaybeText = Annotated[str | None, Kind("text"), AfterValidator(_encodes)]
 Flag = Annotated[bool, Kind("true or false")]
 Milliseconds = Annotated[int | None, Kind("milliseconds"), Field(ge=0, le=MAX_MS)]
 Count = Annotated[int | None, Kind("a whole number of at least 1"), Field(ge=1, le=COUNT_MAX)]
+Whole = Annotated[int, Kind("a whole number of at least 0"), Field(ge=0, le=COUNT_MAX)]
 Texts = Annotated[list[Annotated[str, AfterValidator(_encodes)]], Kind("a list of texts")]
 Table = Annotated[dict[str, Any], Kind("an object")]
 Scale = Annotated[
@@ -177,6 +178,7 @@ class Filters(OneQueue):
     error: MaybeText = Field(default=None, description="glob for the reason of its failure")
     since_ms: Milliseconds = Field(default=None, description="finished (else started, else added) at most so long ago")
     older_ms: Milliseconds = Field(default=None, description="finished (else started, else added) longer ago")
+    running_ms: Milliseconds = Field(default=None, description="active, and started at least so long ago")
     limit: Count = Field(default=None, description="at most so many; a listing has 100 without and never over 10,000")
 
     def selection(self) -> Selection:
@@ -191,8 +193,47 @@ class Filters(OneQueue):
             error=self.error,
             since_ms=self.since_ms,
             older_ms=self.older_ms,
+            running_ms=self.running_ms,
             limit=self.limit,
         )
+
+
+class Listing(Filters):
+    """Jobs of a queue, and which part of them."""
+
+    offset: Whole = Field(default=0, description="pass over so many that fit")
+
+
+class Empty(OneQueue):
+    """A queue to empty."""
+
+    delayed: Flag = Field(default=False, description="also the jobs that are due later")
+    dry_run: Flag = Field(default=False, description="change nothing, only tell")
+
+
+class Clean(OneQueue):
+    """Old jobs of a queue."""
+
+    state: Text = Field(description="completed, failed, waiting, prioritized, delayed or active (without a lock)")
+    older_ms: Milliseconds = Field(default=None, description="finished (else started, else added) longer ago")
+    limit: Count = Field(default=None, description="at most so many, the oldest")
+    dry_run: Flag = Field(default=False, description="change nothing, only tell")
+
+
+class Obliterate(OneQueue):
+    """A queue to delete."""
+
+    force: Flag = Field(default=False, description="also while workers run its jobs")
+    dry_run: Flag = Field(default=False, description="change nothing, only tell")
+
+
+class Wait(OneJob):
+    """A job to wait for."""
+
+    timeout_ms: Milliseconds = Field(default=None, description="at most so long; never longer than 25,000")
+    event_id: MaybeText = Field(
+        default=None, description="an event of the queue before its end, as `job.add` and `job.wait` tell it"
+    )
 
 
 class Which(Filters):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations.operation import ByDaemon, Effect, OnRedis, Operation
 
 if TYPE_CHECKING:
-    from jobd.operations import bulk, events, jobs, queues
+    from jobd.operations import bulk, clearing, events, jobs, queues
     from jobd.operations.daemon_side import DaemonSide
 else:
 
@@ -26,7 +26,9 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
-    bulk, events, jobs, queues = (_Later(f"jobd.operations.{name}") for name in ("bulk", "events", "jobs", "queues"))
+    bulk, clearing, events, jobs, queues = (
+        _Later(f"jobd.operations.{name}") for name in ("bulk", "clearing", "events", "jobs", "queues")
+    )
 
     class _DaemonSideLater(_Later):
         def __getattr__(self, attribute: str) -> Any:
@@ -56,12 +58,16 @@ QUEUE_RESUME = OnRedis("queue.resume", CHANGES, lambda: queues.resume, logged=("
 QUEUE_QUIET = ByDaemon("queue.quiet", CHANGES, lambda: DaemonSide.queue_quiet, logged=("queue",))
 QUEUE_UNQUIET = ByDaemon("queue.unquiet", CHANGES, lambda: DaemonSide.queue_unquiet, logged=("queue",))
 QUEUE_SCALE = ByDaemon("queue.scale", CHANGES, lambda: DaemonSide.queue_scale, logged=("queue", "to"))
+QUEUE_EMPTY = OnRedis("queue.empty", CHANGES, lambda: clearing.empty, logged=("queue", "delayed"))
+QUEUE_CLEAN = OnRedis("queue.clean", CHANGES, lambda: clearing.clean, logged=("queue", "state", "older_ms", "limit"))
+QUEUE_OBLITERATE = OnRedis("queue.obliterate", CHANGES, lambda: clearing.obliterate, logged=("queue", "force"))
 
-_CHOICE = ("queue", "ids", "all", "state", "name", "error", "since_ms", "older_ms", "limit")
+_CHOICE = ("queue", "ids", "all", "state", "name", "error", "since_ms", "older_ms", "running_ms", "limit")
 JOB_ADD = OnRedis("job.add", CHANGES, lambda: jobs.add, logged=("queue", "name"))
 JOB_LIST = OnRedis("job.list", READS, lambda: jobs.list_jobs)
 JOB_SHOW = OnRedis("job.show", READS, lambda: jobs.show)
 JOB_LOGS = OnRedis("job.logs", READS, lambda: jobs.logs)
+JOB_WAIT = OnRedis("job.wait", READS, lambda: jobs.wait)
 JOB_RETRY = OnRedis("job.retry", CHANGES, lambda: bulk.retry, logged=_CHOICE)
 JOB_PROMOTE = OnRedis("job.promote", CHANGES, lambda: bulk.promote, logged=_CHOICE)
 JOB_REMOVE = OnRedis("job.remove", CHANGES, lambda: bulk.remove, logged=_CHOICE)

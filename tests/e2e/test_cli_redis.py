@@ -149,3 +149,38 @@ def test_output_survives_a_terminal_without_unicode(redis_server: RedisServer, p
     assert b"gr\xfc\xdfe \\U0001f642" in text.stdout
     document = subprocess.run([*command, "--json"], env=env, capture_output=True, check=True)
     assert json.loads(document.stdout)["jobs"][-1]["name"] == "grüße 🙂"
+
+
+def test_a_queue_is_emptied_cleaned_and_obliterated_when_that_is_agreed_to(run: Run) -> None:
+    for _ in range(2):
+        run("job", "add", "email", "welcome")
+    run("job", "add", "email", "digest", "--delay", "1h")
+    code, _, err = run("queue", "empty", "email")
+    assert code == 2
+    assert "--yes" in err
+    assert run("queue", "empty", "email", "--dry-run") == (0, "would delete 2 jobs of email\n", "")
+    code, out, err = run("queue", "empty", "email", "--yes")
+    assert (code, out, err) == (0, "deleted 2 jobs of email; left: 1 delayed\n", "2 jobs of email to delete\n")
+    code, out, _ = run("queue", "clean", "email", "--state", "delayed", "--yes")
+    assert (code, out) == (0, "deleted 1 job of email; nothing is left\n")
+    run("job", "add", "email", "welcome")
+    code, out, _ = run("queue", "obliterate", "email", "--yes")
+    assert (code, out) == (0, "email is gone, and 1 job with it\n")
+    assert run("queue", "show", "email")[0] == 1
+
+
+def test_job_wait_prints_the_result_fails_with_the_job_and_times_out(run: Run, r: redis.Redis, prefix: str) -> None:
+    base = f"{prefix}:email:"
+    for _ in range(3):
+        run("job", "add", "email", "welcome")
+    r.hset(f"{base}1", "returnvalue", '{"sent": 7}')
+    r.zadd(f"{base}completed", {"1": 1})
+    r.hset(f"{base}2", "failedReason", "no such user")
+    r.zadd(f"{base}failed", {"2": 1})
+    assert run("job", "wait", "email", "1") == (0, '{"sent": 7}\n', "")
+    assert _json(run, "job", "wait", "email", "1") == {"result": {"sent": 7}}
+    code, _, err = run("job", "wait", "email", "2")
+    assert code == 1
+    assert "no such user" in err
+    assert run("job", "wait", "email", "3", "--timeout", "10ms")[0] == 75
+    assert run("job", "wait", "email", "99")[0] == 1

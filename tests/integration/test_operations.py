@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from jobd.engine.keys import Keys
+from jobd.engine.selection import PAGE, Selection
 from jobd.errors import InputError, NotThere
-from jobd.operations.selection import PAGE, Selection
 from tests.support.operations import perform
 from tests.support.redis_server import RedisServer
 

@@ -11,12 +11,14 @@ import redis
 from jobd.client.flow import Flow, flow_jobs
 from jobd.engine.adding import add_flow, add_job
 from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job
+from jobd.engine.bulk import Tally
+from jobd.engine.clearing import cleaning, emptying, obliterating
 from jobd.engine.codes import Code
 from jobd.engine.job import Finish, Taken
 from jobd.engine.options import new_job
 from jobd.engine.outcome_policy import Policy, after_failure, after_success, children_refusal, read_opts
-from jobd.engine.reading import children_values, ignored_failures
-from jobd.engine.states import Outcome
+from jobd.engine.reading import children_values, ignored_failures, queue_facts
+from jobd.engine.states import Outcome, State
 from tests.support.queue_of import QueueOf
 from tests.support.waiting import wait_until
 
@@ -107,6 +109,23 @@ class Side:
 
     def do_resume(self, queue: str) -> None:
         self.queue(queue).run(resume_queue(self.queue(queue).keys))
+
+    def do_empty(self, queue: str, delayed: bool = False) -> None:
+        q = self.queue(queue)
+        q.runner.run_steps(emptying(q.keys, q.run(queue_facts(q.keys)).counts, Tally(), delayed=delayed))
+
+    def do_clean(self, queue: str, state: str, grace_ms: int, limit: int) -> None:
+        q, known = self.queue(queue), {"wait": State.WAITING}
+        steps = cleaning(
+            q.keys, known.get(state) or State(state), q.run(queue_facts(q.keys)).counts, Tally(),
+            before_ms=now_ms() - grace_ms, limit=limit or None,
+        )  # fmt: skip
+        q.runner.run_steps(steps)
+
+    def do_obliterate(self, queue: str, force: bool = False) -> None:
+        del force  # whether it is refused is told by the operation
+        self.do_pause(queue)
+        self.queue(queue).runner.run_steps(obliterating(self.queue(queue).keys, Tally()))
 
     def do_run(self, *names: str) -> None:
         while True:

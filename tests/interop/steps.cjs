@@ -32,6 +32,9 @@ class Side {
     else if (verb === "remove") await this.queue(args[0]).remove(args[1], { removeChildren: args[2] ?? true });
     else if (verb === "pause") await this.queue(args[0]).pause();
     else if (verb === "resume") await this.queue(args[0]).resume();
+    else if (verb === "empty") await this.queue(args[0]).drain(args[1] ?? false);
+    else if (verb === "clean") await this.queue(args[0]).clean(args[2], args[3], args[1]);
+    else if (verb === "obliterate") await this.queue(args[0]).obliterate({ force: args[1] ?? false });
     else if (verb === "run") await this.run(args);
     else throw new Error(`unknown step ${verb}`);
   }

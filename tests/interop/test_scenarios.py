@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 import redis
 
+from tests.interop.maintenance import MAINTENANCE
 from tests.interop.our_steps import Side
-from tests.interop.scenarios import SCENARIOS
+from tests.interop.scenarios import SCENARIOS as FLOWS
 from tests.support.node import start_node
 from tests.support.redis_server import RedisServer
 from tests.support.tables import tables
 
 pytestmark = pytest.mark.node
 
+SCENARIOS = {**FLOWS, **MAINTENANCE}
 STEPS = Path(__file__).with_name("steps.cjs")
 JSON_FIELDS = {"opts", "parent"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")

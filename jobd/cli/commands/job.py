@@ -41,6 +41,7 @@ _COLUMNS = (
         "list": (f"{_HERE}:list_", "jobs of a queue, by state, name, error, age"),
         "show": (f"{_HERE}:show", "everything about one job"),
         "logs": (f"{_HERE}:logs", "what a job logged"),
+        "wait": ("jobd.cli.commands.job_wait:wait", "the result of a job, once it has one"),
         "retry": ("jobd.cli.commands.job_retry:retry", "run finished jobs again"),
         "promote": ("jobd.cli.commands.job_promote:promote", "run delayed jobs now"),
         "remove": ("jobd.cli.commands.job_remove:remove", "delete jobs that do not run"),
@@ -65,6 +66,7 @@ def job() -> None:
 )
 @click.argument("queue")
 @filter_options
+@click.option("--offset", type=click.IntRange(min=0), metavar="N", help="Pass over so many that fit.")
 @click.pass_obj
 def list_(settings: Settings, /, queue: str, **filters: Any) -> None:
     """List jobs of a queue; without a filter of every state."""
@@ -99,7 +101,10 @@ def logs(settings: Settings, queue: str, job_id: str) -> None:
 
 def _list_lines(document: JobList) -> Iterable[str]:
     jobs = document["jobs"]
-    return draw(_COLUMNS, [_row(found) for found in jobs], terminal_width()) if jobs else ["no jobs"]
+    if not jobs:
+        return ["no jobs"]
+    lines = list(draw(_COLUMNS, [_row(found) for found in jobs], terminal_width()))
+    return [*lines, "more follow: --offset, --limit"] if document.get("more") else lines
 
 
 def _row(found: Job) -> list[str]:

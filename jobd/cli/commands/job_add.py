@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,20 +10,18 @@ import click
 from jobd.cli.click_commands import Command, command
 from jobd.cli.output import answer, json_text, warn
 from jobd.cli.params import DURATION, read_payload
-from jobd.cli.reach import ask, redis_is_in_reach
+from jobd.cli.reach import ask
+from jobd.cli.waiting import wait_for
 from jobd.duration import spell_duration
-from jobd.errors import DurationError, JobFailed, NotThere, Refused
+from jobd.errors import DurationError
 from jobd.exits import Exit
-from jobd.operations.table import JOB_ADD, JOB_SHOW
+from jobd.operations.table import JOB_ADD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import Added, Job
 
-_POLL_S = (0.02, 0.5)
-"""First and longest pause between two looks at a job that is waited for."""
 _TIME = re.compile(r"(\d+(\.\d+)?(ms|s|m|h|d))+", re.ASCII)
 
 
@@ -101,7 +98,7 @@ def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: st
     if wait is None:
         answer(settings, document, lambda found: [found["job"]["id"]])
         return Exit.OK
-    result = _wait(settings, queue, job, limit)
+    result = wait_for(settings, queue, job["id"], limit, job["event_id"])
     answer(settings, {"job": job, "result": result}, lambda found: [json_text(found["result"])])
     return Exit.OK
 
@@ -119,54 +116,3 @@ def _limit(wait: str | None) -> float | None:
         return DURATION.convert(wait, None, None) / 1000 if wait else None
     except (click.UsageError, DurationError) as error:
         raise click.UsageError(f"--wait: {error}") from None
-
-
-def _wait(settings: Settings, queue: str, job: Added, limit_s: float | None) -> Any:
-    """Return the result of a job once it is finished.
-
-    Raises:
-        JobFailed: it failed for good.
-        TimeoutError: it has not finished within the limit; it goes on.
-    """
-    if not redis_is_in_reach(settings):
-        return _poll(settings, queue, job["id"], limit_s)
-    from jobd.client import Queue
-    from jobd.client.queue import JobHandle
-    from jobd.engine.new_job import Added as AddedJob
-
-    added = AddedJob(job["id"], job["event_id"], job["duplicate"], job["deduplicated"])
-    with Queue(queue, url=settings.redis, config=settings.config) as found:
-        return JobHandle(found, added).wait(limit_s)
-
-
-def _poll(settings: Settings, queue: str, job_id: str, limit_s: float | None) -> Any:
-    """As _wait, by asking the daemon now and then: only it can reach its Redis."""
-    end = None if limit_s is None else time.monotonic() + limit_s
-    pause, longest = _POLL_S
-    while True:
-        job = _look(settings, queue, job_id)
-        if job["state"] == "completed":
-            if "result" in job.get("cut", {}):
-                message = f"job {job_id} is completed; its result is too long for the socket, name its Redis: --redis"
-                raise Refused("result-too-long", message)
-            return job["result"]
-        if job["state"] == "failed":
-            raise JobFailed(job_id, job["failed_reason"] or "without a reason")
-        if end is not None and time.monotonic() >= end:
-            raise TimeoutError(f"job {job_id} did not finish within {limit_s:g}s")
-        time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))
-        pause = min(2 * pause, longest)
-
-
-def _look(settings: Settings, queue: str, job_id: str) -> Job:
-    try:
-        found = ask(settings, JOB_SHOW, {"queue": queue, "id": job_id})["job"]
-    except (NotThere, Refused) as error:
-        if error.code != "job-unknown":
-            raise
-        raise Refused(
-            "job-gone",
-            f"job {job_id} is gone, and its result with it: finished jobs of {queue} are not kept; "
-            "add it with --keep-completed 1 --keep-failed 1",
-        ) from None
-    return found

@@ -36,6 +36,9 @@ _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
         "quiet": (f"{_HERE}:quiet", "this host takes none of its jobs, until unquiet or restart"),
         "unquiet": (f"{_HERE}:unquiet", "undo quiet"),
         "scale": (f"{_HERE}:scale", "change its number of workers here, until restart"),
+        "empty": ("jobd.cli.commands.queue_clear:empty", "delete the jobs that wait to run"),
+        "clean": ("jobd.cli.commands.queue_clear:clean", "delete old jobs of one state"),
+        "obliterate": ("jobd.cli.commands.queue_clear:obliterate", "delete a queue and everything in it"),
         "drain": (f"{_HERE}:drain", ""),
     },
     examples=["jobd queue list", 'jobd queue pause email --reason "mail server is down"', "jobd queue scale email +2"],
@@ -131,8 +134,8 @@ def drain(queue: tuple[str, ...]) -> int:
     """Answer what BullMQ's word stands for here."""
     name = queue[0] if queue else "Q"
     raise click.UsageError(
-        "`drain` is BullMQ's word for deleting the waiting jobs: that is `queue empty`, which comes with a later "
-        f"version; to let work finish: jobd queue quiet {name}"
+        f"`drain` is BullMQ's word for deleting the waiting jobs: that is: jobd queue empty {name}; "
+        f"to let work finish: jobd queue quiet {name}"
     )
 
 

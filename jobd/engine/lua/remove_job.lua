@@ -15,6 +15,7 @@
 -- include: delete_job
 -- include: split_key
 -- include: leave_parent
+-- include: is_next_iteration
 
 local job, lock = KEYS[1], KEYS[2]
 local base, id, with_children = ARGV[1], ARGV[2], ARGV[3] == '1'
@@ -97,11 +98,8 @@ if redis.call('EXISTS', lock) == 1 or (with_children and runs_below(job)) then
   return 0
 end
 local stored = redis.call('HMGET', job, 'rjk', 'timestamp')
-if stored[1] then
-  local current = redis.call('ZSCORE', base .. 'repeat', stored[1])
-  if current and id == 'repeat:' .. stored[1] .. ':' .. string.format('%.0f', tonumber(current)) then
-    return -8
-  end
+if is_next_iteration(base, id, stored[1]) then
+  return -8
 end
 -- A hash without a timestamp is none of a job: meta and a scheduler's record lie under the same prefix.
 if not stored[2] then

@@ -11,6 +11,7 @@ import pytest
 import jobd.engine
 from jobd.engine.adding import add_flow, add_job, add_jobs
 from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job
+from jobd.engine.clearing import drop_jobs, forget_queue
 from jobd.engine.job import Finish, Limiter, TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.locks import (
@@ -45,6 +46,8 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (retry_job(KEYS, "1"), 0),
     (promote_job(KEYS, "1"), 0),
     (remove_job(KEYS, "1"), 0),
+    (drop_jobs(KEYS, State.WAITING), 0),
+    (forget_queue(KEYS), 0),
     (job_outcome(KEYS, "1"), 0),
     (get_job(KEYS, "1"), 0),
     (get_state(KEYS, "1"), 0),

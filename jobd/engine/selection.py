@@ -1,22 +1,21 @@
-"""Which jobs of a queue a bulk command means, and how to walk over them while they leave."""
+"""Which jobs of a queue many are chosen by, and how to walk over them while they leave."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.reading import COUNTED, list_jobs, queue_facts
 from jobd.engine.states import State
 from jobd.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from jobd.engine.job import JobRecord
     from jobd.engine.keys import Keys
-    from jobd.engine.runner import AsyncRunner
+    from jobd.engine.runner import Steps
 
 PAGE = 100
 """Jobs read, or acted on, at once: that takes a daemon's loop a few milliseconds, between which it renews locks."""
@@ -27,7 +26,8 @@ class Selection:
     """Filters, all of which a job must pass; an empty one takes every job.
 
     `name` and `error` are globs (error: on the failedReason). `since_ms`: its last moment (finished, else started, else
-    added) is at most that long ago; `older_ms`: at least that long ago. `limit`: the first so many that pass.
+    added) is at most that long ago; `older_ms`: at least that long ago. `running_ms`: it is active, and started at
+    least that long ago. `limit`: the first so many that pass.
     """
 
     state: State | None = None
@@ -35,6 +35,7 @@ class Selection:
     error: str | None = None
     since_ms: int | None = None
     older_ms: int | None = None
+    running_ms: int | None = None
     limit: int | None = None
 
     @classmethod
@@ -46,19 +47,23 @@ class Selection:
         error: str | None = None,
         since_ms: int | None = None,
         older_ms: int | None = None,
+        running_ms: int | None = None,
         limit: int | None = None,
     ) -> Selection:
         """Return the selection of what a person typed.
 
         Raises:
-            InputError: no such state, or a negative limit.
+            InputError: no such state, a negative limit, or running jobs of a state other than active.
         """
         words = [known.value for known in COUNTED]
         if state is not None and state not in words:
             raise InputError(f'no such state: "{state}"; known are {", ".join(words)}')
         if limit is not None and limit < 0:
             raise InputError(f"limit: expected a whole number of at least 0, got {limit}")
-        return cls(State(state) if state else None, name, error, since_ms, older_ms, limit)
+        if running_ms is not None and state not in (None, State.ACTIVE):
+            raise InputError(f'"running" is about active jobs, not about those that are {state}')
+        known_state = State(state) if state else State.ACTIVE if running_ms is not None else None
+        return cls(known_state, name, error, since_ms, older_ms, running_ms, limit)
 
     def states(self) -> tuple[State, ...]:
         """The states to look through, in order."""
@@ -72,43 +77,38 @@ class Selection:
             and (self.error is None or fnmatchcase(job.failed_reason or "", self.error))
             and (self.since_ms is None or age_ms <= self.since_ms)
             and (self.older_ms is None or age_ms >= self.older_ms)
+            and (self.running_ms is None or now_ms - (job.processed_at or now_ms) >= self.running_ms)
         )
 
 
-@dataclass(slots=True)
-class Matches:
-    """The jobs of one page that passed. Who makes some of them leave their state says how many in `removed`."""
-
-    jobs: list[JobRecord] = field(default_factory=list)
-    removed: int = 0
-
-
-async def pages(
-    runner: AsyncRunner,
+def walk(
     keys: Keys,
     selection: Selection,
+    visit: Callable[[list[JobRecord]], Steps[int | None]],
     *,
+    now_ms: int,
     states: Sequence[State] | None = None,
     newest_finished_first: bool = False,
-    field_max: int = 0,
-) -> AsyncIterator[Matches]:
+    field_max: Callable[[], int] = lambda: 0,
+) -> Steps[None]:
     """Walk over the jobs that are there now, a page at a time; those that come meanwhile are not waited for.
 
-    Payloads of more than `field_max` bytes are not read: what a walk chooses by is short.
+    `visit` is given those of a page that passed; it tells how many of them left their state, or None to see no more.
+    Payloads of more than `field_max()` bytes are not read: what a walk chooses by is short.
     A retried job that fails again at once returns behind all others: the walk ends after as many as there were.
     """
-    now_ms = SYSTEM_CLOCK.now_ms()
-    counts = (await runner.run(queue_facts(keys))).counts
+    [facts] = yield [queue_facts(keys)]
     for state in states or selection.states():
         asc = not (newest_finished_first and state in (State.COMPLETED, State.FAILED))
-        left, start = counts[state], 0
+        left, start = facts.counts[state], 0
         while left > 0:
             size = min(PAGE, left)
-            listed = await runner.run(list_jobs(keys, state, start, start + size - 1, asc=asc, field_max=field_max))
+            [listed] = yield [list_jobs(keys, state, start, start + size - 1, asc=asc, field_max=field_max())]
             if not listed:
                 break
             jobs = [job for job in listed if not isinstance(job, str) and selection.takes(job, now_ms)]
-            page = Matches(jobs)
-            yield page
+            removed = yield from visit(jobs)
+            if removed is None:
+                return
             left -= len(listed)
-            start += len(listed) - page.removed
+            start += len(listed) - removed

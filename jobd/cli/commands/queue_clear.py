@@ -1,0 +1,112 @@
+"""`jobd queue empty`, `clean` and `obliterate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobd.cli.bar import bar
+from jobd.cli.bulk import can_ask
+from jobd.cli.click_commands import command
+from jobd.cli.output import answer, warn
+from jobd.cli.params import DURATION
+from jobd.cli.reach import ask
+from jobd.exits import Exit
+from jobd.operations.table import QUEUE_CLEAN, QUEUE_EMPTY, QUEUE_OBLITERATE
+from jobd.words import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobd.cli.settings import Settings
+    from jobd.operations.documents import Cleared
+    from jobd.operations.operation import Operation
+
+CLEANABLE = ("completed", "failed", "waiting", "prioritized", "delayed", "active")
+
+
+def _asked(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Only say how many it would be."),
+        click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked."),
+    ):
+        function = option(function)
+    return click.argument("queue")(function)
+
+
+@command(
+    "empty",
+    examples=[
+        "jobd queue empty email --dry-run",
+        "jobd queue empty email --delayed --yes     # what is due later too",
+    ],
+)
+@_asked
+@click.option("--delayed", is_flag=True, help="Also the jobs that are due later.")
+@click.pass_obj
+def empty(settings: Settings, /, queue: str, delayed: bool, yes: bool, dry_run: bool) -> int:
+    """Delete the jobs that wait to run (BullMQ calls that drain). What runs or is finished stays."""
+    return _clear(settings, QUEUE_EMPTY, {"queue": queue, "delayed": delayed}, yes=yes, dry_run=dry_run)
+
+
+@command(
+    "clean",
+    examples=[
+        "jobd queue clean email --state completed --older 7d --yes",
+        "jobd queue clean email --state failed --limit 1000 --dry-run",
+    ],
+)
+@_asked
+@click.option(
+    "--state", type=click.Choice(CLEANABLE), metavar="STATE", required=True, help=f"One of {', '.join(CLEANABLE)}."
+)
+@click.option("--older", "older_ms", type=DURATION, metavar="D", help="Finished (else started, else added) longer ago.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many, the oldest.")
+@click.pass_obj
+def clean(settings: Settings, /, queue: str, yes: bool, dry_run: bool, **chosen: Any) -> int:
+    """Delete old jobs of one state, as BullMQ's clean; of active ones those whose lock is gone."""
+    return _clear(settings, QUEUE_CLEAN, {"queue": queue, **chosen}, yes=yes, dry_run=dry_run)
+
+
+@command(
+    "obliterate",
+    examples=["jobd queue obliterate email --dry-run", "jobd queue obliterate email --yes"],
+)
+@_asked
+@click.option("--force", is_flag=True, help="Also while workers run its jobs: they are taken away from under them.")
+@click.pass_obj
+def obliterate(settings: Settings, /, queue: str, force: bool, yes: bool, dry_run: bool) -> int:
+    """Delete a queue and everything in it: jobs of every state, schedulers, events, settings. No way back."""
+    return _clear(settings, QUEUE_OBLITERATE, {"queue": queue, "force": force}, yes=yes, dry_run=dry_run)
+
+
+def _clear(
+    settings: Settings, operation: Operation[Any, Cleared], params: dict[str, Any], *, yes: bool, dry_run: bool
+) -> int:
+    """Tell how many jobs it is about, and delete them once that is agreed to."""
+    queue, verb = params["queue"], operation.name.partition(".")[2]
+    if not (yes or dry_run or can_ask()):
+        raise click.UsageError(f"nobody can be asked here: add --yes to {verb} it, or --dry-run to see how many jobs")
+    found = ask(settings, operation, {**params, "dry_run": True})
+    count = plural(found["removed"], "job")
+    if dry_run:
+        answer(settings, found, lambda _: [f"would delete {count} of {queue}"])
+        return Exit.OK
+    if yes:
+        warn(f"{count} of {queue} to delete")
+    elif not click.confirm(f"{verb} {queue}, deleting {count}?", err=True):
+        return Exit.FAILED
+    with bar(f"{verb} {queue}") as tell:
+        found = ask(settings, operation, {**params, "dry_run": False}, on_progress=tell)
+    answer(settings, found, lambda document: _lines(verb, queue, document))
+    return Exit.OK
+
+
+def _lines(verb: str, queue: str, document: Cleared) -> Iterator[str]:
+    count = plural(document["removed"], "job")
+    if verb == "obliterate":
+        yield f"{queue} is gone, and {count} with it"
+        return
+    left = ", ".join(f"{count} {state}" for state, count in document["after"].items() if count)
+    yield f"deleted {count} of {queue}" + (f"; left: {left}" if left else "; nothing is left")

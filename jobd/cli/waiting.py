@@ -1,0 +1,49 @@
+"""Waiting for the end of a job: what `job wait` and `job add --wait` do, with a daemon and without."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from jobd.cli.reach import ask
+from jobd.errors import JobFailed, NotThere, Refused
+from jobd.operations.table import JOB_WAIT
+
+if TYPE_CHECKING:
+    from jobd.cli.settings import Settings
+
+_ASKED_MS = 20_000
+"""One question lasts at most so long: a daemon that is replaced meanwhile is asked anew."""
+
+
+def wait_for(settings: Settings, queue: str, job_id: str, limit_s: float | None, event_id: str | None = None) -> Any:
+    """Return the result of a job once it is finished.
+
+    `event_id` is an event before its end: with it the end of a job that is not kept is found too.
+
+    Raises:
+        JobFailed: it failed for good.
+        TimeoutError: it has not finished within the limit; it goes on.
+        NotThere, Refused: there is no such job, or it is gone and nothing is known of its end.
+    """
+    end = None if limit_s is None else time.monotonic() + limit_s
+    while True:
+        left_ms = _ASKED_MS if end is None else max(0, min(_ASKED_MS, round(1000 * (end - time.monotonic()))))
+        params = {"queue": queue, "id": job_id, "timeout_ms": left_ms, "event_id": event_id}
+        try:
+            found = ask(settings, JOB_WAIT, params)
+        except (NotThere, Refused) as error:
+            if error.code != "job-unknown" or event_id is None:
+                raise
+            gone = f"job {job_id} is gone, and its end with it: it was removed, or its queue keeps no events so long"
+            raise Refused("job-gone", gone) from None
+        if found["ended"]:
+            if found["failed_reason"] is not None:
+                raise JobFailed(job_id, found["failed_reason"])
+            if found["cut"]:
+                text = f"job {job_id} is completed; its result is too long for the socket, name its Redis: --redis"
+                raise Refused("result-too-long", text)
+            return found["result"]
+        event_id = found["event_id"]
+        if end is not None and time.monotonic() >= end:
+            raise TimeoutError(f"job {job_id} did not finish within {limit_s:g}s; it is {found['state']}")

@@ -1,0 +1,112 @@
+"""Deleting in bulk: what `queue empty`, `clean` and `obliterate` do in Redis, a slice at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobd.clock import SYSTEM_CLOCK
+from jobd.engine.admin import pause_queue, resume_queue
+from jobd.engine.bulk import Tally
+from jobd.engine.clearing import CLEANABLE, cleaning, emptying, obliterating
+from jobd.engine.keys import Keys
+from jobd.engine.reading import queue_facts
+from jobd.engine.selection import Selection, walk
+from jobd.engine.states import State
+from jobd.errors import InputError, Refused
+from jobd.operations.documents_upkeep import Cleared
+from jobd.operations.operation import Place
+from jobd.operations.params import Clean, Empty, Obliterate
+from jobd.operations.progress import Told
+from jobd.operations.queues import facts_of
+
+if TYPE_CHECKING:
+    from jobd.engine.job import JobRecord
+    from jobd.engine.runner import Steps
+
+
+async def empty(place: Place, params: Empty) -> Cleared:
+    """Delete the jobs that wait to run, with `delayed` also those that are due later; BullMQ calls that drain.
+
+    What runs, what is finished, parents that wait for their children and the next jobs of schedulers stay.
+
+    Raises:
+        NotThere: there is no such queue.
+    """
+    before = (await facts_of(place, params.queue)).counts
+    states = [State.WAITING, State.PRIORITIZED, *([State.DELAYED] if params.delayed else [])]
+    total, tally = sum(before[state] for state in states), Tally(keep=0)
+    if params.dry_run:
+        return _cleared(total, before, before)
+    keys = Keys(place.prefix, params.queue)
+    steps = emptying(keys, before, tally, delayed=params.delayed)
+    await place.runner.run_steps(steps, Told(place.caller, tally, total))
+    return _cleared(tally.done, before, (await place.runner.run(queue_facts(keys))).counts)
+
+
+async def clean(place: Place, params: Clean) -> Cleared:
+    """Delete the oldest jobs of one state that finished (else started, else were added) long enough ago.
+
+    As BullMQ's clean: locked jobs and the next jobs of schedulers stay, each slice is one event `cleaned`.
+
+    Raises:
+        NotThere: there is no such queue.
+        InputError: a state whose jobs cannot be cleaned.
+    """
+    if params.state not in CLEANABLE:
+        raise InputError(f'no state to clean: "{params.state}"; it is one of {", ".join(CLEANABLE)}')
+    state, keys, tally = State(params.state), Keys(place.prefix, params.queue), Tally(keep=0)
+    before = (await facts_of(place, params.queue)).counts
+    now_ms, older_ms = SYSTEM_CLOCK.now_ms(), params.older_ms or 0
+    if params.dry_run:
+        chosen = Selection(state=state, older_ms=older_ms)
+        await place.runner.run_steps(_count(keys, chosen, tally, now_ms))
+        return _cleared(min(tally.done, params.limit or tally.done), before, before)
+    steps = cleaning(keys, state, before, tally, before_ms=now_ms - older_ms, limit=params.limit)
+    await place.runner.run_steps(steps, Told(place.caller, tally, min(before[state], params.limit or before[state])))
+    return _cleared(tally.done, before, (await place.runner.run(queue_facts(keys))).counts)
+
+
+async def obliterate(place: Place, params: Obliterate) -> Cleared:
+    """Delete a queue with all that is in it: jobs of every state, schedulers, events, settings, metrics.
+
+    It is paused first. While workers run its jobs it is refused; `force` takes their jobs away from under them.
+
+    Raises:
+        NotThere: there is no such queue.
+        Refused: jobs are running; nothing was deleted.
+    """
+    facts = await facts_of(place, params.queue)
+    total, keys, tally = sum(facts.counts.values()), Keys(place.prefix, params.queue), Tally(keep=0)
+    if not params.force:
+        _refuse_active(params.queue, facts.counts[State.ACTIVE])
+    if params.dry_run:
+        return _cleared(total, facts.counts, facts.counts)
+    pause = pause_queue(keys, who=place.caller.who, why="obliterate", now_ms=SYSTEM_CLOCK.now_ms())
+    await place.runner.run(pause)
+    if not params.force:
+        # Nobody takes a job any more; who took one before the pause was not seen by the first look.
+        active = (await place.runner.run(queue_facts(keys))).counts[State.ACTIVE]
+        if active and not facts.paused:
+            await place.runner.run(resume_queue(keys))
+        _refuse_active(params.queue, active)
+    await place.runner.run_steps(obliterating(keys, tally), Told(place.caller, tally, total))
+    return _cleared(tally.done, facts.counts, dict.fromkeys(facts.counts, 0))
+
+
+def _refuse_active(queue: str, active: int) -> None:
+    if active:
+        text = f"{active} of its jobs run: quiet or stop their workers first, or force it (--force)"
+        raise Refused("queue-busy", f'cannot obliterate "{queue}": {text}', detail={"queue": queue, "active": active})
+
+
+def _count(keys: Keys, chosen: Selection, tally: Tally, now_ms: int) -> Steps[None]:
+    def visit(jobs: list[JobRecord]) -> Steps[int | None]:
+        tally.done += len(jobs)
+        yield from ()
+        return 0
+
+    yield from walk(keys, chosen, visit, now_ms=now_ms)
+
+
+def _cleared(removed: int, before: dict[str, int], after: dict[str, int]) -> Cleared:
+    return {"removed": removed, "before": before, "after": after}

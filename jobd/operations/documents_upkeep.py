@@ -1,0 +1,24 @@
+"""Documents of what is done to queues and jobs by hand, beside those of documents.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+
+class Cleared(TypedDict):
+    """What was deleted of a queue; with `dry_run` what would be."""
+
+    removed: Annotated[int, "jobs"]
+    before: Annotated[dict[str, int], "how many jobs were in each state"]
+    after: Annotated[dict[str, int], "how many are now"]
+
+
+class JobWaited(TypedDict):
+    """How a job ended, or how far it is."""
+
+    ended: Annotated[bool, "false: it has not within the time; ask again, with `event_id`"]
+    state: Annotated[str, "completed or failed when it ended, else where it is"]
+    result: Annotated[Any, "what the handler returned"]
+    failed_reason: str | None
+    event_id: Annotated[str, "an event before its end"]
+    cut: Annotated[dict[str, int], "a result too long to be sent, with its bytes: null stands there"]

@@ -1,0 +1,65 @@
+"""Scenarios of maintenance by hand, in the steps of scenarios.py and these.
+
+["empty", queue, delayed], ["clean", queue, BullMQ's state, grace in ms, limit (0 none)], ["obliterate", queue, force].
+"""
+
+from __future__ import annotations
+
+from tests.interop.scenarios import ALL, DEDUPLICATED, FLAGS, Step, job, parent
+
+EVERY_STATE: list[Step] = [
+    ["add", "c", "ok", {}, {"jobId": "D1"}], ["add", "c", "fail", {}, {"jobId": "F1"}], ["run", "c"],
+    ["add", "c", "ok", {}, {"jobId": "W1"}], ["add", "c", "ok", {}, {"jobId": "W2", **DEDUPLICATED}],
+    ["add", "c", "ok", {}, {"jobId": "P1", "priority": 3}], ["add", "c", "ok", {}, {"jobId": "L1", "delay": 90_000}],
+]  # fmt: skip
+
+STATES = ("wait", "prioritized", "delayed", "completed", "failed")
+
+MAINTENANCE: dict[str, list[Step]] = {
+    "a queue is emptied": [*EVERY_STATE, ["empty", "c"]],
+    "a queue is emptied, delayed jobs too": [*EVERY_STATE, ["empty", "c", True], ["add", "c", "ok", {}, DEDUPLICATED]],
+    "a paused queue is emptied": [["pause", "c"], *EVERY_STATE, ["empty", "c"], ["resume", "c"]],
+    "an empty queue is emptied": [["add", "c", "ok", {}, {}], ["run", "c"], ["empty", "c", True]],
+    "the children of a parent elsewhere are emptied": [
+        ["flow", parent("reads", job("ok", "C1"), job("ok", "C2", priority=2))], ["empty", "c"], ["run", "p"],
+    ],
+    "one of two children is emptied": [
+        ["flow", parent("reads", job("ok", "C1"), job("ok", "C2", delay=30))], ["empty", "c"], ALL,
+    ],
+    "the children of a parent here are emptied": [
+        ["flow", parent("reads", job("ok", "C1"), job("ok", "C2"), queue="c")], ["empty", "c"],
+    ],
+    "a tree of one queue is emptied": [
+        ["flow", parent("reads", job("reads", "M", job("ok", "L1"), job("ok", "L2")), queue="c")], ["empty", "c"],
+    ],
+    "the middle of a tree goes with its leaves": [
+        ["flow", parent("reads", job("reads", "M", job("ok", "L1")))], ["empty", "c"], ["run", "p"],
+    ],
+    "a prioritized parent elsewhere is released by emptying": [
+        ["flow", parent("reads", job("ok", "C1"), priority=4, delay=9000)], ["empty", "c"],
+    ],
+    **{f"{state} is cleaned": [*EVERY_STATE, ["clean", "c", state, 0, 0]] for state in STATES},
+    **{f"{state} is too young to be cleaned": [*EVERY_STATE, ["clean", "c", state, 60_000, 0]] for state in STATES},
+    "the oldest two are cleaned": [
+        *(["add", "c", "ok", {}, {"jobId": name}] for name in "ABCDE"), ["run", "c"], ["clean", "c", "completed", 0, 2],
+    ],
+    "the next two to run are cleaned": [
+        *(["add", "c", "ok", {}, {"jobId": name}] for name in "ABCDE"), ["clean", "c", "wait", 0, 2], ["run", "c"],
+    ],
+    "a failed child is cleaned": [
+        ["flow", parent("reads", job("fail", "C1"), job("ok", "C2"))], ["run", "c"],
+        ["clean", "c", "failed", 0, 0], ALL,
+    ],
+    "a running job is not cleaned": [
+        ["add", "c", "adds", {"steps": [["clean", "c", "active", 0, 0]]}, {"jobId": "A"}], ["run", "c"],
+    ],
+    "a queue is obliterated": [*EVERY_STATE, ["obliterate", "c"]],
+    "an empty queue is obliterated": [["add", "c", "ok", {}, {}], ["run", "c"], ["obliterate", "c"]],
+    "a queue of children is obliterated": [
+        ["flow", parent("reads", job("ok", "C1"), job("fail", "C2", **{FLAGS[0]: True}))],
+        ["obliterate", "c"], ["run", "p"],
+    ],
+    "a queue with a whole flow is obliterated": [
+        ["flow", parent("reads", job("ok", "C1"), job("ok", "C2"), queue="c")], ["obliterate", "c"],
+    ],
+}  # fmt: skip

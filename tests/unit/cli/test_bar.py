@@ -1,0 +1,35 @@
+"""The bar of a long change: on a terminal and nowhere else."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from jobd.cli.bar import bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "drawn"), [(Terminal(), True), (io.StringIO(), False)])
+def test_progress_is_drawn_on_a_terminal_only(
+    stream: io.StringIO, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with bar("retry") as tell:
+        tell("what is no count")
+        tell("5/20")
+        tell("20/20")
+    assert ("20/20" in stream.getvalue()) is drawn
+
+
+def test_a_change_that_tells_nothing_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    with bar("retry"):
+        pass
+    assert stream.getvalue() == ""
