@@ -19,7 +19,7 @@ from jobd.errors import NotThere, RedisUnavailable
 from jobd.operations.documents import Job, JobAdded, JobList, JobLogs, JobShown
 from jobd.operations.documents_upkeep import JobWaited
 from jobd.operations.operation import Place
-from jobd.operations.params import Add, Listing, OneJob, Wait
+from jobd.operations.params import Add, Listing, OneJob, WaitFor
 from jobd.operations.queues import facts_of
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ async def show(place: Place, params: OneJob) -> JobShown:
     return {"job": job_document(job)}
 
 
-async def wait(place: Place, params: Wait) -> JobWaited:
+async def wait(place: Place, params: WaitFor) -> JobWaited:
     """Tell how a job ended, as soon as it has.
 
     Raises:

@@ -43,7 +43,7 @@ MaybeText = Annotated[str | None, Kind("text"), AfterValidator(_encodes)]
 Flag = Annotated[bool, Kind("true or false")]
 Milliseconds = Annotated[int | None, Kind("milliseconds"), Field(ge=0, le=MAX_MS)]
 Count = Annotated[int | None, Kind("a whole number of at least 1"), Field(ge=1, le=COUNT_MAX)]
-Whole = Annotated[int, Kind("a whole number of at least 0"), Field(ge=0, le=COUNT_MAX)]
+Offset = Annotated[int, Kind("a whole number of at least 0"), Field(ge=0, le=COUNT_MAX)]
 Texts = Annotated[list[Annotated[str, AfterValidator(_encodes)]], Kind("a list of texts")]
 Table = Annotated[dict[str, Any], Kind("an object")]
 Scale = Annotated[
@@ -201,7 +201,7 @@ class Filters(OneQueue):
 class Listing(Filters):
     """Jobs of a queue, and which part of them."""
 
-    offset: Whole = Field(default=0, description="pass over so many that fit")
+    offset: Offset = Field(default=0, description="pass over so many that fit")
 
 
 class Empty(OneQueue):
@@ -227,7 +227,7 @@ class Obliterate(OneQueue):
     dry_run: Flag = Field(default=False, description="change nothing, only tell")
 
 
-class Wait(OneJob):
+class WaitFor(OneJob):
     """A job to wait for."""
 
     timeout_ms: Milliseconds = Field(default=None, description="at most so long; never longer than 25,000")

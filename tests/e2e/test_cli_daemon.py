@@ -206,22 +206,25 @@ def test_many_ids_travel_in_requests_the_daemon_can_read(run: Run, short_tmp: Pa
 
 
 def test_wait_prints_the_result_as_json(run: Run, short_tmp: Path) -> None:
-    states = iter(["active", "active", "completed"])
-    answers: dict[str, Any] = {
-        "job.add": _ADDED,
-        "job.show": lambda _: {"job": {"id": "7", "state": next(states), "result": {"sent": 1}, "failed_reason": None}},
-    }
-    with _fake(short_tmp, answers):
+    ends = iter([False, False, True])
+
+    def wait(_: dict[str, Any]) -> dict[str, Any]:
+        result = {"state": "active", "result": {"sent": 1}, "failed_reason": None, "event_id": "9-0", "cut": {}}
+        return {"ended": next(ends), **result}
+
+    with _fake(short_tmp, {"job.add": _ADDED, "job.wait": wait}) as daemon:
         assert run("job", "add", "email", "w", "--wait") == (0, '{"sent": 1}\n', "")
+    assert [params.get("event_id") for name, params in daemon.asked] == [None, "0-0", "9-0", "9-0"]
 
 
 def test_wait_fails_with_the_job_and_times_out_with_75(run: Run, short_tmp: Path) -> None:
-    job = {"id": "7", "state": "failed", "failed_reason": "no address"}
-    with _fake(short_tmp, {"job.add": _ADDED, "job.show": {"job": job}}) as daemon:
+    job: dict[str, Any] = {"ended": True, "state": "failed", "result": None, "failed_reason": "no address", "cut": {}}
+    job["event_id"] = "9-0"
+    with _fake(short_tmp, {"job.add": _ADDED, "job.wait": job}) as daemon:
         code, out, err = run("job", "add", "email", "w", "--wait")
         assert (code, out) == (1, "")
         assert "no address" in err
-        job["state"] = "waiting"
+        job |= {"ended": False, "state": "waiting", "failed_reason": None}
         code, out, _ = run("job", "add", "email", "w", "--wait=50ms", "--json")
     assert code == 75
     assert json.loads(out)["error"]["code"] == "timed-out"
