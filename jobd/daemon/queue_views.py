@@ -125,7 +125,7 @@ def _state(pool: Pool, *, redis_up: bool, any_up: bool) -> tuple[QueueState, str
         return QueueState.QUIET, "quiet"
     if not any_up:
         return QueueState.RUNNING, "no_workers"
-    return QueueState.RUNNING, None if redis_up else "redis_down"
+    return QueueState.RUNNING, None if redis_up and not pool.withheld else "redis_down"
 
 
 def _note(pool: Pool, now: float) -> str | None:

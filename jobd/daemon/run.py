@@ -26,6 +26,7 @@ from jobd.daemon.duties.recover import Recover
 from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.stalled import Stalled
 from jobd.daemon.duties.standstill import Standstill
+from jobd.daemon.duties.trim import Trim
 from jobd.daemon.duties.until_empty import until_empty
 from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
@@ -266,6 +267,7 @@ class Daemon:
             Earlier(fleet, runner, record, told),
             Stalled(fleet, runner, told),
             Limits(fleet, runner, told),
+            Trim(fleet, runner, told),
             Deadlines(fleet),
             Standstill(fleet),
             Upkeep(supervisor, self._awaited_pids),

@@ -418,7 +418,7 @@ def _scaled(before: int, to: str) -> int:
 
 def _not_fetching(pool: Pool, now: float) -> str | None:
     """Say that a queue that should be consumed is not, or None."""
-    if pool.is_quiet or pool.hold.is_on or not pool.wanted:
+    if pool.is_quiet or pool.withheld or pool.hold.is_on or not pool.wanted:
         return None
     youngest = 0.0
     for worker in pool.workers():

@@ -8,6 +8,7 @@ from jobd.engine.runner import Command
 from jobd.engine.scripts import script
 
 if TYPE_CHECKING:
+    from jobd.engine.job import Keep
     from jobd.engine.keys import Keys
 
 LEGACY_BATCH = 7000
@@ -54,6 +55,12 @@ def set_global_concurrency(keys: Keys, limit: int | None) -> Command[int]:
     """Set how many jobs of the queue may be active anywhere (BullMQ's global concurrency); None lifts the limit."""
     words = ("HDEL", keys.meta, "concurrency") if limit is None else ("HSET", keys.meta, "concurrency", limit)
     return Command(words, int, safe_twice=True)
+
+
+def trim_history(keys: Keys, where: str, keep: Keep, *, now_ms: int) -> Command[int]:
+    """Bring `keys.completed` or `keys.failed` down to this rule, 1000 jobs at most; returns how many are gone."""
+    count, age_s = ("" if bound is None else bound for bound in (keep.count, keep.age_s))
+    return Command((1, where, keys.base, now_ms, count, age_s), int, script("trim_history"), safe_twice=True)
 
 
 def probe_writes(keys: Keys) -> Command[None]:

@@ -65,6 +65,40 @@ def test_status_says_what_redis_refuses_though_nothing_runs(make, server, settin
         wait_until(lambda: daemon.status()["state"] == "ready", 15)
 
 
+def test_a_full_redis_lets_running_jobs_write_and_finish_takes_nothing_new_and_is_mended_by_keep(
+    make, jobs, server, short_tmp, prefix
+):
+    queue = '[queues.a]\nhandler = "daemon_handlers:reports_when"\nlock_duration = "1s"\nconcurrency = 2\n'
+    daemon = make(queue, url=server.url)
+    until = short_tmp / "until"
+    until.touch()
+    many = jobs("a", server)
+    history = [many.add({"until": str(until), "padding": "x" * 20_000}) for _ in range(60)]
+    for job in history:
+        many.wait_state(job, "completed")
+    until.unlink()
+    running = many.add({"until": str(until)})
+    many.wait_state(running, "active")
+    with server.client() as r:
+        used = r.info("memory")["used_memory"]
+        r.config_set("maxmemory", used - 200_000)
+        wait_until(lambda: "redis: memory full" in daemon.status()["degraded_by"], 15)
+        wait_until(lambda: daemon.worker_pids("a", "quiet"), 15)
+        r.config_set("maxmemory", 0)
+        waiting = many.add({"until": str(until)})
+        r.config_set("maxmemory", used - 200_000)
+        held_until = time.monotonic() + 3
+        wait_until(lambda: time.monotonic() > held_until and r.exists(f"{prefix}:a:{running}:lock"), 10)
+        until.touch()
+        assert many.wait_state(running, "completed")["progress"] == "50"
+        assert daemon.queue("a")["why"] == "redis_down"
+        assert many.state(waiting) == "waiting"
+        daemon.reload(queue + "keep_completed = 10\n")
+        assert many.wait_state(waiting, "completed", 20)["progress"] == "50"
+        wait_until(lambda: daemon.status()["state"] == "ready", 15)
+        assert len(many.ids("completed")) <= 11
+
+
 def test_a_global_concurrency_that_flushall_removed_is_written_again(make, server, prefix):
     make(OK + "global_concurrency = 3\n", url=server.url)
     with server.client() as r:

@@ -1,4 +1,8 @@
-"""Ask Redis regularly whether it takes writes: an idle daemon writes nothing, its producers would learn it first."""
+"""Ask Redis regularly whether it takes writes: an idle daemon writes nothing, its producers would learn it first.
+
+While it is full nothing new is taken on this host: what a job adds would be refused, and its own end needs memory too.
+What runs is finished: the scripts that do it begin with a write that a full Redis allows.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,9 @@ class Probe(Duty):
         if name is not None:
             try:
                 await self._runner.run(probe_writes(Keys(self._fleet.source.prefix, name)))
+                self._fleet.withhold(False)
             except RedisRefused as error:
+                self._fleet.withhold(error.trouble == Trouble.MEMORY_FULL)
                 # This one command may be withheld from us; whether those that matter are is told by the others.
                 if error.trouble not in (Trouble.NO_PERMISSION, Trouble.OTHER):
                     raise

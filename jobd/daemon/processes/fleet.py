@@ -67,6 +67,8 @@ class Fleet:
         self.drained_pools: list[Pool] = []
         self.quieted_by: Order | None = None
         """Who quieted this host: pools made meanwhile are quiet too."""
+        self.withheld = False
+        """Whether no queue takes jobs because Redis is full."""
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.clock = clock
         self._templates = templates
@@ -115,7 +117,22 @@ class Fleet:
         """Return a pool for a queue; it is not in service yet and has no workers."""
         # Never used twice: a removed queue that comes back may still have workers that drain.
         self._pools_made += 1
-        return Pool(self._pools_made, queue, generation, self, self.clock, quieted_by=self.quieted_by)
+        pool = Pool(self._pools_made, queue, generation, self, self.clock, quieted_by=self.quieted_by)
+        pool.withheld = self.withheld
+        return pool
+
+    def withhold(self, withheld: bool) -> None:
+        """Take no jobs on this host while Redis is full, or again."""
+        if withheld is self.withheld:
+            return
+        self.withheld = withheld
+        for pool in self.pools.values():
+            pool.withheld = withheld
+            pool.apply_quiet()
+        if withheld:
+            log.warning("redis is full: no job is taken until it has room")
+        else:
+            log.info("redis has room: jobs are taken again")
 
     def make_room(self, queues: Collection[Queue]) -> None:
         """Raise the limit of open files to what these queues need; the log says when the hard limit is too low."""

@@ -66,6 +66,8 @@ class Pool:
         self.scaled_to: int | None = None
         self.scaled_by: Order | None = None
         self.quieted_by = quieted_by
+        self.withheld = False
+        """Whether its workers take nothing for the moment because Redis is full."""
         self.removed_in: int | None = None
         self.hold = Hold(queue.name, clock, hands.later, self._hold_elapsed)
         self.was_ready = False
@@ -168,7 +170,7 @@ class Pool:
         self.fill()
 
     def apply_quiet(self) -> None:
-        """Make every worker agree with `is_quiet`."""
+        """Make every worker agree with `is_quiet` and `withheld`."""
         for worker in self.workers():
             self._apply_quiet(worker)
 
@@ -379,7 +381,7 @@ class Pool:
         self.hold.cancel_timer()
 
     def _apply_quiet(self, worker: Worker) -> None:
-        if self.is_quiet:
+        if self.is_quiet or self.withheld:
             worker.quiet()
         else:
             worker.resume()

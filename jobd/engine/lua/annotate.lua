@@ -1,5 +1,6 @@
 -- annotate: write progress, log lines and new data of running jobs.
--- Promise:    notes are written in order; those of a job without a hash leave nothing behind.
+-- Promise:    notes are written in order; those of a job without a hash leave nothing behind. A running job may write
+--             them also while Redis is full.
 -- KEYS:       1 meta (hash)   2 events (stream)   From base also per job: its hash and logs.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   then 4 per note: kind (progress, log, data), job id,
 --             payload (JSON, or the log line's text), keep_logs (how many of the newest lines stay; "" or 0 all)
@@ -28,6 +29,8 @@ local function write(kind, job, id, payload, keep)
   end
 end
 
+-- Changes nothing, and is a write that Redis allows when it is full: then it lets the script write on to its end.
+redis.call('PERSIST', META)
 for at = FROM, #NOTES, SIZE do
   local id = NOTES[at + 1]
   local job = base .. id

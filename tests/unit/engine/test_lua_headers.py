@@ -10,9 +10,9 @@ import pytest
 
 import jobd.engine
 from jobd.engine.adding import add_flow, add_job, add_jobs
-from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job
+from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job, trim_history
 from jobd.engine.clearing import drop_jobs, forget_queue
-from jobd.engine.job import Finish, Limiter, TurnRequest
+from jobd.engine.job import Finish, Keep, Limiter, TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.locks import (
     adopt_jobs,
@@ -48,6 +48,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (remove_job(KEYS, "1"), 0),
     (drop_jobs(KEYS, State.WAITING), 0),
     (forget_queue(KEYS), 0),
+    (trim_history(KEYS, KEYS.completed, Keep(10), now_ms=1), 0),
     (job_outcome(KEYS, "1"), 0),
     (get_job(KEYS, "1"), 0),
     (get_state(KEYS, "1"), 0),
