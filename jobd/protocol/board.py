@@ -13,9 +13,9 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 
-LAYOUT = 1
+LAYOUT = 2
 """Number of this layout; daemon and template compare it in their handshake."""
 
 SLOTS = 1024
@@ -37,7 +37,7 @@ _ID_BYTES = 180
 _NAME_BYTES = 56
 
 # Eight-byte words of the header behind the preamble, by index.
-_BEAT, _TURN_SENT, _FETCHED, _REDIS_DOWN = 2, 3, 4, 5
+_BEAT, _TURN_SENT, _FETCHED, _REDIS_DOWN, _PULSE = 2, 3, 4, 5, 6
 _DONE, _FAILED, _BUSY = 8, 9, 10
 _HISTOGRAM = 16
 _FATE = 512
@@ -50,6 +50,17 @@ class SlotState(IntEnum):
     RUNNING = 1
     RETURNED = 2
     """The handler is through; the result may not be in Redis yet."""
+
+
+class Standstill(Enum):
+    """What it means that a worker's loop does not turn."""
+
+    NONE = "none"
+    """It turns."""
+    LOOP = "loop"
+    """Something on the loop's thread keeps it: an async handler that computes or blocks, or what one left behind."""
+    PROCESS = "process"
+    """No thread of it runs Python: a handler holds the GIL, or the process is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +141,12 @@ class BoardWriter(_Mapped):
         """Show that the worker's loop turns."""
         self._floats[_BEAT] = now
 
+    def pulse(self, now: float) -> None:
+        """Show that a thread beside the loop's got the GIL."""
+        self._floats[_PULSE] = now
+
     def turn_sent(self, at: float) -> None:
-        """Show when the turn in flight was sent; 0 when its reply has been read."""
+        """Show when the oldest turn under way was sent; 0 when no reply may lie unread."""
         self._floats[_TURN_SENT] = at
 
     def fetched(self, at: float) -> None:
@@ -164,8 +179,20 @@ class BoardReader(_Mapped):
         return float(self._floats[_BEAT])
 
     @property
+    def pulse_at(self) -> float:
+        """When a thread beside the loop's last got the GIL; 0 when there is none, then only the loop runs handlers."""
+        return float(self._floats[_PULSE])
+
+    def standstill(self, now: float, limit_s: float) -> Standstill:
+        """Tell whether the worker's loop has not turned for `limit_s`, and what that means."""
+        beat, pulse = self.beat_at, self.pulse_at
+        if not beat or now - beat < limit_s:
+            return Standstill.NONE
+        return Standstill.PROCESS if pulse and now - pulse >= limit_s else Standstill.LOOP
+
+    @property
     def turn_sent_at(self) -> float:
-        """When the turn in flight was sent; 0 none."""
+        """When the oldest turn whose reply has not been read was sent; 0 none."""
         return float(self._floats[_TURN_SENT])
 
     @property

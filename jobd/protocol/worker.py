@@ -268,12 +268,12 @@ class Stacks:
 
 @dataclass(frozen=True, slots=True)
 class RedisState:
-    """The worker lost Redis, or has it again."""
+    """The worker lost Redis, or has it again; `up` with a trouble: what jobs want written is refused, turns go on."""
 
     up: bool
     error: str | None = None
     trouble: str | None = None
-    """What is wrong, a word of engine.trouble.Trouble; None when it is up."""
+    """What is wrong, a word of engine.trouble.Trouble; with `up` what jobs want written is refused. None: nothing."""
 
 
 Message = (

@@ -21,7 +21,7 @@ from jobd.protocol import worker as messages
 from jobd.protocol.board import BoardWriter
 from jobd.worker import forks
 from jobd.worker.daemon_channel import Channel
-from jobd.worker.fetch.loop import TurnLoop
+from jobd.worker.fetch.loop import FetchLoop
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
 from jobd.worker.handlers.on_failed import OnFailed, load_on_failed
@@ -170,7 +170,7 @@ class Worker:
         self._board = board
         self._start = start
         self._user = user
-        self._turns: TurnLoop
+        self._fetch: FetchLoop
         self._channel: Channel
         self._loop: asyncio.AbstractEventLoop
 
@@ -197,23 +197,23 @@ class Worker:
             return Exit.SETUP_FAILED
         start = self._start
         keys = Keys(start.redis.prefix, start.queue)
-        self._turns = TurnLoop(
+        self._fetch = FetchLoop(
             self._redis.now(), keys, self._board, worker_name=_shown_name(start.name),
             token_prefix=start.token_prefix, report=self._redis_changed,
         )  # fmt: skip
         self.slots = Slots(
             self._loop, self._board, queue=start.queue, numbers=start.numbers, policies=self._user.policies,
-            wake=self._turns.wake, worker=_number_of(start.worker),
+            wake=self._fetch.wake, worker=_number_of(start.worker),
         )  # fmt: skip
-        self._turns.attach(self.slots)
+        self._fetch.attach(self.slots)
         ready()
-        up = await self._turns.connect()
+        up = await self._fetch.connect()
         self._channel = Channel(self._loop, self._sock, self._received)
         self._redis.ask = lambda: self._channel.send(messages.AskRedis())
         self._channel.send(messages.Ready(up))
         if not start.hold:
-            self._turns.resume()
-        await self._turns.run()
+            self._fetch.resume()
+        await self._fetch.run()
         self._board.busy(0)
         await self._tear_down()
         return Exit.DONE
@@ -234,8 +234,8 @@ class Worker:
         except BaseException as error:
             log.warning("teardown failed: %s\n%s", reason_of(error), trace_of(error))
 
-    def _redis_changed(self, up: bool, error: str | None) -> None:
-        self._channel.send(messages.RedisState(up, error))
+    def _redis_changed(self, up: bool, error: str | None, trouble: str | None) -> None:
+        self._channel.send(messages.RedisState(up, error, trouble))
 
     def _quieted(self) -> None:
         self._channel.send(messages.Quieted())
@@ -245,10 +245,10 @@ class Worker:
     def _received(self, message: messages.Message) -> None:
         match message:
             case messages.Quiet():
-                self._turns.quiet(self._quieted)
+                self._fetch.quiet(self._quieted)
             case messages.Resume():
                 self.slots.stopping = False
-                self._turns.resume()
+                self._fetch.resume()
             case messages.Settings():
                 self._change(message.numbers)
             case messages.UseRedis():
@@ -256,8 +256,7 @@ class Worker:
                 hand_down(self._redis.now())
             case messages.Drain():
                 self.slots.stopping = True
-                self._turns.end()
-                self._turns.quiet(self._quieted)
+                self._fetch.end(self._quieted)
             case messages.Stop():
                 self._stop(message.patience_ms)
             case messages.Cancel():
@@ -275,11 +274,11 @@ class Worker:
             log.warning("settings refused: %s", error)
             return
         self.slots.use(numbers, policies)
-        self._turns.hungry()
+        self._fetch.look_again()
 
     def _stop(self, patience_ms: int) -> None:
         self.slots.stopping = True
-        self._turns.end()
+        self._fetch.end()
         self.slots.interrupt_all()
         self._loop.call_later(patience_ms / 1000, _give_up)
 

@@ -9,13 +9,13 @@ import pytest
 from jobd.engine.trouble import Trouble
 from jobd.errors import RedisRefused, RedisUnavailable
 from jobd.locate import RedisSource
-from jobd.worker.fetch.connection import Wire
+from jobd.worker.fetch.connection import Connection
 from tests.support.redis_server import RedisServer
 
 
 def opened(url: str) -> None:
     async def main() -> None:
-        wire = Wire(RedisSource(url), "test")
+        wire = Connection(RedisSource(url), "test")
         try:
             await wire.open()
         finally:

@@ -13,7 +13,7 @@ from jobd.engine.job import TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.turn import turn
 from jobd.locate import RedisSource
-from jobd.worker.fetch.connection import Wire
+from jobd.worker.fetch.connection import Connection
 from jobd.worker.fetch.recovery import adopt
 from tests.support.redis_server import RedisServer
 
@@ -30,7 +30,7 @@ def test_jobs_of_a_lost_reply_are_found_by_their_lock_or_by_who_took_them(
         return TurnRequest(time.time_ns() // 1_000_000, LOCK_MS, f"{name}:1.1.1:", name, [], take=1)
 
     async def main() -> tuple[list[str], list[str]]:
-        wire = Wire(RedisSource(redis_server.url, None, None, prefix), "test")
+        wire = Connection(RedisSource(redis_server.url, None, None, prefix), "test")
         await wire.open()
         try:
             mine = TurnRequest(time.time_ns() // 1_000_000, LOCK_MS, PREFIX, NAME, [], take=2)

@@ -171,9 +171,9 @@ class Worker:
         self.owner.worker_start_failed(self, "setup", reason)
 
     def redis_state(self, *, up: bool, trouble: str | None = None) -> None:
-        """It lost Redis (`trouble` says how), or has it again."""
+        """It lost Redis (`trouble` says how), or has it again; up with a trouble: notes are refused, turns go on."""
         self.redis_up = up
-        self.redis_trouble = None if up else trouble or Trouble.AWAY
+        self.redis_trouble = trouble or (None if up else Trouble.AWAY)
 
     def quieted(self) -> None:
         """It takes nothing any more: what it was asked to take before is here or was never sent."""

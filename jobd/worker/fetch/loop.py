@@ -1,37 +1,39 @@
-"""The turn loop: one round trip at a time, which finishes what is through and takes what there is room for.
+"""The fetch loop: does what the fetch policy decides, on the turns' connection.
 
-Results that arrive while a turn is in flight ride in the next one, so batches grow by themselves under load. A turn
-whose reply was lost is never sent again whole: see `_recover` (docs/internals.md "The turn").
+One turn finishes what is through and takes what there is room for. Results that arrive while turns are under way ride
+in the next one, so batches grow by themselves under load.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobd.engine.codes import SETTLED
 from jobd.engine.job import TurnRequest
-from jobd.engine.keys import Keys
 from jobd.engine.locks import renew_locks
 from jobd.engine.scripts import script
+from jobd.engine.trouble import Trouble
 from jobd.engine.turn import turn
-from jobd.errors import JobdError
-from jobd.worker.fetch.connection import Wire
-from jobd.worker.fetch.fetch_policy import Appetite
-from jobd.worker.fetch.flight import Ahead, Flight
+from jobd.errors import JobdError, RedisRefused, RedisUnavailable
+from jobd.worker.fetch.connection import Connection
+from jobd.worker.fetch.fetch_policy import FetchPolicy, Link, Order, ReconnectDelay, Step, Supply
 from jobd.worker.fetch.notes import Notes
-from jobd.worker.fetch.reconnect_delay import Patience
-from jobd.worker.fetch.recovery import adopt
+from jobd.worker.fetch.recovery import adopt, settled_or_code
 from jobd.worker.fetch.wait import MarkerWait
 from jobd.worker.own_log import log
+from jobd.worker.pulse import Pulse
 from jobd.worker.run.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobd.engine.job import Taken, TurnReply
+    from jobd.engine.keys import Keys
     from jobd.engine.runner import Command
+    from jobd.engine.turn import Note
     from jobd.locate import RedisSource
     from jobd.protocol.board import BoardWriter
     from jobd.worker.run.attempt import Attempt
@@ -44,355 +46,431 @@ UNANSWERED_BEATS = 4
 """Beats after which a turn counts as lost. Not seconds: while a handler holds the GIL, the answer lies here unread."""
 
 
-class TurnLoop:
+@dataclass(slots=True)
+class Turn:
+    """A turn, or notes alone, under way; `begun` gets the raw replies."""
+
+    attempts: list[Attempt]
+    take: int
+    sent_at: float
+    notes: list[Note]
+    commands: list[Command[Any]]
+    begun: asyncio.Future[list[Any]]
+
+
+class FetchLoop:
     """Fetches and finishes for one worker.
 
-    `quiet` stops taking. `report` is told when Redis goes away and comes back.
+    `report` is told when Redis goes away or comes back (up, why, which trouble), and with `up` true and a trouble when
+    it refuses notes.
     """
 
     def __init__(
         self, source: RedisSource, keys: Keys, board: BoardWriter, *, worker_name: str, token_prefix: str,
-        report: Callable[[bool, str | None], None],
+        report: Callable[[bool, str | None, str | None], None],
     ) -> None:  # fmt: skip
         self._keys = keys
         self._name = worker_name
         self._token_prefix = token_prefix
         self._board = board
         self._report = report
-        self._wire = Wire(source, f"jobd-turn:{token_prefix.rstrip(':')}", (script("turn"), script("annotate")))
+        client_name = f"jobd-turn:{token_prefix.rstrip(':')}"
+        self._connection = Connection(source, client_name, (script("turn"), script("annotate")), self._closed)
         self._marker = MarkerWait(source, keys, worker_name, self)
-        self._ahead = Ahead(board)
+        self._slots: Slots
+        self._policy: FetchPolicy
         self._notes: Notes
-        self._desk: Slots
-        self._appetite: Appetite
+        self._turns: deque[Turn] = deque()
+        self._late: list[Taken] = []
+        self._late_since = self._ahead_since = 0.0
+        self._lost: list[list[Attempt]] = []
+        """Results of lost turns, each turn's by itself, until they are known to be in Redis."""
+        self._delay = ReconnectDelay()
+        self._outage = False
+        """Whether the daemon and the log have been told that Redis is away."""
+        self._starting = False
         self._woken: asyncio.Future[None] | None = None
         self._signal = False
-        self._ending = False
-        self._in_flight: list[Attempt] = []
-        self._late: list[Taken] = []
-        self._flight: Flight | None = None
-        self._sent_at = 0.0
-        self._beats_unanswered = 0
-        self._up = True
-        self._patience = Patience()
+        self._failure: Exception | None = None
         self._quieted: Callable[[], None] | None = None
+        self._pulse = Pulse(board)
 
-    def attach(self, desk: Slots) -> None:
-        """Serve this desk."""
-        self._desk = desk
-        self._appetite = Appetite(desk)
-        self._notes = Notes(self._keys, desk.notes)
+    def attach(self, slots: Slots) -> None:
+        """Serve these slots."""
+        self._slots = slots
+        self._policy = FetchPolicy(slots)
+        self._policy.resized(slots.numbers.concurrency)
+        self._notes = Notes(self._keys, slots.notes, refused=self._notes_refused)
 
     async def connect(self) -> bool:
         """Open the connection; return whether Redis is there. When not, the loop keeps trying."""
         try:
-            await self._wire.open()
+            await self._connection.open()
         except JobdError as error:
             self._went_down(error, tell=False)
-        return self._up
+            return False
+        self._policy.recovered()
+        return True
 
-    def wake(self) -> None:
-        """Look for something to do; harmless at any time on the loop's thread."""
-        self._signal = True
-        woken = self._woken
-        if woken is not None and not woken.done():
-            woken.set_result(None)
-            desk = self._desk
-            if desk.ended and not desk.running and self._up and self._wire.sends_at_once:
-                # Nothing else runs that could ride along: sent here and now, a turn of the event loop earlier.
-                self._flight = self._launch()
+    # --- what the worker's life asks for -----------------------------------------------------------------------------
 
     def quiet(self, then: Callable[[], None] | None = None) -> None:
-        """Take nothing more; `then` is called once no take is in flight."""
-        self._appetite.quiet = True
+        """Take nothing more; `then` is called once no take is under way."""
+        self._policy.ordered(Order.QUIET)
         self._quieted = then
         self.wake()
 
     def resume(self) -> None:
         """Take again."""
-        self._appetite.quiet = False
+        self._policy.ordered(Order.TAKE)
         self._quieted = None
         self._marker.ask(None)
-        self.hungry()
+        self.wake()
 
-    def end(self) -> None:
-        """End `run` as soon as every result in hand is in Redis and nothing runs."""
-        self._ending = True
-        self.quiet()
+    def end(self, then: Callable[[], None] | None = None) -> None:
+        """End `run` as soon as every result in hand is in Redis and nothing runs; `then` as for `quiet`."""
+        self._policy.ordered(Order.END)
+        self._quieted = then
+        self.wake()
+
+    def look_again(self) -> None:
+        """Ask for jobs again: there may be some, or more slots, or another limiter."""
+        self._policy.resized(self._slots.numbers.concurrency)
+        self._policy.look_again()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for something to do; harmless at any time on the loop's thread. Called for every job that ends."""
+        self._signal = True
+        woken, policy = self._woken, self._policy
+        if woken is not None and not woken.done():
+            woken.set_result(None)
+            # Nothing else runs that could ride along: sent here and now, a turn of the event loop earlier.
+            if policy.has_news() and not self._slots.running and policy.link is Link.OPEN:
+                self._send_now()
+        elif policy.sends_another():
+            self._send_now()
+
+    def _send_now(self) -> None:
+        # While jobs of a reply are being started, room would be counted that they are about to fill.
+        if self._starting or not self._connection.is_open:
+            return
+        try:
+            self._send()
+        except Exception as error:
+            # The caller is a callback of the event loop, where it would end as a line in the log.
+            self._failure = error
 
     async def run(self) -> None:
-        """Turn until `end`, beating and waiting for markers beside it."""
-        beside = [asyncio.ensure_future(self._beat()), asyncio.ensure_future(self._marker.run())]
+        """Turn until `end`, beating and waiting for markers beside it; what one of these dies of ends the worker."""
         try:
-            while not self._over():
-                try:
-                    if not self._up:
-                        await self._recover()
-                    elif self._late:
-                        jobs, self._late = await self._still_mine(self._late), []
-                        self._begin(jobs)
-                    elif self._flight or self._has_news() or self._take() > 0:
-                        await self._turn()
-                    else:
-                        await self._idle()
-                except JobdError as error:
-                    self._went_down(error)
-            await self._leave()
+            async with asyncio.TaskGroup() as group:
+                beside = [group.create_task(self._beat()), group.create_task(self._marker.run())]
+                await self._turn_until_over()
+                for task in beside:
+                    task.cancel()
         finally:
-            for task in beside:
-                task.cancel()
             self._marker.drop()
-            self._wire.drop()
+            self._connection.drop()
+
+    async def _turn_until_over(self) -> None:
+        while (step := self._policy.next_step()) is not Step.END:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                await self._do(step)
+            except JobdError as error:
+                self._went_down(error)
+        await self._leave()
+
+    async def _do(self, step: Step) -> None:
+        if step is Step.SEND:
+            self._send()
+        elif step is Step.READ:
+            await self._read()
+        elif step is Step.SLEEP:
+            await self._sleep()
+        elif step is Step.RECHECK:
+            await self._recheck()
+        elif step is Step.UNBLOCK:
+            self._policy.ahead_is_due()
+            await self._marker.unblock(self._connection)
+            await self._marker.left()
+        elif step is Step.REOPEN:
+            await self._connection.open()
+            self._policy.reopened()
+        elif step is Step.RECOVER:
+            await self._recover()
 
     async def _leave(self) -> None:
         """Give back a marker that came in the last moment; without Redis there is none."""
         try:
-            await self._unblock()
+            if self._connection.is_open:
+                await self._marker.unblock(self._connection)
             await self._marker.left()
         except JobdError as error:
             log.debug("redis went away at the end: %s", error)
 
-    # --- what is to be done ------------------------------------------------------------------------------------------
-
-    def _has_news(self) -> bool:
-        desk = self._desk
-        return bool(desk.ended or desk.notes or self._notes.unconfirmed)
-
-    def _over(self) -> bool:
-        under_way = self._in_flight or self._late or self._ahead.take
-        return self._ending and not (self._desk.running or under_way or self._has_news())
-
-    def _take(self) -> int:
-        """Return how many jobs the next turn should ask for on its own account."""
-        return 0 if self._appetite.dry or self._ahead.take else self._appetite.room()
-
-    def wants_marker(self) -> bool:
-        """Whether a marker is of use: nothing was left at the last look, and there is room."""
-        return self._appetite.dry and self._up and self._appetite.allowed()
-
-    def hungry(self) -> None:
-        """Ask for jobs again: there may be some, or more slots, or another limiter."""
-        self._appetite.dry = False
-        self.wake()
-
-    async def _idle(self) -> None:
-        if self._ahead.take and (self._appetite.quiet or not self._appetite.dry):
-            # It runs now instead of at the next marker: the last take before the quiet, or the look somebody asked for.
-            self._appetite.dry = True
-            await self._unblock()
-            await self._marker.left()
-            return
-        if self._appetite.quiet:
-            await self._unblock()
+    async def _sleep(self) -> None:
+        """Do nothing until woken; a quiet worker waits for no marker meanwhile."""
+        policy = self._policy
+        if policy.order is not Order.TAKE:
+            await self._marker.unblock(self._connection)
             self._marker.rest()
             self._tell_quieted()
         if self._signal:
             self._signal = False
             return
-        self._woken = asyncio.get_running_loop().create_future()
-        timer = self._wake_when_allowed()
+        loop = asyncio.get_running_loop()
+        self._woken = loop.create_future()
+        rest = policy.limit_s()
+        timer = None if rest is None else loop.call_later(rest, self.look_again)
         try:
             await self._woken
         finally:
             self._woken = None
             if timer is not None:
                 timer.cancel()
-        self._appetite.look_for_suspects()
+        policy.slept()
 
     def _tell_quieted(self) -> None:
-        if self._appetite.quiet and self._quieted is not None:
+        if self._policy.order is not Order.TAKE and self._quieted is not None:
             then, self._quieted = self._quieted, None
             then()
 
-    def _wake_when_allowed(self) -> asyncio.TimerHandle | None:
-        """Return a timer for the end of a rate limit, None without one."""
-        rest = self._appetite.limit_s()
-        return None if rest is None else asyncio.get_running_loop().call_later(rest, self.hungry)
+    # --- one turn ----------------------------------------------------------------------------------------------------
 
-    async def _unblock(self) -> None:
-        """End the wait for a marker inside Redis, so that one popped in this very moment is read and put back."""
-        if self._up:
-            self._sent_at, self._beats_unanswered = time.monotonic(), 0
-            await self._marker.unblock(self._wire)
-            self._answered()
+    def _send(self) -> None:
+        """Send a turn with what is through and what there is room for; nothing when that is nothing."""
+        slots, policy = self._slots, self._policy
+        attempts = slots.collect()
+        take = policy.room(len(attempts))
+        # After the results, so that what a job wrote is in Redis before it is finished.
+        commands, notes = self._notes.next()
+        if attempts or take:
+            commands.append(turn(self._keys, self._request(attempts, take)))
+        elif not commands:
+            return
+        policy.turn_sent(len(attempts), take)
+        begun = self._connection.begin(*commands)
+        self._turns.append(Turn(attempts, take, time.monotonic(), notes, commands, begun))
+        if len(self._turns) == 1:
+            self._show_under_way()
 
-    # --- the turn sent ahead -----------------------------------------------------------------------------------------
+    def _request(self, attempts: list[Attempt], take: int) -> TurnRequest:
+        slots = self._slots
+        return TurnRequest(
+            time.time_ns() // 1_000_000, slots.numbers.lock_ms, self._token_prefix, self._name,
+            [attempt.finish for attempt in attempts if attempt.finish is not None], take, self._policy.busy(),
+            slots.limiter,
+        )  # fmt: skip
+
+    async def _read(self) -> None:
+        """Take the answer of the oldest turn under way."""
+        under_way = self._turns[0]
+        calls = len(under_way.commands) - bool(under_way.attempts or under_way.take)
+        results = await self._connection.finish(under_way.commands, under_way.begun, may_refuse=calls)
+        self._turns.popleft()
+        attempts, take = under_way.attempts, under_way.take
+        self._policy.turn_answered(len(attempts), take)
+        if calls:
+            self._notes.answered(results[:calls], under_way.notes)
+        if attempts:
+            self._settled(attempts, results[-1].codes)
+        if take:
+            self._took(results[-1], take, under_way.sent_at)
+        self._delay.worked()
+        self._show_under_way()
+
+    def _settled(self, attempts: list[Attempt], codes: list[int]) -> None:
+        """Take note of the codes: accepted, refused for good, or to be sent again as a failure."""
+        again = refused(attempts, codes) if any(codes) else []
+        self._slots.ended += again
+        self._slots.settle([attempt for attempt in attempts if attempt not in again] if again else attempts)
+
+    def _took(self, reply: TurnReply, take: int, sent_at: float) -> None:
+        if reply.jobs and time.monotonic() - sent_at > self._slots.numbers.lock_ms / 3000:
+            # Read so late that others may have them.
+            self._late += reply.jobs
+            self._late_since = self._late_since or sent_at
+            self._policy.came_late(len(reply.jobs))
+        else:
+            self._begin(reply.jobs)
+        self._board.fetched(time.monotonic())
+        policy = self._policy
+        policy.took(reply, take)
+        if policy.supply is Supply.NONE and not policy.is_taking:
+            self._marker.ask(reply.next_due_ms, busy=bool(self._slots.running))
+
+    def _begin(self, jobs: list[Taken]) -> None:
+        if jobs:
+            self._starting = True
+            try:
+                self._slots.start(jobs, time.time_ns() // 1_000_000)
+            finally:
+                self._starting = False
+
+    async def _recheck(self) -> None:
+        """Start those jobs of a late reply whose locks are still ours."""
+        jobs = self._late
+        pairs = [(job.id, job.token) for job in jobs]
+        (answers,) = await self._connection.run(renew_locks(self._keys, pairs, self._slots.numbers.lock_ms))
+        self._late, self._late_since = self._late[len(jobs) :], 0.0
+        self._policy.came_late(0)
+        self._begin([job for job, answer in zip(jobs, answers, strict=True) if answer == 1])
+        self._show_under_way()
+
+    def _show_under_way(self) -> None:
+        """Show since when a reply may lie here unread: it may hold jobs that no slot shows."""
+        since = [at for at in (self._late_since, self._ahead_since if self._policy.ahead else 0.0) if at]
+        if self._turns:
+            since.append(self._turns[0].sent_at)
+        self._board.turn_sent(min(since) if since else 0.0)
+
+    # --- the turn sent ahead, behind the wait for a marker -----------------------------------------------------------
+
+    def wants_marker(self) -> bool:
+        """Whether a marker is of use."""
+        return self._policy.wants_marker()
 
     def turn_ahead(self, clock_ms: int) -> Command[TurnReply] | None:
-        """Return the turn that goes behind the wait for a marker; None while anything runs or is in flight.
+        """Return the turn that goes behind the wait for a marker; None while anything runs or is under way.
 
-        A worker with a job may be kept busy by it (a C call holds the GIL), and whatever it took then would lie unread.
+        It may run at any moment, and then its jobs are held by this worker and shown nowhere. So the board says that a
+        turn is under way, sent at the last beat: while the loop beats the reply is read at once, and once it does not,
+        the daemon finds the locks by their prefix.
         """
-        desk = self._desk
-        busy = desk.running or self._late or self._sent_at or self._flight or self._has_news()
-        take = 0 if busy else self._appetite.room()
+        take = self._policy.ahead_size()
         if not take:
             return None
         request = self._request([], take)
         request.clock_ms = clock_ms
-        self._ahead.sent(take)
+        self._policy.ahead_sent(take)
+        self._ahead_since = time.monotonic()
+        self._show_under_way()
         return turn(self._keys, request)
 
     def landed(self, reply: TurnReply) -> None:
         """Take what the turn sent ahead has brought."""
-        take, since = self._ahead.landed()
-        if reply.jobs and time.monotonic() - since > self._desk.numbers.lock_ms / 3000:
-            self._late = reply.jobs
-        else:
-            self._begin(reply.jobs)
-        self._note_take(reply, take)
+        self._took(reply, self._policy.ahead_answered(), self._ahead_since)
+        self._show_under_way()
         self.wake()
 
     def lost_ahead(self, error: JobdError) -> None:
         """Look for what the turn sent ahead may have taken, as after any lost reply."""
-        if self._up:
+        if self._policy.link is not Link.LOST:
             self._went_down(error)
             self.wake()
 
-    # --- one turn ----------------------------------------------------------------------------------------------------
-
-    def _launch(self) -> Flight | None:
-        """Send what is to be sent; None when that is nothing. Not to be called while a turn is in flight."""
-        desk = self._desk
-        runs = self._in_flight = desk.collect()
-        take = 0 if self._ahead.take else self._appetite.room(len(runs))
-        # After the results, so that what a job wrote is in Redis before it is finished.
-        commands: list[Command[Any]] = self._notes.next()
-        if runs or take:
-            commands.append(turn(self._keys, self._request(runs, take)))
-        if not commands:
-            return None
-        return Flight(runs, take, self._sent(), commands, self._wire.begin(*commands))
-
-    def _request(self, runs: list[Attempt], take: int) -> TurnRequest:
-        desk = self._desk
-        return TurnRequest(
-            time.time_ns() // 1_000_000, desk.numbers.lock_ms, self._token_prefix, self._name,
-            [run.finish for run in runs if run.finish is not None], take, len(desk.running), desk.limiter,
-        )  # fmt: skip
-
-    async def _turn(self) -> None:
-        flight, self._flight = self._flight or self._launch(), None
-        if flight is None:
-            return
-        replies = await self._wire.finish(flight.commands, flight.begun)
-        self._answered()
-        self._notes.written()
-        if flight.runs:
-            self._in_flight = []
-            self._settled(flight.runs, replies[-1].codes)
-        if flight.take:
-            await self._took(replies[-1], flight.take, flight.sent_at)
-        self._patience.worked()
-        self._board.turn_sent(0.0)
-
-    def _sent(self) -> float:
-        at = self._sent_at = time.monotonic()
-        self._beats_unanswered = 0
-        self._board.turn_sent(at)
-        return at
-
-    def _answered(self) -> None:
-        self._sent_at = 0.0
-
-    def _settled(self, runs: list[Attempt], codes: list[int]) -> None:
-        """Take note of the codes: accepted, refused for good, or to be sent again as a failure."""
-        again = refused(runs, codes) if any(codes) else []
-        self._desk.ended += again
-        self._desk.settle([run for run in runs if run not in again] if again else runs)
-
-    async def _took(self, reply: TurnReply, take: int, sent_at: float) -> None:
-        jobs = reply.jobs
-        if jobs and time.monotonic() - sent_at > self._desk.numbers.lock_ms / 3000:
-            jobs = await self._still_mine(jobs)
-        self._begin(jobs)
-        self._note_take(reply, take)
-
-    def _note_take(self, reply: TurnReply, take: int) -> None:
-        self._board.fetched(time.monotonic())
-        appetite = self._appetite
-        appetite.noted(reply, take)
-        if appetite.dry and reply.limited_ms is None:
-            self._marker.ask(reply.next_due_ms, busy=bool(self._desk.running))
-
-    def _begin(self, jobs: list[Taken]) -> None:
-        if jobs:
-            self._desk.start(jobs, time.time_ns() // 1_000_000)
-
-    async def _still_mine(self, jobs: list[Taken]) -> list[Taken]:
-        """Return those whose locks are still ours: this reply was read so late that others may have them."""
-        pairs = [(job.id, job.token) for job in jobs]
-        (answers,) = await self._wire.run(renew_locks(self._keys, pairs, self._desk.numbers.lock_ms))
-        return [job for job, answer in zip(jobs, answers, strict=True) if answer == 1]
-
     # --- Redis away --------------------------------------------------------------------------------------------------
 
+    def _closed(self) -> None:
+        self._policy.connection_closed()
+        self.wake()
+
     def _went_down(self, error: JobdError, *, tell: bool = True) -> None:
-        self._wire.drop()
-        self._answered()
-        self._patience.failed(error)
-        self._late = []  # found again with what else a lost reply may have brought
-        self._ahead.take = 0  # the board goes on saying that a turn is in flight: it may hold jobs until `_recover`
+        """Give both connections up; what was under way is found again by `_recover`.
+
+        The board goes on saying that a turn is under way: until then it may hold jobs.
+        """
+        self._connection.drop()
+        for under_way in self._turns:
+            self._notes.lost(under_way.notes)
+            if under_way.attempts:
+                self._lost.append(under_way.attempts)
+        self._turns.clear()
+        self._late, self._late_since = [], 0.0
+        self._policy.connection_lost(unsettled=bool(self._lost or self._notes.unconfirmed))
         # Else it would be found dead after the return, by a turn sent along, and that would pass for another outage.
         self._marker.drop()
-        if self._up:
-            self._up = False
-            self._board.redis_down(time.monotonic())
-            log.warning("redis is away: %s", error)
-            if tell:
-                self._report(False, str(error))
+        self._delay.failed(error)
+        if not self._moved(error):
+            self._tell_outage(error, tell=tell)
+
+    def _moved(self, error: JobdError) -> bool:
+        """Whether this server has become a replica, told for the first time: another may answer at the same address."""
+        demoted = isinstance(error, RedisRefused) and error.trouble == Trouble.READ_ONLY
+        return demoted and not self._delay.is_second
+
+    def _tell_outage(self, error: JobdError, *, tell: bool = True) -> None:
+        if self._outage:
+            return
+        self._outage = True
+        self._board.redis_down(time.monotonic())
+        log.warning("redis is away: %s", error)
+        if tell:
+            self._report(False, str(error), _trouble(error))
 
     async def _recover(self) -> None:
-        """Reconnect, then find out what the lost turn did before anything new is asked for."""
-        while not self._wire.is_open:
+        """Reconnect, then find out what the lost turns did before anything new is asked for."""
+        while not self._connection.is_open:
             self._tell_quieted()
-            if self._over():
+            if self._policy.is_over():
                 return
-            await asyncio.sleep(self._patience.next_s())
-            await self._try_open()
-        runs = self._in_flight
-        if runs:
-            finishes = [run.finish for run in runs if run.finish is not None]
-            request = TurnRequest(
-                time.time_ns() // 1_000_000, self._desk.numbers.lock_ms, self._token_prefix, self._name, finishes
-            )
-            self._sent()
-            *_, reply = await self._wire.run(*self._notes.next(), turn(self._keys, request))
-            self._notes.written()
-            self._in_flight = []
-            self._settled(runs, [0 if code in SETTLED else code for code in reply.codes])
-        self._sent()
-        who, held = (self._name, self._token_prefix), self._desk.held()
-        jobs = await adopt(self._wire, self._keys, who, held=held, lock_ms=self._desk.numbers.lock_ms)
-        self._answered()
+            await asyncio.sleep(self._delay.next_s())
+            try:
+                await self._connection.open()
+                # A lost turn may still lie unread in its old connection; behind this it cannot run any more.
+                await self._connection.end_lost([self._marker.connection])
+            except JobdError as error:
+                log.debug("redis is still away: %s", error)
+                self._connection.drop()
+                self._tell_outage(error)
+        await self._send_lost()
+        who, held = (self._name, self._token_prefix), self._slots.held()
+        jobs = await adopt(self._connection, self._keys, who, held=held, lock_ms=self._slots.numbers.lock_ms)
+        self._policy.recovered()
         self._begin(jobs)
         self._board.turn_sent(0.0)
-        self._up = True
-        self._appetite.dry = False
-        self._board.redis_down(0.0)
-        log.info("redis is back")
-        self._report(True, None)
+        if self._outage:
+            self._outage = False
+            self._board.redis_down(0.0)
+            log.info("redis is back")
+            self._report(True, None, None)
 
-    async def _try_open(self) -> None:
-        old = self._wire.client_id
+    async def _send_lost(self) -> None:
+        """Send what lost turns were to bring, without a take."""
+        commands, notes = self._notes.next()
+        calls, lost = len(commands), list(self._lost)
+        commands += [turn(self._keys, self._request(attempts, 0)) for attempts in lost]
+        if not commands:
+            return
+        self._board.turn_sent(time.monotonic())
         try:
-            await self._wire.open()
-            # A lost turn may still lie unread in its old connection; behind this it cannot run any more.
-            await self._wire.end_client(old, self._wire.name)
-            await self._marker.end_lost(self._wire)
-        except JobdError as error:
-            log.debug("redis is still away: %s", error)
+            results = await self._connection.run(*commands, may_refuse=calls)
+        except JobdError:
+            self._notes.lost(notes)
+            raise
+        self._notes.answered(results[:calls], notes)
+        del self._lost[: len(lost)]
+        for attempts, reply in zip(lost, results[calls:], strict=True):
+            self._settled(attempts, settled_or_code(reply.codes))
+
+    def _notes_refused(self, why: RedisRefused | None) -> None:
+        self._report(True, None if why is None else str(why), None if why is None else why.trouble)
+
+    # --- beside it ---------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
         """Show that the loop turns; break off what Redis has left unanswered for too long."""
+        unanswered: object | None = None
+        beats = 0
         while True:
             now = time.monotonic()
             self._board.beat(now)
-            self._ahead.beat(now)
-            if self._sent_at:
-                self._beats_unanswered += 1
-                if self._beats_unanswered >= UNANSWERED_BEATS:
-                    self._wire.drop()
+            self._pulse.start_if_useful()
+            if self._policy.ahead:
+                self._ahead_since = now
+                self._show_under_way()
+            oldest = self._connection.oldest
+            beats = beats + 1 if oldest is not None and oldest is unanswered else int(oldest is not None)
+            unanswered = oldest
+            if beats >= UNANSWERED_BEATS:
+                self._connection.drop()
             if self._marker.give_up_at and now > self._marker.give_up_at:
                 self._marker.drop()
             await asyncio.sleep(BEAT_S)
+
+
+def _trouble(error: JobdError) -> str | None:
+    return error.trouble if isinstance(error, RedisRefused | RedisUnavailable) else None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobd.engine.turn import Note, annotate
+from jobd.errors import RedisRefused
+from jobd.worker.own_log import log
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Callable, Sequence
 
     from jobd.engine.keys import Keys
     from jobd.engine.runner import Command
@@ -20,21 +23,29 @@ BATCH_BYTES = 16 * 1024 * 1024
 
 
 class Notes:
-    """The notes of a worker. What was sent and not confirmed goes first in the next batch, its log lines left out:
+    """The notes of a worker.
 
-    a second progress or data update changes nothing more, a second log line would.
+    Those of a lost turn go first in the next batch, log lines left out: a second progress or data update changes
+    nothing more, a second log line would. Notes that Redis refuses (its memory is full) are dropped and counted: no
+    result may have to wait for them.
     """
 
-    def __init__(self, keys: Keys, waiting: deque[Note]) -> None:
+    def __init__(
+        self, keys: Keys, waiting: deque[Note], *, refused: Callable[[RedisRefused | None], None] = lambda why: None
+    ) -> None:
+        """`refused` is told when Redis begins to refuse notes, and with None when it takes them again."""
         self._keys = keys
         self._waiting = waiting
-        self._sent: list[Note] = []
+        self._again: list[Note] = []
+        self._refused = refused
+        self._dropped = 0
 
-    def next(self) -> list[Command[Any]]:
-        """Return the calls that write all that waits now, in order."""
-        again = [note for note in self._sent if note.kind != "log"]
+    def next(self) -> tuple[list[Command[Any]], list[Note]]:
+        """Return the calls that write all that waits now, in order, and what they write."""
+        if not self._waiting and not self._again:
+            return [], []
+        again, self._again = self._again, []
         batches: list[list[Note]] = [again] if again else []
-        self._sent = list(again)
         size = BATCH_BYTES
         # Bounded: a job that never stops talking must not keep this turn from being sent.
         for _ in range(len(self._waiting)):
@@ -44,14 +55,26 @@ class Notes:
                 batches.append([])
                 size = len(note.payload)
             batches[-1].append(note)
-            self._sent.append(note)
-        return [annotate(self._keys, batch) for batch in batches]
+        return [annotate(self._keys, batch) for batch in batches], [note for batch in batches for note in batch]
 
-    def written(self) -> None:
-        """Forget what was sent: it is in Redis."""
-        self._sent.clear()
+    def answered(self, results: Sequence[Any], notes: Sequence[Note]) -> None:
+        """Know what became of the calls: written, or refused."""
+        why = next((result for result in results if isinstance(result, RedisRefused)), None)
+        if why is not None:
+            if not self._dropped:
+                log.warning("progress, data and log lines of jobs are dropped: %s", why)
+                self._refused(why)
+            self._dropped += len(notes)
+        elif self._dropped and notes:
+            log.warning("progress, data and log lines are written again, dropped: %d", self._dropped)
+            self._dropped = 0
+            self._refused(None)
+
+    def lost(self, notes: Sequence[Note]) -> None:
+        """Write these again: whether they arrived is unknown."""
+        self._again += [note for note in notes if note.kind != "log"]
 
     @property
     def unconfirmed(self) -> bool:
         """Whether something was sent that may not have arrived."""
-        return any(note.kind != "log" for note in self._sent)
+        return bool(self._again)

@@ -18,8 +18,7 @@ from redis.exceptions import RedisError
 
 from jobd.engine.job import TurnReply
 from jobd.errors import JobdError, RedisUnavailable
-from jobd.worker.fetch.connection import Wire
-from jobd.worker.fetch.redis_clock import RedisClock
+from jobd.worker.fetch.connection import Connection
 
 if TYPE_CHECKING:
     from jobd.engine.keys import Keys
@@ -58,13 +57,20 @@ def client_name(keys: Keys, worker_name: str) -> str:
     return f"{prefix}:{base64.b64encode(keys.queue.encode()).decode()}:w:{worker_name}"
 
 
+ASK_EVERY_S = 60.0
+"""Clocks that are kept drift by less than a millisecond in that time."""
+
+STEP_S = 0.005
+"""A wall clock that moved this much against the monotonic one was set: ask again at once."""
+
+
 class Taker(Protocol):
     """Whose wait it is: the turn loop."""
 
     def wants_marker(self) -> bool:
         """Whether it could use a job. Asked again when a marker came: one that nobody here can use is put back."""
 
-    def hungry(self) -> None:
+    def look_again(self) -> None:
         """There may be work."""
 
     def turn_ahead(self, clock_ms: int) -> Command[TurnReply] | None:
@@ -81,7 +87,7 @@ class MarkerWait:
     """Blocks on the marker while the taker wants one."""
 
     def __init__(self, source: RedisSource, keys: Keys, worker_name: str, taker: Taker) -> None:
-        self._wire = Wire(source, client_name(keys, worker_name))
+        self._connection = Connection(source, client_name(keys, worker_name))
         self._keys = keys
         self._taker = taker
         self._clock = RedisClock()
@@ -92,14 +98,18 @@ class MarkerWait:
         self._resting = False
         self._free = asyncio.Event()
         self._free.set()
-        self._lost_client = 0
         self.give_up_at = 0.0
         """When a wait in flight has been unanswered for too long (monotonic); 0: none."""
 
     @property
+    def connection(self) -> Connection:
+        """The connection it waits on."""
+        return self._connection
+
+    @property
     def blocked_client(self) -> int:
         """Redis' number of the connection that is blocked now; 0 when none is."""
-        return self._wire.client_id if self.give_up_at else 0
+        return self._connection.client_id if self.give_up_at else 0
 
     def ask(self, next_due_ms: int | None, *, busy: bool = False) -> None:
         """Want the next marker, or the moment (wall clock, ms) the first delayed job is due."""
@@ -115,38 +125,29 @@ class MarkerWait:
 
     def drop(self) -> None:
         """Break off: the connection is closed, whatever it waits for."""
-        self._wire.drop()
-
-    async def end_lost(self, wire: Wire) -> None:
-        """End, by another connection, the one whose turn got no answer: behind this it cannot run any more.
-
-        Raises:
-            RedisUnavailable: as Wire.words.
-        """
-        await wire.end_client(self._lost_client, self._wire.name)
-        self._lost_client = 0
+        self._connection.drop()
 
     def rest(self) -> None:
         """Close the connection once nothing waits on it, until asked again: this worker is quiet."""
         self._resting = True
         self._asked.set()
 
-    async def unblock(self, wire: Wire) -> None:
+    async def unblock(self, through: Connection) -> None:
         """End the wait inside Redis, by another connection; what came in that very moment is still read.
 
         Raises:
-            RedisUnavailable: as Wire.words.
+            RedisUnavailable: as Connection.words.
         """
         for pause in UNBLOCK_AGAIN_S:
             if not self.blocked_client:
                 return
-            (ended,) = await wire.words(("CLIENT", "UNBLOCK", self.blocked_client))
+            (ended,) = await through.words(("CLIENT", "UNBLOCK", self.blocked_client))
             if ended == 1:
                 return
             # Not blocked yet, perhaps: Redis reads two connections in any order.
             await asyncio.sleep(pause)
         if self.blocked_client:
-            self._wire.drop()
+            self._connection.drop()
 
     async def left(self) -> None:
         """Return when nothing waits in Redis any more, or after LEAVE_S."""
@@ -160,28 +161,32 @@ class MarkerWait:
             await self._asked.wait()
             self._asked.clear()
             if self._resting:
-                self._wire.drop()
+                self._connection.drop()
                 continue
             try:
                 # Open even when there is no need to wait yet: BullMQ lists workers by this connection.
-                if not self._wire.is_open:
-                    await self._wire.open()
-                await self._clock.follow(self._wire)
+                if not self._connection.is_open:
+                    await self._connection.open()
+                await self._clock.follow(self._connection)
                 if self._taker.wants_marker() and await self._wait_once():
-                    self._taker.hungry()
+                    self._taker.look_again()
             except JobdError:
-                self._wire.drop()
+                self._connection.drop()
                 await asyncio.sleep(RETRY_S)
-                self._taker.hungry()
+                self._taker.look_again()
 
     def _expect(self, due_ms: float | None) -> None:
-        """Call `hungry` at that moment too: Redis looks at the ends of waits only every 100 ms."""
+        """Call `look_again` at that moment too: Redis looks at the ends of waits only every 100 ms."""
         self._next_due_ms = due_ms
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if due_ms is not None and (rest := (due_ms - _now_ms()) / 1000) < LONGEST_WAIT_S:
-            self._alarm = asyncio.get_running_loop().call_later(max(0.0, rest), self._taker.hungry)
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, rest), self._taker.look_again)
+
+    def _earlier(self, due_ms: float) -> float:
+        known = self._next_due_ms
+        return due_ms if known is None or known < _now_ms() else min(known, due_ms)
 
     async def _wait_once(self) -> bool:
         """Wait in Redis; return whether to look for work: not when a turn went along, or somebody asked meanwhile."""
@@ -189,22 +194,21 @@ class MarkerWait:
         wait = ("BZPOPMIN", self._keys.marker, f"{timeout:.3f}")
         ahead = None
         # Without its number the connection could not be unblocked when the worker goes quiet.
-        if self._clock.ahead_ms is not None and self._wire.client_id:
+        if self._clock.ahead_ms is not None and self._connection.client_id:
             ahead = self._taker.turn_ahead(self._clock.ahead_ms)
         self.give_up_at = time.monotonic() + timeout + POLL_S
         self._free.clear()
         try:
-            replies = await self._wire.words(wait, *((ahead.parts(),) if ahead else ()))
+            replies = await self._connection.words(wait, *((ahead.parts(),) if ahead else ()))
         except JobdError as error:
             if ahead is not None:
-                self._lost_client = self._wire.client_id
                 self._taker.lost_ahead(error)
             raise
         finally:
             self.give_up_at = 0.0
             self._free.set()
         if ahead is not None:
-            return self._land(ahead, replies[1])
+            return self._land(ahead, *replies)
         (reply,) = replies
         if isinstance(reply, RedisError):
             raise RedisUnavailable(f"redis refused to block: {reply}") from reply
@@ -212,22 +216,22 @@ class MarkerWait:
             return not self._asked.is_set()
         return await self._use(reply)
 
-    def _land(self, ahead: Command[TurnReply], reply: Any) -> bool:
-        if isinstance(reply, RedisError):
-            # It did not run, and an ordinary turn meets the same refusal and tells of it.
-            self._taker.landed(TurnReply([], []))
-            return True
-        self._taker.landed(ahead.read(reply))
-        return False
+    def _land(self, ahead: Command[TurnReply], marker: Any, reply: Any) -> bool:
+        refused = isinstance(reply, RedisError)
+        # A refused one did not run, and an ordinary turn meets the same refusal and tells of it.
+        self._taker.landed(TurnReply([], []) if refused else ahead.read(reply))
+        if isinstance(marker, list) and (due := float(marker[2])) > _now_ms():
+            # The marker was a moment, and it is gone from Redis: nobody else will think of it.
+            self._expect(self._earlier(due))
+        return refused
 
     async def _use(self, reply: list[Any]) -> bool:
         member, score = reply[1], float(reply[2])
         if not self._taker.wants_marker():
-            await self._wire.words(("ZADD", self._keys.marker, reply[2], member))
+            await self._connection.words(("ZADD", self._keys.marker, reply[2], member))
         elif score > _now_ms():
             # Not work yet but a moment; the earlier one counts, and the turn at that moment promotes the job.
-            due = self._next_due_ms
-            self._expect(score if due is None else min(due, score))
+            self._expect(self._earlier(score))
             return await self._wait_once()
         return True
 
@@ -235,6 +239,34 @@ class MarkerWait:
         if self._next_due_ms is None:
             return POLL_S
         return min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, (self._next_due_ms - _now_ms()) / 1000))
+
+
+class RedisClock:
+    """The difference of two clocks. `ahead_ms` is None until Redis told its time, or where it may not be asked."""
+
+    def __init__(self) -> None:
+        self.ahead_ms: int | None = None
+        self._asked_at = 0.0
+        self._offset_s = 0.0
+
+    async def follow(self, connection: Connection) -> None:
+        """Ask when the answer is old or a clock was set; else return at once.
+
+        Raises:
+            RedisUnavailable: the connection broke.
+        """
+        now = time.monotonic()
+        offset = time.time() - now
+        if self._asked_at and now - self._asked_at < ASK_EVERY_S and abs(offset - self._offset_s) < STEP_S:
+            return
+        before = time.time()
+        (reply,) = await connection.words(("TIME",))
+        after = time.time()
+        self._asked_at, self._offset_s = now, offset
+        self.ahead_ms = None
+        if not isinstance(reply, RedisError):
+            redis_ms = int(reply[0]) * 1000 + int(reply[1]) / 1000
+            self.ahead_ms = round((before + after) * 500 - redis_ms)
 
 
 def _now_ms() -> float:

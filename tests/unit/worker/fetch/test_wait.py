@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import selectors
 from typing import Any
 
 import pytest
@@ -14,10 +14,11 @@ from jobd.locate import RedisSource
 from jobd.worker.fetch import wait as marker
 from jobd.worker.fetch.wait import MarkerWait, client_name
 
-SOON_MS = 20
+NOW_MS = 1_700_000_000_000
+"""What the wall clock shows when a test begins."""
 
 
-class Wire:
+class FakeConnection:
     """Stands in for the connection: `answers` are its replies to BZPOPMIN in order, then none ever comes."""
 
     is_open = True
@@ -42,7 +43,7 @@ class Taker:
     """Stands in for the turn loop of a busy worker: it wants a marker and sends no turn ahead."""
 
     def __init__(self, found: asyncio.Event) -> None:
-        self.hungry = found.set
+        self.look_again = found.set
 
     def wants_marker(self) -> bool:
         return True
@@ -57,24 +58,46 @@ class Taker:
         raise AssertionError("no turn was sent")
 
 
-def found_after(
-    monkeypatch: pytest.MonkeyPatch, wire: Wire, next_due_ms: int | None, *, deadline: float = 2.0
-) -> float:
-    """Ask once; return how many milliseconds later `found` was called."""
-    monkeypatch.setattr(marker, "Wire", lambda *_: wire)
+class NoTimePasses(selectors.DefaultSelector):
+    """A loop's selector that does not sleep: when nothing is to do, its clock stands at the next timer at once."""
+
+    now_s = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        assert timeout is not None, "nobody will ever wake the loop"
+        self.now_s += timeout
+        return super().select(0)
+
+
+class FakeTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is the selector's."""
+
+    def __init__(self) -> None:
+        self.clock = NoTimePasses()
+        super().__init__(self.clock)
+
+    def time(self) -> float:
+        return self.clock.now_s
+
+
+def found_after(monkeypatch: pytest.MonkeyPatch, wire: FakeConnection, next_due_ms: int | None) -> float:
+    """Ask once, at NOW_MS; return how many milliseconds later `found` was called."""
+    monkeypatch.setattr(marker, "Connection", lambda *_: wire)
 
     async def ask() -> float:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(marker, "_now_ms", lambda: NOW_MS + loop.time() * 1000)
         found = asyncio.Event()
         wait = MarkerWait(RedisSource("redis://nowhere"), Keys("bull", "mail"), "w", Taker(found))
         running = asyncio.ensure_future(wait.run())
-        began = time.monotonic()
+        began = loop.time()
         wait.ask(next_due_ms)
-        async with asyncio.timeout(deadline):
-            await found.wait()
+        await found.wait()
         running.cancel()
-        return (time.monotonic() - began) * 1000
+        return (loop.time() - began) * 1000
 
-    return asyncio.run(ask())
+    with asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
+        return runner.run(ask())
 
 
 def test_client_name_is_what_bullmq_lists_workers_by() -> None:
@@ -85,23 +108,19 @@ def test_client_name_of_any_prefix_is_one_redis_takes() -> None:
     assert client_name(Keys("ü b", "q"), "w") == "__b:cQ==:w:w"
 
 
-def due() -> int:
-    return round(time.time() * 1000) + SOON_MS
-
-
 def test_due_time_is_kept_though_redis_ends_the_wait_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found_after(monkeypatch, Wire(), due()) >= SOON_MS - 1
+    assert found_after(monkeypatch, FakeConnection(), NOW_MS + 20) == pytest.approx(20)
 
 
 def test_due_time_of_a_marker_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = Wire([b"bull:mail:marker", b"1", str(due()).encode()])
-    assert found_after(monkeypatch, wire, None) >= SOON_MS - 1
+    wire = FakeConnection([b"bull:mail:marker", b"1", str(NOW_MS + 20).encode()])
+    assert found_after(monkeypatch, wire, None) == pytest.approx(20)
 
 
 def test_marker_of_work_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = Wire([b"bull:mail:marker", b"0", b"0"])
-    assert found_after(monkeypatch, wire, due() + 60_000) < 1000
+    wire = FakeConnection([b"bull:mail:marker", b"0", b"0"])
+    assert found_after(monkeypatch, wire, NOW_MS + 5_000) == 0
 
 
 def test_end_of_a_wait_without_a_marker_is_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found_after(monkeypatch, Wire(None), None) < 1000
+    assert found_after(monkeypatch, FakeConnection(None), None) == 0
