@@ -32,6 +32,9 @@ log = event_log(__name__)
 TICK_S = 0.25
 """The longest pause: a queue with a short lock that a reload brings must not wait for the others' turn."""
 
+SHORTEST_S = 0.01
+"""The shortest pause: queues due a moment after each other are renewed together."""
+
 _LOST = frozenset({Code.LOCK_OF_ANOTHER, Code.MISSING_LOCK})
 
 
@@ -101,7 +104,13 @@ class Renew(Duty):
         ]
 
     def _pause(self) -> float:
-        return min([TICK_S, *(pool.queue.lock_duration_ms / 3000 for pool in self._fleet.all_pools())])
+        """Return the seconds until the next queue is due: what a worker took right after a look has 2/3 of its lock."""
+        now = self._fleet.clock.monotonic()
+        rests = [
+            self._renewed_at.get(pool, now) + pool.queue.lock_duration_ms / 3000 - now
+            for pool, _ in self._fleet.workers()
+        ]
+        return max(SHORTEST_S, min([TICK_S, *rests]))
 
     def _look_at(self, share: _Share, codes: list[int]) -> None:
         for view, code in zip(share.views, codes, strict=True):

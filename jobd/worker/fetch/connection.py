@@ -115,7 +115,7 @@ class Connection:
         return await self._answer(self._begin(commands))
 
     def begin(self, *commands: Command[Any]) -> asyncio.Future[list[Any]]:
-        """Send commands in one write, now; `finish` awaits what this returns."""
+        """Send commands in one write, now; `finish` awaits what this returns, and meets there what went wrong."""
         return self._begin([command.parts() for command in commands])
 
     async def finish(
@@ -151,7 +151,10 @@ class Connection:
 
     def _begin(self, commands: Sequence[Sequence[Any]]) -> asyncio.Future[list[Any]]:
         if self._replies is None:
-            raise RedisUnavailable("redis is away: not connected")
+            nowhere: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+            nowhere.set_exception(RedisUnavailable("redis is away: not connected"))
+            nowhere.exception()  # nobody need read it
+            return nowhere
         request = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))
         return self._replies.ask(request, len(commands))
 

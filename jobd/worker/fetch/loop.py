@@ -48,14 +48,14 @@ UNANSWERED_BEATS = 4
 
 @dataclass(slots=True)
 class Turn:
-    """A turn, or notes alone, under way; `begun` gets the raw replies."""
+    """A turn, or notes alone, under way; `begun` gets the raw replies once it is sent."""
 
     attempts: list[Attempt]
     take: int
     sent_at: float
     notes: list[Note]
     commands: list[Command[Any]]
-    begun: asyncio.Future[list[Any]]
+    begun: asyncio.Future[list[Any]] | None = None
 
 
 class FetchLoop:
@@ -252,10 +252,13 @@ class FetchLoop:
         elif not commands:
             return
         policy.turn_sent(len(attempts), take)
-        begun = self._connection.begin(*commands)
-        self._turns.append(Turn(attempts, take, time.monotonic(), notes, commands, begun))
+        under_way = Turn(attempts, take, time.monotonic(), notes, commands)
+        self._turns.append(under_way)
         if len(self._turns) == 1:
+            # Before it leaves: writing lets another thread have the GIL, and a handler may hold it until long after
+            # Redis has run this turn.
             self._show_under_way()
+        under_way.begun = self._connection.begin(*commands)
 
     def _request(self, attempts: list[Attempt], take: int) -> TurnRequest:
         slots = self._slots
@@ -268,6 +271,7 @@ class FetchLoop:
     async def _read(self) -> None:
         """Take the answer of the oldest turn under way."""
         under_way = self._turns[0]
+        assert under_way.begun is not None
         calls = len(under_way.commands) - bool(under_way.attempts or under_way.take)
         results = await self._connection.finish(under_way.commands, under_way.begun, may_refuse=calls)
         self._turns.popleft()
@@ -435,7 +439,6 @@ class FetchLoop:
         commands += [turn(self._keys, self._request(attempts, 0)) for attempts in lost]
         if not commands:
             return
-        self._board.turn_sent(time.monotonic())
         try:
             results = await self._connection.run(*commands, may_refuse=calls)
         except JobdError:
