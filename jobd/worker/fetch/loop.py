@@ -48,14 +48,14 @@ UNANSWERED_BEATS = 4
 
 @dataclass(slots=True)
 class Turn:
-    """A turn, or notes alone, under way; `begun` gets the raw replies once it is sent."""
+    """A turn, or notes alone, under way; `begun` gets the raw replies."""
 
     attempts: list[Attempt]
     take: int
     sent_at: float
     notes: list[Note]
     commands: list[Command[Any]]
-    begun: asyncio.Future[list[Any]] | None = None
+    begun: asyncio.Future[list[Any]]
 
 
 class FetchLoop:
@@ -252,13 +252,12 @@ class FetchLoop:
         elif not commands:
             return
         policy.turn_sent(len(attempts), take)
-        under_way = Turn(attempts, take, time.monotonic(), notes, commands)
-        self._turns.append(under_way)
-        if len(self._turns) == 1:
+        sent_at = time.monotonic()
+        if not self._turns:
             # Before it leaves: writing lets another thread have the GIL, and a handler may hold it until long after
             # Redis has run this turn.
-            self._show_under_way()
-        under_way.begun = self._connection.begin(*commands)
+            self._show_under_way(sent_at)
+        self._turns.append(Turn(attempts, take, sent_at, notes, commands, self._connection.begin(*commands)))
 
     def _request(self, attempts: list[Attempt], take: int) -> TurnRequest:
         slots = self._slots
@@ -271,7 +270,6 @@ class FetchLoop:
     async def _read(self) -> None:
         """Take the answer of the oldest turn under way."""
         under_way = self._turns[0]
-        assert under_way.begun is not None
         calls = len(under_way.commands) - bool(under_way.attempts or under_way.take)
         results = await self._connection.finish(under_way.commands, under_way.begun, may_refuse=calls)
         self._turns.popleft()
@@ -324,12 +322,11 @@ class FetchLoop:
         self._begin([job for job, answer in zip(jobs, answers, strict=True) if answer == 1])
         self._show_under_way()
 
-    def _show_under_way(self) -> None:
+    def _show_under_way(self, sending: float = 0.0) -> None:
         """Show since when a reply may lie here unread: it may hold jobs that no slot shows."""
-        since = [at for at in (self._late_since, self._ahead_since if self._policy.ahead else 0.0) if at]
-        if self._turns:
-            since.append(self._turns[0].sent_at)
-        self._board.turn_sent(min(since) if since else 0.0)
+        ahead = self._ahead_since if self._policy.ahead else 0.0
+        oldest = self._turns[0].sent_at if self._turns else sending
+        self._board.turn_sent(min((at for at in (self._late_since, ahead, oldest) if at), default=0.0))
 
     # --- the turn sent ahead, behind the wait for a marker -----------------------------------------------------------
 
