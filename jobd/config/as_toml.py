@@ -81,6 +81,7 @@ def _leaves(config: Config) -> Iterator[tuple[Path_, Any]]:
         yield from _of_table(queue, ("queues", name), config)
     for name, schedule in config.schedules.items():
         yield from _of_table(schedule, ("schedules", name), config)
+    yield from _of_table(config.web, ("web",), config)
 
 
 def _of_table(table: Table, path: Path_, config: Config) -> Iterator[tuple[Path_, Any]]:

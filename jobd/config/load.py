@@ -88,6 +88,7 @@ def _configuration(tree: Tree, settings: Settings, env: Mapping[str, str], names
         presets=dict(settings.presets),
         queues=queues,
         schedules=dict(settings.schedules),
+        web=settings.web,
         files=tuple(tree.files),
         warnings=tuple(in_order(tree.warnings, [file.name for file in tree.files])),
         secret_names=secret_names(settings, names, env),

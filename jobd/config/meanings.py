@@ -18,6 +18,7 @@ from jobd.config.tables import (
     Recycle,
     RedisSettings,
     Schedule,
+    WebSettings,
 )
 from jobd.config.values import KeepTable
 
@@ -148,6 +149,12 @@ _MEANINGS: list[tuple[type[Table], dict[str, Meaning]]] = [
         "every": ("A fixed interval.", "5m"),
         "timezone": ("That the fields of `cron` are read in.", "Europe/Athens"),
         "data": ("Data of the jobs.", {"kind": "full"}),
+    }),
+    (WebSettings, {
+        "hide": ("Globs, upper and lower case alike: members of job data, at any depth, whose name fits one are `***` "
+                 "on the page.", ["password", "*token*"]),
+        "listen": ("Where `jobd web` listens without --listen: an address and a port, or `unix:PATH`.",
+                   "127.0.0.1:9465"),
     }),
 ]  # fmt: skip
 

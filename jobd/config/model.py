@@ -26,6 +26,7 @@ from jobd.config.tables import (
     Schedule,
     Unknown,
     Watch,
+    WebSettings,
 )
 from jobd.config.values import Text
 from jobd.errors import ConfigError, InputError
@@ -77,6 +78,7 @@ class Config:
     warnings: tuple[Problem, ...] = ()
     secret_names: frozenset[str] = frozenset()
     """Variables that hold secrets of this configuration: they are not passed on to workers."""
+    web: WebSettings = field(default_factory=WebSettings)
     origins: Origins = field(repr=False, compare=False, kw_only=True)
 
     def origin_path(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -165,4 +167,5 @@ __all__ = [
     "Secret",
     "Unknown",
     "Watch",
+    "WebSettings",
 ]

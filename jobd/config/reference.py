@@ -21,6 +21,7 @@ from jobd.config.tables import (
     Recycle,
     RedisSettings,
     Schedule,
+    WebSettings,
 )
 from jobd.config.validate import raw_schema
 from jobd.config.values import KeepTable
@@ -112,6 +113,7 @@ _SECTIONS: list[tuple[str, str, type[Table], str]] = [
     ("recycle", "Any of the three.", Recycle, ""),
     ("keep_completed, keep_failed", "Either or both.", KeepTable, ""),
     ("[schedules.NAME]", "Checked, and not run by this version.", Schedule, ""),
+    ("[web]", "The page, `jobd web`: see [web.md](web.md).", WebSettings, ""),
 ]  # fmt: skip
 
 

@@ -256,6 +256,13 @@ class Schedule(Table):
     data: Any = None
 
 
+class WebSettings(Table):
+    """What `jobd web` shows; read by the page, the daemon only hands it on."""
+
+    hide: list[Filled] = Field(default_factory=list)
+    listen: Filled | None = None
+
+
 class TreeSource(PydanticBaseSettingsSource):
     """The only source: variables and files were merged before, with the origin of every value."""
 
@@ -284,6 +291,7 @@ class Settings(BaseSettings):
     presets: dict[str, QueueKeys] = Field(default_factory=dict)
     queues: dict[str, QueueTable] = Field(default_factory=dict)
     schedules: dict[str, Schedule] = Field(default_factory=dict)
+    web: WebSettings = WebSettings()
 
     @classmethod
     def settings_customise_sources(

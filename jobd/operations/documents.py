@@ -326,10 +326,16 @@ class Job(TypedDict):
 
 
 class JobList(TypedDict):
-    """Jobs, state by state: next to run first, newest finished first."""
+    """Jobs, state by state: next to run first, newest finished first.
+
+    One that was asked for with `after` has the last two as well. It ends after `limit` jobs that fit (50 without), or
+    after a few thousand that were looked at: then it may be short, and the next one goes on from there.
+    """
 
     jobs: list[Job]
-    more: Annotated[bool, "there are more that fit: ask again with `offset`"]
+    more: Annotated[bool, "there are more that fit: ask again with `offset`, or with `after` and the next member"]
+    next: NotRequired[Annotated[str | None, "where the next page begins; null behind the last"]]
+    looked: NotRequired[Annotated[int, "jobs that were looked at for this page"]]
 
 
 class JobShown(TypedDict):

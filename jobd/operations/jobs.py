@@ -18,6 +18,7 @@ from jobd.engine.selection import PAGE, walk
 from jobd.errors import NotThere, RedisUnavailable
 from jobd.operations.documents import Job, JobAdded, JobList, JobLogs, JobShown
 from jobd.operations.documents_upkeep import JobWaited
+from jobd.operations.listing import page_of
 from jobd.operations.operation import Place
 from jobd.operations.params import Add, Listing, OneJob, WaitFor
 from jobd.operations.queues import facts_of
@@ -70,14 +71,18 @@ async def add(place: Place, params: Add) -> JobAdded:
 
 
 async def list_jobs(place: Place, params: Listing) -> JobList:
-    """Tell the jobs of a queue that fit the filters, `limit` of them from the `offset`th on.
+    """Tell the jobs of a queue that fit the filters: from the `offset`th on, or a page `after` another.
 
     Raises:
         NotThere: as `queue.show`.
-        InputError: no such state.
+        InputError: no such state, or `after` is no page's.
     """
-    await facts_of(place, params.queue)
+    facts = await facts_of(place, params.queue)
     wanted = params.selection()
+    if params.after is not None:
+        one = await page_of(place, params.queue, wanted, after=params.after, counts=facts.counts)
+        listed = [job_document(job) for job in one.jobs]
+        return {"jobs": listed, "more": one.next is not None, "next": one.next, "looked": one.looked}
     limit = min(100 if wanted.limit is None else wanted.limit, MAX_LISTED)
     found: list[Job] = []
     passed, size = 0, 0

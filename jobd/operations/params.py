@@ -79,6 +79,12 @@ class Queues(Params):
     queues: Texts = Field(default=[], description="these only; every one when empty")
 
 
+class SomeQueues(Params):
+    """Queues in Redis."""
+
+    queues: Texts = Field(default=[], description="these only, without looking for others; every one when empty")
+
+
 class Probed(Params):
     """What a probe is about; the answer tells both."""
 
@@ -202,6 +208,10 @@ class Listing(Filters):
     """Jobs of a queue, and which part of them."""
 
     offset: Offset = Field(default=0, description="pass over so many that fit")
+    after: MaybeText = Field(
+        default=None,
+        description='in place of `offset`: "" for the first page, else the `next` of the one before; see `looked`',
+    )
 
 
 class Empty(OneQueue):

@@ -13,7 +13,7 @@ from jobd.engine.states import State
 from jobd.errors import NotThere
 from jobd.operations.documents import QueueList, QueueRow, QueueShown
 from jobd.operations.operation import Place
-from jobd.operations.params import Nothing, OneQueue, Pause
+from jobd.operations.params import OneQueue, Pause, SomeQueues
 
 if TYPE_CHECKING:
     from jobd.engine.runner import AsyncRunner
@@ -22,19 +22,20 @@ _PAGE = 250
 """Queues asked about in one round trip."""
 
 
-async def list_queues(place: Place, params: Nothing) -> QueueList:
+async def list_queues(place: Place, params: SomeQueues) -> QueueList:
     """Tell the queues under the prefix, and those of this host.
 
-    Looks at every key of the Redis, 1,000 at a time.
+    Without names it looks at every key of the Redis, 1,000 at a time; a queue that is named and not there is left out.
     """
-    del params
-    names = await queue_names(place.runner, place.prefix)
+    names = list(dict.fromkeys(params.queues)) or await queue_names(place.runner, place.prefix)
+    for name in params.queues:
+        check_queue_name(name)
     rows: dict[str, QueueRow] = {}
     for start in range(0, len(names), _PAGE):
         page = names[start : start + _PAGE]
         facts = await place.runner.run_many([queue_facts(Keys(place.prefix, name)) for name in page])
-        rows |= {name: queue_row(name, fact) for name, fact in zip(page, facts, strict=True)}
-    own = await place.own_queues()
+        rows |= {name: queue_row(name, fact) for name, fact in zip(page, facts, strict=True) if fact.exists}
+    own = await place.own_queues(params.queues or None)
     return {"queues": [_laid_over(rows.get(name), own.get(name)) for name in sorted({*rows, *own})]}
 
 

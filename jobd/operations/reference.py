@@ -37,7 +37,8 @@ The daemon listens on a Unix stream socket. A request is a line of JSON-RPC 2.0,
   result. A client that goes away stops nothing.
 - Who may connect is a matter of the file's mode: 0600, or 0660 with `[daemon] socket_group`. With
   `[daemon] status_group` a second socket, `status.sock`, answers what only reads. Each change is logged with the
-  caller's user and pid, never with job data.
+  caller's user and pid, never with job data. A program that asks for somebody else names the person in `"for"` beside
+  `method`; the log and a pause then say "alice through www".
 - What needs Redis is done by the command line itself where no daemon answers, or with `--redis`; the rest needs a
   daemon and no Redis.
 - Durations end in `_s` or `_ms`; moments are milliseconds since 1970, as BullMQ has them. Counts are null, never 0,

@@ -35,6 +35,9 @@ REPLY_MAX = 256 * 1024 * 1024
 STATUS_SOCKET = "status.sock"
 """Beside the control socket when [daemon] status_group is set; answers what only reads."""
 
+BEHALF_MAX = 128
+"""Characters of the name of the person for whom a program asks."""
+
 _ENTRIES_A_PART = 50
 """Jobs, with up to 80 kB each in a listing, that are written as JSON in one go."""
 
@@ -53,12 +56,16 @@ class RpcCode(IntEnum):
 
 
 class Request(NamedTuple):
-    """One request. `wants_answer` is False for a JSON-RPC notification, which has no id."""
+    """One request. `wants_answer` is False for a JSON-RPC notification, which has no id.
+
+    `behalf` names the person for whom another program asks (the page's user), None when it asks for itself.
+    """
 
     id: Id
     method: str
     params: dict[str, Any]
     wants_answer: bool
+    behalf: str | None = None
 
 
 class Reply(NamedTuple):
@@ -96,14 +103,16 @@ class LineTooLong(InputError):
     code = "line-too-long"
 
 
-def encode_request(request_id: int, method: str, params: dict[str, Any]) -> bytes:
-    """Return the line of a request.
+def encode_request(request_id: int, method: str, params: dict[str, Any], behalf: str | None = None) -> bytes:
+    """Return the line of a request; `behalf` is the member `for`, the person for whom it is asked.
 
     Raises:
         LineTooLong: it is longer than the daemon reads.
         InputError: it holds what JSON cannot carry.
     """
-    line = _line({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+    line = _line(
+        {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params} | ({"for": behalf} if behalf else {})
+    )
     if len(line) - 1 > LINE_MAX:
         raise LineTooLong(f"cannot send {method}: the request has {len(line)} bytes, at most {LINE_MAX} are read")
     return line
@@ -164,7 +173,11 @@ def parse_request(line: bytes) -> Request:
     params = message.get("params")
     if not isinstance(params, dict | None):
         raise BadRequest(RpcCode.PARAMS, "params-invalid", "params: expected an object, by name", request_id=request_id)
-    return Request(request_id, method, params or {}, "id" in message)
+    behalf = message.get("for")
+    if not isinstance(behalf, str | None) or len(behalf or "") > BEHALF_MAX or not (behalf or "x").isprintable():
+        text = f"for: expected a name of at most {BEHALF_MAX} characters"
+        raise BadRequest(RpcCode.REQUEST, "request-invalid", text, request_id=request_id)
+    return Request(request_id, method, params or {}, "id" in message, behalf or None)
 
 
 _EXAMPLE = '{"jsonrpc": "2.0", "id": 1, "method": "hello"}'

@@ -91,12 +91,14 @@ class ControlClient:
         *,
         on_progress: Callable[[str], None] | None = None,
         timeout: float | None = None,
+        behalf: str | None = None,
     ) -> dict[str, Any]:
         """Return the result of one method, `"schema": 1` included.
 
         Args:
             on_progress: Called with each line of progress while it lasts.
             timeout: Seconds until the answer; None waits as long as the daemon lives.
+            behalf: The person for whom this program asks; logged and kept with the change.
 
         Raises:
             Refused: the daemon said no; carries code, exit code and detail.
@@ -105,7 +107,7 @@ class ControlClient:
             TimeoutError: no answer in time; whether it was done is unknown.
         """
         self._last_id += 1
-        line = encode_request(self._last_id, method, params or {})
+        line = encode_request(self._last_id, method, params or {}, behalf)
         end = None if timeout is None else time.monotonic() + timeout
         self._send(line, end)
         while True:

@@ -73,14 +73,17 @@ class Caller:
     uid: int
     pid: int
     progress: Callable[[str], None]
+    behalf: str | None = None
+    """The person for whom that program says it asks; never without the name of who runs the program."""
 
     @property
     def who(self) -> str:
-        """The user's name, else the uid as text."""
+        """The user's name, else the uid as text; "alice through www" when www's program asks for alice."""
         try:
-            return pwd.getpwuid(self.uid).pw_name
+            user = pwd.getpwuid(self.uid).pw_name
         except KeyError:
-            return f"uid {self.uid}"
+            user = f"uid {self.uid}"
+        return user if self.behalf in (None, user) else f"{self.behalf} through {user}"
 
 
 class ControlServer:
@@ -317,7 +320,9 @@ class _Connection:
                 self._writer.write(encode_progress(request.id, text))
 
         try:
-            result = await self._answer(request.method, request.params, Caller(self.uid, self.pid, progress))
+            result = await self._answer(
+                request.method, request.params, Caller(self.uid, self.pid, progress, request.behalf)
+            )
             parts = []
             for part in encode_result_parts(request.id, result):
                 parts.append(part)

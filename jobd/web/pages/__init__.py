@@ -1,0 +1,1 @@
+"""One file for each page: what it asks for, and what its template is given."""

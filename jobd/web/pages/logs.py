@@ -1,0 +1,60 @@
+"""The end of the daemon's log, the latest first."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from jobd.duration import parse_duration
+from jobd.errors import InputError
+from jobd.operations import table
+from jobd.web.render import View
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobd.web.hide import Hidden
+    from jobd.web.site import Visit
+
+LEVELS = ("debug", "info", "warning", "error")
+_SHOWN = 200
+_HEAD = ("schema", "time", "level", "event", "queue", "job", "line", "traceback")
+
+
+async def page(visit: Visit) -> View:
+    """Show the last lines that fit the filters."""
+    given = {part: visit.query.get(part, "").strip() for part in ("queue", "job", "worker", "since", "level", "grep")}
+    params: dict[str, Any] = {name: value for name, value in given.items() if value and name not in ("worker", "since")}
+    if given["worker"]:
+        if not given["worker"].isdecimal():
+            raise InputError(f'worker: expected a pid, got "{given["worker"]}"')
+        params["worker"] = int(given["worker"])
+    if given["since"]:
+        params["since_ms"] = parse_duration(given["since"])
+    if visit.site.reach.reads_only:
+        return View("logs.html", {"filters": given, "levels": LEVELS, "lines": None})
+    found = await visit.read(table.LOGS, {**params, "limit": _SHOWN})
+    hidden = await visit.site.hidden(visit)
+    lines: list[Mapping[str, Any]] = [{**line} for line in found["lines"]]
+    context = {"filters": given, "levels": LEVELS, "lines": [_line(line, hidden) for line in reversed(lines)]}
+    return View("logs.html", context)
+
+
+def _line(line: Mapping[str, Any], hidden: Hidden) -> dict[str, Any]:
+    said = line["line"] if line["line"] is not None else line["event"]
+    rest = {name: value for name, value in line.items() if name not in _HEAD and value is not None}
+    return {
+        "time": line["time"],
+        "level": line["level"],
+        "queue": line["queue"],
+        "job": line["job"],
+        "said": hidden.text(str(said)),
+        "rest": [(name, _value(name, value, hidden)) for name, value in rest.items()],
+        "traceback": hidden.text(str(line["traceback"])) if line.get("traceback") else None,
+    }
+
+
+def _value(name: str, value: Any, hidden: Hidden) -> str:
+    if hidden.name(name):
+        return "***"
+    return hidden.text(value) if isinstance(value, str) else json.dumps(hidden.data(value), ensure_ascii=False)

@@ -1,0 +1,58 @@
+"""The overview: is it well, is it keeping up, and if not, which queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from jobd.errors import DaemonAway
+from jobd.operations import table
+from jobd.web.render import View
+from jobd.web.rows import Row, by_trouble
+
+if TYPE_CHECKING:
+    from jobd.operations.documents import QueueRow
+    from jobd.web.site import Visit
+
+
+async def page(visit: Visit) -> View:
+    """Show the daemon, its queues, and the other queues of the Redis."""
+    status = await visit.status()
+    names = visit.site.names
+    own = [cast("QueueRow", queue) for queue in status["queues"]] if status else []
+    redis_up = status is None or status["redis"]["up"]
+    others = await _others(visit, {row["name"] for row in own}) if redis_up else []
+    rows = by_trouble([Row.of(row, own=True) for row in own] + [Row.of(row, own=False) for row in others])
+    context = {
+        "status": status,
+        "rows": rows,
+        "searching": names.searching,
+        "search_error": None if rows or names.error is None else str(names.error),
+        "totals": _totals(rows),
+        "charts": [],
+        "sparks": {},
+        "hosts": [],
+    }
+    return View("overview.html", context)
+
+
+async def _others(visit: Visit, own: set[str]) -> list[QueueRow]:
+    """Return the queues that this host does not run: those of Node workers, or all of them without a daemon."""
+    known = [name for name in await visit.site.names.known() if name not in own]
+    if not known:
+        if visit.site.names.error is not None and not own:
+            raise visit.site.names.error
+        return []
+    try:
+        return (await visit.read(table.QUEUE_LIST, {"queues": known}))["queues"]
+    except DaemonAway:
+        return []
+
+
+def _totals(rows: list[Row]) -> dict[str, int]:
+    """Return the sums that the head of the page tells."""
+    return {
+        "waiting": sum(row.waiting or 0 for row in rows),
+        "active": sum(row.counts["active"] or 0 for row in rows),
+        "delayed": sum(row.counts["delayed"] or 0 for row in rows),
+        "failed": sum(row.counts["failed"] or 0 for row in rows),
+    }
