@@ -41,6 +41,7 @@ _HOMES = {
     "job": ("jobd.cli.commands.job:job", "add, list, show, logs, retry, promote, remove"),
     "worker": ("jobd.cli.commands.worker:worker", "list"),
     "config": ("jobd.cli.commands.config:config", "show, schema"),
+    "schema": ("jobd.cli.commands.schema:schema", "config, jobs: JSON Schemas, and TypeScript for producers"),
     "version": ("jobd.cli.commands.version:version", "jobd, Python, redis-py, BullMQ's layout"),
 }
 _TITLES = {

@@ -43,6 +43,20 @@ def test_the_nestjs_application_gets_its_results_from_python(short_tmp: Path, ow
 
 
 @pytest.mark.node
+def test_the_compiler_catches_a_field_that_python_does_not_take(short_tmp: Path) -> None:
+    app = shutil.copytree(_EXAMPLES / "nestjs", short_tmp / "app", ignore=shutil.ignore_patterns("node_modules"))
+    (app / "node_modules").symlink_to(node_modules())
+    make = [sys.executable, "-m", "jobd", "schema", "jobs", "--ts"]
+    assert _run(make, app, {}) == (app / "src" / "jobs.ts").read_text(), "make it again: npm run types"
+    handlers = app / "shop" / "mail.py"
+    handlers.write_text(handlers.read_text().replace("userId", "recipient"))
+    (app / "src" / "jobs.ts").write_text(_run(make, app, {}))
+    built = subprocess.run(["npm", "run", "build"], cwd=app, env=_env(), capture_output=True, text=True, check=False)
+    assert built.returncode != 0
+    assert "'userId' does not exist in type '{ recipient: number; }'" in built.stdout
+
+
+@pytest.mark.node
 def test_the_nestjs_example_pins_the_packages_that_the_tests_install() -> None:
     def pinned(folder: Path) -> dict[str, str]:
         package = json.loads((folder / "package.json").read_text())

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from jobd import Job, Unrecoverable
 
 
-def welcome(job: Job) -> dict[str, int]:
+@dataclass
+class Welcome:
+    """What a job `welcome` must bring; `jobd schema jobs --ts` tells it to the TypeScript compiler."""
+
+    userId: int  # noqa: N815 - the producer's name
+
+
+def welcome(job: Job, data: Welcome) -> dict[str, int]:
     """Pretend to send a mail; what is returned here is what `waitUntilFinished` resolves to in Node."""
-    user_id = job.data["userId"]
-    if user_id < 0:
+    if data.userId < 0:
         raise Unrecoverable("no such user")
     job.progress(50)
-    job.log(f"mail to user {user_id} handed to the mail server")
-    return {"sent": user_id}
+    job.log(f"mail to user {data.userId} handed to the mail server")
+    return {"sent": data.userId}

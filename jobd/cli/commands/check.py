@@ -9,6 +9,7 @@ import click
 from jobd.cli.click_commands import command
 from jobd.cli.output import answer, warn
 from jobd.cli.table import Column, draw, terminal_width
+from jobd.errors import RedisUnavailable
 from jobd.exits import Exit
 from jobd.words import plural
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from jobd.cli.check_imports import Imported
     from jobd.cli.settings import Settings
+    from jobd.cli.waiting_jobs import Misfit
     from jobd.config.model import Config, Queue
 
 
@@ -25,13 +27,18 @@ if TYPE_CHECKING:
     examples=[
         "jobd check                       # the file that jobd run would read",
         "jobd check new.toml --resolve    # also tries to read every secret",
+        "jobd check --waiting             # also warns of waiting jobs whose data does not fit the handlers",
     ],
 )
 @click.argument("file", required=False)
 @click.option("--resolve", is_flag=True, help="Read the secrets too, to tell now which cannot be read.")
+@click.option("--waiting", is_flag=True, help="Ask Redis for waiting jobs that do not fit; --redis URL does, too.")
 @click.pass_obj
-def check(settings: Settings, file: str | None, resolve: bool) -> int:
-    """Validate the file and import its handlers in a throw-away process. Needs no Redis. All problems: exit 78."""
+def check(settings: Settings, file: str | None, resolve: bool, waiting: bool) -> int:
+    """Validate the file and import its handlers in a throw-away process. All problems: exit 78.
+
+    No Redis is needed, except to look at the jobs that wait there: a job that does not fit is a warning.
+    """
     from jobd.cli.check_imports import import_handlers, load_all
 
     config = load_all(settings, file, resolve=resolve)
@@ -39,8 +46,41 @@ def check(settings: Settings, file: str | None, resolve: bool) -> int:
     imported.refuse()
     for notice in (*imported.notices, *_few_files(config)):
         warn(f"notice: {notice}")
-    answer(settings, _document(config, imported), _lines)
+    document = _document(config, imported)
+    if waiting or settings.redis:
+        _look_at_waiting(config, settings.redis, document, must=waiting)
+    answer(settings, document, _lines)
     return Exit.OK
+
+
+_SHOWN = 5
+"""Misfits of one job name that are shown; the rest is counted."""
+
+
+def _look_at_waiting(config: Config, url: str | None, document: dict[str, Any], *, must: bool) -> None:
+    """Add the waiting jobs that do not fit to the document and its warnings; `must`: no Redis is an error."""
+    from jobd.cli.waiting_jobs import MOST, look
+
+    try:
+        looked = look(config, url)
+    except RedisUnavailable as error:
+        if must:
+            raise
+        warn(f"notice: the waiting jobs were not looked at: {error}")
+        return
+    document["waiting"] = {"jobs": looked.jobs, "misfits": [misfit.document() for misfit in looked.misfits]}
+    groups: dict[tuple[str, str], list[Misfit]] = {}
+    for misfit in looked.misfits:
+        groups.setdefault((misfit.queue, misfit.job), []).append(misfit)
+    for (queue, name), misfits in groups.items():
+        document["warnings"] += [
+            f'waiting job {misfit.id} ("{name}" of {queue}) does not fit: {misfit.reason}'
+            for misfit in misfits[:_SHOWN]
+        ]
+        if len(misfits) > _SHOWN:
+            document["warnings"].append(f'{len(misfits) - _SHOWN} more waiting jobs "{name}" of {queue} do not fit')
+    for queue in looked.partly:
+        warn(f"notice: of the jobs waiting in {queue} only the first {MOST} were looked at")
 
 
 def _few_files(config: Config) -> list[str]:

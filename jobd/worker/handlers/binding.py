@@ -10,6 +10,7 @@ import inspect
 import sys
 import types
 import typing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import HandlerError, Unrecoverable
@@ -35,9 +36,37 @@ def bind(function: Callable[..., Any], path: str) -> Callable[[Job], Any]:
     Raises:
         HandlerError: kind signature; no job can ever be passed to it, or a type in it cannot be checked.
     """
+    found = binding_of(function, path)
+    if found is None:
+        return function
+    names = found.members
+    makers = found.positional
+
+    def call(job: Job) -> Any:
+        arguments = [make(job) for make in makers]
+        return function(*arguments, **names(job)) if names else function(*arguments)
+
+    return call
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What makes the arguments of a handler from a job: the positional ones in order, then the members of data."""
+
+    positional: list[Callable[[Job], Any]]
+    members: Members | None
+
+    @property
+    def data(self) -> TypedData | Members | None:
+        """What says which data fits; None when any does."""
+        return next((make for make in self.positional if isinstance(make, TypedData)), self.members)
+
+
+def binding_of(function: Callable[..., Any], path: str) -> Binding | None:
+    """Return what makes the arguments of a handler; None when it is called with the job alone. Raises as `bind`."""
     parameters = _parameters(function)
     if parameters is None:
-        return function
+        return None
     positional = [each for each in parameters if each.kind in (_KIND.POSITIONAL_ONLY, _KIND.POSITIONAL_OR_KEYWORD)]
     starred = any(each.kind is _KIND.VAR_POSITIONAL for each in parameters)
     members = [each for each in parameters if each.kind is _KIND.KEYWORD_ONLY]
@@ -47,19 +76,8 @@ def bind(function: Callable[..., Any], path: str) -> Callable[[Job], Any]:
     if not makers and not members and not rest:
         raise HandlerError(path, "signature", f'cannot use "{path}" as a handler: it takes no parameter; write (job)')
     if not members and not rest and makers == [_the_job]:
-        return function
-    names = _member_maker(members, rest, resolve) if members or (rest and not makers) else None
-    return _call(function, makers, names)
-
-
-def _call(
-    function: Callable[..., Any], makers: list[Callable[[Job], Any]], names: Callable[[Job], dict[str, Any]] | None
-) -> Callable[[Job], Any]:
-    def call(job: Job) -> Any:
-        arguments = [make(job) for make in makers]
-        return function(*arguments, **names(job)) if names else function(*arguments)
-
-    return call
+        return None
+    return Binding(makers, Members(members, rest, resolve) if members or (rest and not makers) else None)
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
@@ -87,7 +105,7 @@ def _positional_makers(
         if annotation is Job or (parameter.annotation is _KIND.empty and index == 0):
             makers.append(_the_job)
         elif parameter.annotation is not _KIND.empty:
-            makers.append(_data_maker(resolve.checker(annotation, parameter.name)))
+            makers.append(TypedData(annotation, resolve.checker(annotation, parameter.name)))
         else:
             makers = []
             break
@@ -101,34 +119,46 @@ def _positional_makers(
     return makers
 
 
-def _data_maker(check: Check) -> Callable[[Job], Any]:
-    return lambda job: check(job.data, "data")
+class TypedData:
+    """Makes the argument that is the data, checked against its type."""
+
+    def __init__(self, annotation: Any, check: Check) -> None:
+        self.annotation = annotation
+        self._check = check
+
+    def __call__(self, job: Job) -> Any:
+        """Return the data as the type has it; raises Unrecoverable when it does not fit."""
+        return self._check(job.data, "data")
 
 
-def _member_maker(
-    members: list[inspect.Parameter], rest: bool, resolve: _Annotations
-) -> Callable[[Job], dict[str, Any]]:
-    """Return what makes the keyword arguments out of the members of data."""
-    checks = {
-        each.name: None if each.annotation is _KIND.empty else resolve.checker(resolve.of(each), each.name)
-        for each in members
-    }
-    required = [each.name for each in members if each.default is _KIND.empty]
+class Members:
+    """Makes the keyword arguments out of the members of data.
 
-    def make(job: Job) -> dict[str, Any]:
-        data = job.data
+    `annotations` are the types by name, `Parameter.empty` without one; `rest`: others are taken as well.
+    """
+
+    def __init__(self, members: list[inspect.Parameter], rest: bool, resolve: _Annotations) -> None:
+        self.annotations = {each.name: resolve.of(each) for each in members}
+        self.required = [each.name for each in members if each.default is _KIND.empty]
+        self.rest = rest
+        self._checks = {
+            name: None if annotation is _KIND.empty else resolve.checker(annotation, name)
+            for name, annotation in self.annotations.items()
+        }
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Return the arguments by name; raises Unrecoverable when the data does not fit."""
+        data, checks = job.data, self._checks
         if not isinstance(data, dict):
             raise Unrecoverable(f"data does not fit: expected an object, got {_name_of(data)}")
-        for name in required:
+        for name in self.required:
             if name not in data:
                 raise Unrecoverable(f"data does not fit: {name}: missing")
-        if not rest:
+        if not self.rest:
             for name in data:
                 if name not in checks:
                     raise Unrecoverable(f"data does not fit: {name}: unknown, the handler does not take it")
         return {name: check(value, name) if (check := checks.get(name)) else value for name, value in data.items()}
-
-    return make
 
 
 class _Annotations:
@@ -173,7 +203,7 @@ class _Annotations:
             )
             raise HandlerError(self._path, "signature", text) from error
         try:
-            adapter = TypeAdapter(_pydantic_readable(annotation))
+            adapter = TypeAdapter(pydantic_readable(annotation))
         except Exception as error:
             text = f'cannot use "{self._path}" as a handler: the type of `{name}` cannot be checked: {error}'
             raise HandlerError(self._path, "signature", text) from error
@@ -241,7 +271,7 @@ def _name_of(value: Any) -> str:
     return _PLAIN.get(type(value), type(value).__name__)
 
 
-def _pydantic_readable(annotation: Any) -> Any:
+def pydantic_readable(annotation: Any) -> Any:
     """Return the annotation with every typing.TypedDict in it, nested ones too, made one that pydantic reads.
 
     Before Python 3.12 pydantic reads only those of typing_extensions.
@@ -272,8 +302,9 @@ def _remake(kind: Any, made: dict[Any, Any]) -> Any:
 
     fields: dict[str, Any] = {}
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
-        if typing.get_origin(hint) in (typing.Required, typing.NotRequired):
-            hint = typing.get_args(hint)[0]  # noqa: PLW2901 - which of the two it is stands in __required_keys__
-        inner = _readable(hint, made)
-        fields[name] = Required[inner] if name in kind.__required_keys__ else NotRequired[inner]
+        said = typing.get_origin(hint)
+        # `from __future__ import annotations` hides the word from __required_keys__, so the hint itself comes first.
+        needed = said is typing.Required or (said is not typing.NotRequired and name in kind.__required_keys__)
+        inner = _readable(typing.get_args(hint)[0] if said in (typing.Required, typing.NotRequired) else hint, made)
+        fields[name] = Required[inner] if needed else NotRequired[inner]
     return TypedDict(kind.__name__, fields)  # type: ignore[operator]

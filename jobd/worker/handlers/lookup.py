@@ -64,6 +64,11 @@ def handler_of(found: Any, path: str, mode: Mode | None = None) -> Handler:
     return Handler(path, "async", call if is_coroutine_function(function) else awaited(call))
 
 
+def load_function(path: str, *, searched: list[str] | None = None) -> Callable[..., Any]:
+    """Return the function of a handler as it is called, not bound to anything yet. Raises as load_handler."""
+    return _as_function(path, load_object(path, searched=searched))
+
+
 def load_object(path: str, *, searched: list[str] | None = None) -> Any:
     """Return what `path` names, importing its module.
 
