@@ -21,6 +21,8 @@ class Code(IntEnum):
     PARENT_TAKEN = -7
     SCHEDULER_JOB = -8
     FAILED_CHILDREN = -9
+    ITERATION_EXISTS = -10
+    SLOTS_TAKEN = -11
 
 
 SETTLED = frozenset({Code.MISSING_JOB, Code.MISSING_LOCK, Code.WRONG_STATE, Code.LOCK_OF_ANOTHER})

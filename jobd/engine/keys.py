@@ -118,3 +118,8 @@ class Keys:
     def repeat(self) -> str:
         """Schedulers by their current iteration."""
         return self.base + "repeat"
+
+    @cached_property
+    def schedules(self) -> str:
+        """What only jobd keeps of schedulers. Two segments: BullMQ's removeOrphanedJobs takes such a key for no job."""
+        return self.base + "jobd:schedules"

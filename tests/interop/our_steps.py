@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -18,6 +19,7 @@ from jobd.engine.job import Finish, Taken
 from jobd.engine.options import new_job
 from jobd.engine.outcome_policy import Policy, after_failure, after_success, children_refusal, read_opts
 from jobd.engine.reading import children_values, ignored_failures, queue_facts
+from jobd.engine.schedulers import Repeat, Template, next_iteration, remove_scheduler, upsert_scheduler
 from jobd.engine.states import Outcome, State
 from tests.support.queue_of import QueueOf
 from tests.support.waiting import wait_until
@@ -55,8 +57,10 @@ def our_options(opts: dict[str, Any], prefix: str) -> dict[str, Any]:
                 {"keepLastIfActive": "keep_last_if_active"}.get(key, key): item / 1000 if key == "ttl" else item
                 for key, item in value.items()
             }
+        elif name == "keepLogs":
+            ours["keep_logs"] = value
         elif name == "backoff":
-            ours["backoff"] = value / 1000
+            ours["backoff"] = {**value, "delay": value["delay"] / 1000} if isinstance(value, dict) else value / 1000
         else:
             ours[name] = value
     return ours
@@ -82,6 +86,8 @@ class Side:
 
     def step(self, step: Step) -> None:
         verb, *args = step
+        if verb == "remove current":
+            verb, args = "remove", [args[0], self.do_current(*args)]
         getattr(self, f"do_{verb}")(*args)
 
     def do_flow(self, tree: dict[str, Any]) -> None:
@@ -127,6 +133,40 @@ class Side:
         self.do_pause(queue)
         self.queue(queue).runner.run_steps(obliterating(self.queue(queue).keys, Tally()))
 
+    def do_schedule(self, queue: str, sid: str, repeat: dict[str, Any], template: dict[str, Any] | None = None) -> None:
+        q, now, given = self.queue(queue), now_ms(), template or {}
+        when = Repeat(
+            repeat.get("every"), repeat.get("pattern"), repeat.get("tz"), repeat.get("limit"),
+            now + repeat["startIn"] if "startIn" in repeat else None,
+            now + repeat["endIn"] if "endIn" in repeat else None,
+            repeat.get("offset"), repeat.get("immediately", False),
+        )  # fmt: skip
+        options = our_options(given.get("opts", {}), self.prefix)
+        telemetry = options.pop("telemetry", None)
+        made = Template.of(given.get("name", sid), given.get("data", {}), options, now_ms=now)
+        if telemetry is not None:
+            made = replace(made, opts=json.dumps({"tm": telemetry["metadata"], "omc": telemetry["omitContext"]}))
+        command = upsert_scheduler(q.keys, sid, when, made, now_ms=now)
+        if command is not None:
+            q.run(command)
+
+    def do_unschedule(self, queue: str, sid: str) -> None:
+        self.queue(queue).run(remove_scheduler(self.queue(queue).keys, sid))
+
+    def do_current(self, queue: str, sid: str) -> str:
+        return f"repeat:{sid}:{self.r.zscore(self.queue(queue).keys.repeat, sid):.0f}"
+
+    def do_runs(self, name: str, count: int) -> None:
+        ran = 0
+        while ran < count:
+            reply = self.queue(name).turn(take=1, now=now_ms())
+            for job in reply.jobs:
+                ran += 1
+                self._process(name, job)
+            if not reply.jobs:
+                due = reply.next_due_ms or now_ms() + 2
+                wait_until(lambda due=due: now_ms() >= due)  # type: ignore[misc]
+
     def do_run(self, *names: str) -> None:
         while True:
             ran, due = False, []
@@ -144,6 +184,8 @@ class Side:
 
     def _process(self, name: str, job: Taken) -> None:
         q, options, policy = self.queue(name), read_opts(job.opts), Policy()
+        if job.scheduler_id is not None:
+            q.run(next_iteration(q.keys, job, now_ms=now_ms(), chance=0.0))
         finish = self._handle(name, job)
         (code,) = q.turn(finish, now=now_ms()).codes
         if code in (Code.PENDING_CHILDREN, Code.FAILED_CHILDREN):

@@ -1,7 +1,9 @@
 """Scenarios that BullMQ and we act out alike, each a row of steps over any queues; add one here and it is compared.
 
-A step is a list: ["flow", tree], ["add", queue, name, data, opts], ["run", *queues] (until nothing is left),
-["retry", queue, id], ["remove", queue, id, with children], ["pause", queue], ["resume", queue]. What a job does is
+A step is a list: ["flow", tree], ["add", queue, name, data, opts], ["run", *queues] (until nothing is left), ["runs",
+queue, count] (until that many ran), ["retry", queue, id], ["remove", queue, id, with children], ["pause", queue],
+["resume", queue], ["schedule", queue, id, repeat, template] (startIn, endIn: ms from now), ["unschedule", queue, id],
+["remove current", queue, scheduler] (the job of its current iteration). What a job does is
 its name: ok, nothing, fail, flaky (fails once), fatal, reads (how many children ended how), adds (takes the steps of
 its data while it runs, and `fails` then or not), waits (the same, then waits for its children). `parent.queue` is a
 queue's name.
@@ -32,6 +34,116 @@ def parent(name: str, *children: dict[str, Any], job_id: str = "P", queue: str =
 def child_of(job_id: str, queue: str = "p", **opts: Any) -> dict[str, Any]:
     return {"parent": {"id": job_id, "queue": queue}, **opts}
 
+
+EVERY = {"every": 40}
+FULL = {
+    "name": "ok", "data": {"a": "/ü"},
+    "opts": {
+        "attempts": 3, "backoff": {"type": "fixed", "delay": 20}, "priority": 2, "removeOnComplete": 5, "keepLogs": 3,
+    },
+}  # fmt: skip
+NIGHTLY = {"pattern": "0 15 3 * * *", "tz": "America/New_York"}
+
+SCHEDULES: list[tuple[str, dict[str, Any], dict[str, Any], list[Step]]] = [
+    ("every so often", EVERY, FULL, [["runs", "c", 3]]),
+    ("without a template", EVERY, {}, [["runs", "c", 2]]),
+    ("with a limit", {"every": 30, "limit": 2}, {"name": "ok"}, [["run", "c"]]),
+    ("with a limit of one", {"every": 30, "limit": 1}, {"name": "ok"}, [["run", "c"]]),
+    ("with an end", {"every": 300, "endIn": 250}, {"name": "ok"}, [["run", "c"]]),
+    ("with a start", {"every": 60_000, "startIn": 40}, {"name": "ok"}, [["runs", "c", 1]]),
+    ("with a start far off", {"every": 60_000, "startIn": 4_000_000}, {"name": "ok"}, []),
+    ("with an offset", {"every": 100_000, "offset": 1234}, {"name": "ok"}, []),
+    ("at once and every so often", {"every": 100_000, "immediately": True}, {"name": "ok"}, [["runs", "c", 1]]),
+    ("by a pattern", NIGHTLY, FULL, []),
+    ("by a pattern in a second", {"pattern": "* * * * * *", "tz": "UTC"}, {"name": "ok"}, [["runs", "c", 2]]),
+    ("by a pattern with a limit", {"pattern": "* * * * * *", "tz": "UTC", "limit": 1}, {"name": "ok"}, [["run", "c"]]),
+    ("by a pattern, at once", {**NIGHTLY, "immediately": True}, FULL, [["runs", "c", 1]]),
+    ("by a pattern with a start", {**NIGHTLY, "startIn": 1_000_000_000, "endIn": 9_000_000_000}, {}, []),
+    ("by a pattern past its end", {"pattern": "0 0 0 1 1 *", "tz": "UTC", "endIn": 1000}, {}, []),
+    ("fails and is retried", {"every": 60_000}, {"name": "flaky", "opts": {"attempts": 2}}, [["runs", "c", 2]]),
+    (
+        "fails and is retried later",
+        {"every": 60_000},
+        {"name": "flaky", "opts": {"attempts": 2, "backoff": {"type": "fixed", "delay": 20}}},
+        [["runs", "c", 2]],
+    ),
+    ("fails for good", {"every": 60_000}, {"name": "fatal", "opts": {"attempts": 2}}, [["runs", "c", 1]]),
+    ("with lifo", {"every": 60_000}, {"name": "ok", "opts": {"lifo": True}}, [["add", "c", "ok", {}, {"lifo": True}]]),
+    (
+        "with a deduplication",
+        {"every": 60_000},
+        {"name": "ok", "opts": DEDUPLICATED},
+        [["add", "c", "ok", {}, DEDUPLICATED], ["runs", "c", 2]],
+    ),
+    ("not kept", {"every": 60_000}, {"name": "ok", "opts": {"removeOnComplete": True}}, [["runs", "c", 1]]),
+    (
+        "changed while it waits",
+        {"every": 60_000},
+        FULL,
+        [["schedule", "c", "s", {"every": 60_000}, {"name": "ok", "data": {"b": 2}}], ["runs", "c", 1]],
+    ),
+    (
+        "changed after a run",
+        {"every": 60_000},
+        FULL,
+        [["runs", "c", 1], ["schedule", "c", "s", {"every": 60_000}, {"name": "ok"}]],
+    ),
+    (
+        "with another interval",
+        {"every": 60_000},
+        FULL,
+        [["runs", "c", 1], ["schedule", "c", "s", {"every": 90_000}, {"name": "ok"}], ["runs", "c", 1]],
+    ),
+    (
+        "from an interval to a pattern",
+        {"every": 60_000},
+        FULL,
+        [["runs", "c", 1], ["schedule", "c", "s", NIGHTLY, {"name": "ok"}]],
+    ),
+    (
+        "from a pattern to an interval",
+        NIGHTLY,
+        FULL,
+        [["schedule", "c", "s", {"every": 60_000}, {"name": "ok"}], ["runs", "c", 1]],
+    ),
+    ("from one pattern to another", NIGHTLY, FULL, [["schedule", "c", "s", {**NIGHTLY, "pattern": "0 4 * * *"}, {}]]),
+    ("the same pattern twice", NIGHTLY, FULL, [["schedule", "c", "s", NIGHTLY, FULL]]),
+    (
+        "changed from within",
+        {"every": 60_000},
+        {"name": "adds", "data": {"steps": [["schedule", "c", "s", {"every": 60_000}, {"name": "ok"}]]}},
+        [["runs", "c", 1]],
+    ),
+    (
+        "removed from within",
+        {"every": 60_000},
+        {"name": "adds", "data": {"steps": [["unschedule", "c", "s"]]}},
+        [["run", "c"]],
+    ),
+    ("removed while it waits", {"every": 60_000}, FULL, [["unschedule", "c", "s"], ["run", "c"]]),
+    ("removed while it is delayed", NIGHTLY, FULL, [["unschedule", "c", "s"], ["unschedule", "c", "s"]]),
+    ("removed after a run", {"every": 60_000}, FULL, [["runs", "c", 1], ["unschedule", "c", "s"]]),
+    ("whose delayed job is to be removed", NIGHTLY, FULL, [["remove current", "c", "s"]]),
+    ("whose waiting job is to be removed", {"every": 60_000}, FULL, [["remove current", "c", "s"]]),
+    (
+        "in a paused queue",
+        {"every": 60_000},
+        {"name": "ok"},
+        [["pause", "c"], ["schedule", "c", "t", {"every": 60_000}, {"name": "ok"}], ["resume", "c"], ["runs", "c", 2]],
+    ),
+    (
+        "beside another",
+        {"every": 50},
+        {"name": "ok"},
+        [["schedule", "c", "a:b", {"every": 60_000}, {"name": "ok"}], ["runs", "c", 3]],
+    ),
+    (
+        "with telemetry",
+        {"every": 30},
+        {"name": "ok", "opts": {"telemetry": {"metadata": "M", "omitContext": True}}},
+        [["runs", "c", 2]],
+    ),
+]
 
 SCENARIOS: dict[str, list[Step]] = {
     "two children complete": [["flow", parent("reads", job("ok", "C1"), job("nothing", "C2"))], ALL],
@@ -229,4 +341,8 @@ SCENARIOS: dict[str, list[Step]] = {
          {"jobId": "A", **PARKED}],
         ["run", "c"],
     ],
+    **{
+        f"a schedule {how}": [["schedule", "c", "s", repeat, template], *then]
+        for how, repeat, template, then in SCHEDULES
+    },
 }  # fmt: skip

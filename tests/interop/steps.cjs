@@ -36,6 +36,10 @@ class Side {
     else if (verb === "clean") await this.queue(args[0]).clean(args[2], args[3], args[1]);
     else if (verb === "obliterate") await this.queue(args[0]).obliterate({ force: args[1] ?? false });
     else if (verb === "run") await this.run(args);
+    else if (verb === "runs") await this.runs(...args);
+    else if (verb === "schedule") await this.queue(args[0]).upsertJobScheduler(args[1], this.when(args[2]), args[3]).catch(() => {});
+    else if (verb === "unschedule") await this.queue(args[0]).removeJobScheduler(args[1]);
+    else if (verb === "remove current") await this.queue(args[0]).remove(await this.current(...args)).catch(() => {});
     else throw new Error(`unknown step ${verb}`);
   }
 
@@ -47,6 +51,27 @@ class Side {
   prefixed(node) {
     const children = node.children?.map((child) => this.prefixed(child));
     return { ...node, opts: this.withParent(node.opts), ...(children ? { children } : {}) };
+  }
+
+  when({ startIn, endIn, ...repeat }) {
+    if (startIn) repeat.startDate = Date.now() + startIn;
+    if (endIn) repeat.endDate = Date.now() + endIn;
+    return repeat;
+  }
+
+  async current(queue, scheduler) {
+    const { next } = await this.queue(queue).getJobScheduler(scheduler);
+    return `repeat:${scheduler}:${next}`;
+  }
+
+  async runs(name, count) {
+    for (let ran = 0; ran < count; ) {
+      const job = await this.worker(name).getNextJob("token", { block: false });
+      if (job) {
+        await this.process(name, job);
+        ran += 1;
+      } else await sleep(2);
+    }
   }
 
   async run(names) {

@@ -12,7 +12,7 @@ import jobd.engine
 from jobd.engine.adding import add_flow, add_job, add_jobs
 from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job, trim_history
 from jobd.engine.clearing import drop_jobs, forget_queue
-from jobd.engine.job import Finish, Keep, Limiter, TurnRequest
+from jobd.engine.job import Finish, Keep, Limiter, Taken, TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.locks import (
     adopt_jobs,
@@ -26,6 +26,15 @@ from jobd.engine.options import new_job
 from jobd.engine.outcome import job_outcome
 from jobd.engine.reading import get_job, get_state, list_jobs, queue_facts
 from jobd.engine.runner import Command
+from jobd.engine.schedulers import (
+    Repeat,
+    Template,
+    list_schedulers,
+    next_iteration,
+    pause_scheduler,
+    remove_scheduler,
+    upsert_scheduler,
+)
 from jobd.engine.states import Outcome, State
 from jobd.engine.turn import Note, annotate, turn
 
@@ -35,6 +44,8 @@ KEYS = Keys("bull", "q")
 JOB = new_job("n", {}, now_ms=1)
 QUICK = Finish("1", "i:w:1", Outcome.COMPLETED, made=0)
 OTHER = Finish("2", "i:w:2", Outcome.FAILED)
+UPSERT = upsert_scheduler(KEYS, "s", Repeat(every_ms=1000), Template("n"), now_ms=1)
+ITERATION = Taken("repeat:s:1", "i:w:1", "n", b"{}", b"{}", 1, 0, 0, 0, 1, 0, None, None, "s", None, None, False)
 
 # Each with how many arguments follow the numbered ones: as many as one repeated group has, times the groups.
 COMMANDS: list[tuple[Command[Any], int]] = [
@@ -62,6 +73,11 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (check_stalled(KEYS, now_ms=1, interval_ms=1000, max_crashes=1), 0),
     (annotate(KEYS, [Note("log", "1", b"line")]), 4),
     (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name")), 0),
+    *([(UPSERT, 0)] if UPSERT else []),
+    (next_iteration(KEYS, ITERATION, now_ms=1, chance=0.5), 0),
+    (remove_scheduler(KEYS, "s"), 0),
+    (pause_scheduler(KEYS, "s", who="me", now_ms=1), 0),
+    (list_schedulers(KEYS), 0),
     (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name", [QUICK, OTHER], 5, 0, Limiter(1, 1000))), 4 + 11),
 ]
 

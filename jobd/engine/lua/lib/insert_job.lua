@@ -6,7 +6,8 @@
 -- insert_job(base, job, max_len, now_ms, deferred): one job is in its queue, or what has its id or its deduplication id
 -- is told. The marker is the caller's: `job.ready` or `job.due` is true then.
 -- job: {id, custom, name, data, opts (JSON), timestamp, delay, priority (numbers), lifo, de, parent = {key, text},
--- children (it has some: it waits for them)}; custom: the id is the producer's. deferred: as attach_parent's.
+-- children (it has some: it waits for them), scheduler and deid (an iteration's: the deduplication id is only noted)};
+-- custom: the id is the producer's. deferred: as attach_parent's.
 -- Returns: the id; the stream id of the add's last event, or false; 0 added, 1 the id existed, 2 deduplicated, -7 it has
 -- another parent (codes.py)
 -- Events: added, then waiting | delayed | waiting-children; or duplicated; or deduplicated (replace: removed, …)
@@ -32,8 +33,11 @@ local function insert_job(base, job, max_len, now_ms, deferred)
   redis.call('HSET', key, 'name', job.name, 'data', job.data, 'opts', job.opts, 'timestamp',
     string.format('%.0f', job.timestamp), 'delay', string.format('%.0f', job.delay), 'priority',
     string.format('%.0f', job.priority))
-  if job.de then
-    redis.call('HSET', key, 'deid', job.de.id)
+  if job.de or job.deid then
+    redis.call('HSET', key, 'deid', job.deid or job.de.id)
+  end
+  if job.scheduler then
+    redis.call('HSET', key, 'rjk', job.scheduler)
   end
   if job.parent then
     redis.call('HSET', key, 'parentKey', job.parent.key, 'parent', job.parent.text)
