@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from jobd.client.flow import Flow, FlowHandle
-    from jobd.engine.job import JobRecord
+    from jobd.engine.job import JobRecord, Taken
     from jobd.engine.new_job import Added
     from jobd.engine.options import AddOptions
+    from jobd.engine.schedulers import Iteration, Scheduler
 
 
 class AsyncJobHandle:
@@ -140,6 +141,38 @@ class AsyncQueue(Producer):
         from jobd.engine.reading import ignored_failures
 
         return await self._live().runner.run(ignored_failures(self.keys, job_id))
+
+    async def schedule(self, id: str, name: str | None = None, data: Any = {}, **options: Any) -> str | None:  # noqa: A002, B006
+        """Make a schedule or change it, as Queue.schedule."""
+        from jobd.client.schedules import schedule_command, scheduled
+
+        command = schedule_command(self.keys, id, name, data, options)
+        return None if command is None else scheduled(id, await self._live().runner.run(command))
+
+    async def unschedule(self, id: str) -> bool:  # noqa: A002 - the name of the argument of schedule
+        """Remove a schedule, as Queue.unschedule."""
+        from jobd.engine.schedulers import remove_scheduler
+
+        return await self._live().runner.run(remove_scheduler(self.keys, id)) == 1
+
+    async def schedules(self) -> list[Scheduler]:
+        """Return the queue's schedules, as Queue.schedules."""
+        from jobd.engine.schedulers import list_schedulers
+
+        return await self._live().runner.run(list_schedulers(self.keys))
+
+    async def get_schedule(self, id: str) -> Scheduler | None:  # noqa: A002 - as schedule
+        """Return one schedule, as Queue.get_schedule."""
+        from jobd.engine.schedulers import list_schedulers
+
+        found = await self._live().runner.run(list_schedulers(self.keys, id))
+        return found[0] if found else None
+
+    async def next_iteration(self, taken: Taken, *, now_ms: int, chance: float) -> Iteration:
+        """Make the iteration after a scheduler's job that a worker has taken (engine.schedulers.next_iteration)."""
+        from jobd.engine.schedulers import next_iteration
+
+        return await self._live().runner.run(next_iteration(self.keys, taken, now_ms=now_ms, chance=chance))
 
     async def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state, as Queue.counts."""

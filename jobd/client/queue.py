@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jobd.engine.job import JobRecord
     from jobd.engine.new_job import Added
     from jobd.engine.options import AddOptions
+    from jobd.engine.schedulers import Scheduler
 
 
 class JobHandle:
@@ -190,6 +191,43 @@ class Queue(Producer):
         from jobd.engine.reading import ignored_failures
 
         return self._live().runner.run(ignored_failures(self.keys, job_id))
+
+    def schedule(self, id: str, name: str | None = None, data: Any = {}, **options: Any) -> str | None:  # noqa: A002, B006
+        """Make a schedule, a BullMQ job scheduler, or change the one of this id; workers of any language keep it going.
+
+        Returns the id of the job that is due next, None when it would never be due: nothing is done then.
+
+        Args:
+            name: of its jobs; None: the id.
+            options: ScheduleOptions (`every` or `cron`, …), and those of `add` that hold for each of its jobs.
+        Raises:
+            InputError: something is wrong with it; nothing was written.
+            JobdError: there is a job already where its next run would be.
+            RedisUnavailable, RedisRefused: as add.
+        """
+        from jobd.client.schedules import schedule_command, scheduled
+
+        command = schedule_command(self.keys, id, name, data, options)
+        return None if command is None else scheduled(id, self._live().runner.run(command))
+
+    def unschedule(self, id: str) -> bool:  # noqa: A002 - the name of the argument of schedule
+        """Remove a schedule and its run that is not due yet; False when there is none. What waits or runs goes on."""
+        from jobd.engine.schedulers import remove_scheduler
+
+        return self._live().runner.run(remove_scheduler(self.keys, id)) == 1
+
+    def schedules(self) -> list[Scheduler]:
+        """Return the queue's schedules, whoever made them: the one that is due next first, those jobd paused last."""
+        from jobd.engine.schedulers import list_schedulers
+
+        return self._live().runner.run(list_schedulers(self.keys))
+
+    def get_schedule(self, id: str) -> Scheduler | None:  # noqa: A002 - as schedule
+        """Return one schedule, None when there is none of that id."""
+        from jobd.engine.schedulers import list_schedulers
+
+        found = self._live().runner.run(list_schedulers(self.keys, id))
+        return found[0] if found else None
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state, by BullMQ's words: waiting, prioritized, delayed, active, …"""

@@ -1,20 +1,18 @@
-"""Jobs that end without their handler: deferred failures, unknown names, expired, of a sort for a later version."""
+"""Jobs that end without their handler: deferred failures, unknown names, expired."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
 from jobd.engine.codes import Code
-from jobd.engine.job import KEEP_ALL, Finish
 from jobd.engine.outcome_policy import after_failure, children_refusal
 from jobd.engine.states import Outcome
 from jobd.worker.own_log import log
 
 if TYPE_CHECKING:
+    from jobd.engine.job import Finish
     from jobd.worker.handlers.job_policy import JobPolicies, JobPolicy
     from jobd.worker.run.attempt import Attempt
-
-LATER_VERSION = "jobd: scheduler jobs need a later version"
 
 
 def refusal_of(
@@ -24,11 +22,6 @@ def refusal_of(
     taken = attempt.taken
     if taken.deferred_failure is not None:
         return _for_good(attempt, taken.deferred_failure)
-    if taken.scheduler_id is not None:
-        # Kept whatever the job says: nothing was done, and a later version can run it after a retry.
-        finish = _for_good(attempt, LATER_VERSION)
-        finish.keep = KEEP_ALL
-        return finish
     if taken.name is None:
         return _for_good(attempt, "the job has no name: its hash is incomplete")
     if policy is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from jobd.engine.job import Limiter
 from jobd.engine.outcome_policy import read_opts
@@ -14,6 +15,7 @@ from jobd.protocol.board import SLOTS, BoardWriter
 from jobd.worker.handlers.job import Job
 from jobd.worker.run.attempt import Attempt, Interruption
 from jobd.worker.run.executors import CoroutineExecutor, ThreadExecutor
+from jobd.worker.run.iterations import Iterations
 from jobd.worker.run.refusal import refusal_of
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class Slots:
         self.taking_from = 0.0
         self.threads = ThreadExecutor(loop, self._over)
         self._coroutines = CoroutineExecutor(loop, self._over)
+        self._iterations = Iterations(loop, lambda: self._own_queue, self._iteration_made)
         self.use(numbers, policies)
         self._loop = loop
         self._thread_id = threading.get_ident()
@@ -105,18 +108,38 @@ class Slots:
         job = Job(taken, self._queue, known.outcome.attempts_of(options), self)
         attempt = self._attempt(job, known, options, self._free_slots.pop(), self._board)
         self._held.add(taken.id)
-        finish = self._refusal(attempt, policy, now_ms)
+        if taken.scheduler_id is not None:
+            self.running[attempt.slot] = attempt
+            self.suspects += taken.suspect
+            # Shown as running: until the next iteration is made, its lock must be kept as that of any other.
+            self._board.run(attempt.slot, taken.id, job.name, taken.attempts_started, (monotonic(), 0.0, 0.0))
+            self._iterations.start(attempt)
+            return
+        self._run(attempt, now_ms)
+
+    def _run(self, attempt: Attempt, now_ms: int) -> None:
+        policy = self.policies.of(attempt.taken.name or "")
+        finish = attempt.finish or self._refusal(attempt, policy, now_ms)
         if finish is not None:
             attempt.finish = finish
             self.ended.append(attempt)
             self._wake()
             return
         self.running[attempt.slot] = attempt
-        if taken.suspect:
+        if attempt.taken.suspect:
             self.suspects += 1
         self._executor(attempt).start(attempt)
-        if known.timeout_s:
-            self._arm(monotonic() + known.timeout_s)
+        if attempt.policy.timeout_s:
+            self._arm(monotonic() + attempt.policy.timeout_s)
+
+    def _iteration_made(self, attempt: Attempt) -> None:
+        """Run a scheduler's job, or end it unrun, now that the one after it is there."""
+        del self.running[attempt.slot]
+        self.suspects -= attempt.taken.suspect
+        self._run(attempt, time.time_ns() // 1_000_000)
+        if attempt.finish is not None:
+            self._board.returned(attempt.slot)
+        self._board.busy(len(self.running))
 
     def _refusal(self, attempt: Attempt, policy: JobPolicy | None, now_ms: int) -> Finish | None:
         return refusal_of(attempt, policy, self.policies, self.numbers.unknown, now_ms)
@@ -184,6 +207,10 @@ class Slots:
     def ignored_children_failures(self, job: Job) -> Any:
         """Read the failures of a job's children that it ignores; on the loop's thread this must be awaited."""
         return self._producer(job.queue).ignored_children_failures(job.id)
+
+    @property
+    def _own_queue(self) -> AsyncQueue:
+        return cast("AsyncQueue", self._producer(self._queue))
 
     def _producer(self, queue: str) -> Queue | AsyncQueue:
         from jobd.client import AsyncQueue, Queue

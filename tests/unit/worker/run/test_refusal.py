@@ -12,14 +12,11 @@ from jobd.engine.states import Outcome
 from jobd.worker.run.refusal import refused
 from tests.unit.worker.run.bench import Bench, taken
 
-LATER = b"jobd: scheduler jobs need a later version"
-
 
 @pytest.mark.parametrize(
     ("job", "more", "outcome", "reason"),
     [
         ({"deferred_failure": "child 3 failed"}, {}, Outcome.FAILED, b"child 3 failed"),
-        ({"scheduler_id": "nightly"}, {}, Outcome.FAILED, LATER),
         ({"name": None}, {}, Outcome.FAILED, b"the job has no name: its hash is incomplete"),
         ({"timestamp": 0}, {"expire_ms": 999_999}, Outcome.FAILED, b"expired"),
         ({"timestamp": 0, "opts": {"delay": 500}}, {"expire_ms": 999_400}, Outcome.FAILED, b"expired"),
