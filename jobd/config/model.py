@@ -106,6 +106,10 @@ class Config:
             return True
         return any(file.changed() for file in self.files)
 
+    def watched_files(self) -> list[Path]:
+        """Return the files that a load would read now: the main one and its drop-ins."""
+        return [self.path, *drop_ins(self.path)]
+
     def redis_source(self, env: Mapping[str, str]) -> RedisSource | None:
         """Return the Redis that this configuration names, its secrets read now; None when it is embedded.
 

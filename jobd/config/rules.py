@@ -37,16 +37,11 @@ NOT_YET: dict[str, Callable[[Any], bool]] = {
 """Keys of [app] and of queues that this version reads but does not act on, with when that matters. A setting that does
 nothing must not be accepted in silence; delete a line when its key works."""
 
-NOT_YET_DAEMON: dict[str, Callable[[Any], bool]] = {"watch": lambda value: value in ("config", "code")}
-"""The same for [daemon]."""
-
 
 def refuse_not_yet(tree: Tree) -> None:
     """Note, and take out of the tree, every key that a later version acts on."""
     for path in process_tables(tree):
         _refuse_in(tree, path, NOT_YET)
-    if isinstance(tree.values.get("daemon"), dict):
-        _refuse_in(tree, ("daemon",), NOT_YET_DAEMON)
 
 
 def _refuse_in(tree: Tree, path: Path_, keys: Mapping[str, Callable[[Any], bool]]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from jobd.config.load import load
+from jobd.config.tables import LogFormat, Watch
 from jobd.errors import InputError
 from jobd.locate import Secret, read_secret
 
@@ -32,8 +34,9 @@ class InForce:
         environ: Mapping[str, str],
         globs: Iterable[str] = (),
         redis_argument: str | None = None,
+        dev: bool = False,
     ) -> None:
-        """Take what the daemon starts with. `globs` and `redis_argument` are --queue and --redis."""
+        """Take what the daemon starts with. `globs`, `redis_argument` and `dev` are --queue, --redis and --dev."""
         self.config = config
         self.generation = 1
         self.reloaded_at: float | None = None
@@ -41,6 +44,7 @@ class InForce:
         self.environ = environ
         self.redis_argument = redis_argument
         self._globs = tuple(globs)
+        self._dev = dev
         self._clock = clock
         self._digests = self._readable(config)
 
@@ -50,7 +54,8 @@ class InForce:
         Raises:
             ConfigProblems: all that is wrong in it.
         """
-        return load(path or self.config.path, env=self.environ, redis_url=self.redis_argument)
+        config = load(path or self.config.path, env=self.environ, redis_url=self.redis_argument)
+        return for_development(config) if self._dev else config
 
     def selected(self, config: Config) -> dict[str, Queue]:
         """Return the queues of a configuration that this daemon runs."""
@@ -89,6 +94,13 @@ class InForce:
                 continue
             found[secret] = hashlib.sha256(value.encode("utf-8", "surrogateescape")).digest()
         return found
+
+
+def for_development(config: Config) -> Config:
+    """Return a configuration as `run --dev` runs it: new code by itself, lines for people, no waiting at the end."""
+    log = config.daemon.log.model_copy(update={"format": LogFormat.TEXT})
+    daemon = config.daemon.model_copy(update={"watch": Watch.CODE, "grace_ms": 0, "log": log})
+    return replace(config, daemon=daemon)
 
 
 def _secrets(config: Config, queues: Iterable[Queue]) -> Iterator[Secret]:

@@ -30,7 +30,7 @@ from jobd.daemon.duties.trim import Trim
 from jobd.daemon.duties.until_empty import until_empty
 from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
-from jobd.daemon.in_force import InForce
+from jobd.daemon.in_force import InForce, for_development
 from jobd.daemon.incarnation import IncarnationRecord, new_id
 from jobd.daemon.log_memory import LogMemory
 from jobd.daemon.notify import Notifier, Pulse
@@ -44,6 +44,7 @@ from jobd.daemon.signals import Signals, Wish
 from jobd.daemon.state_dir import StateDir
 from jobd.daemon.stopping import Stopper
 from jobd.daemon.supervisor import Supervisor
+from jobd.daemon.watch import Watch
 from jobd.engine.connect import async_client, renew
 from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts
@@ -71,12 +72,14 @@ class RunOptions:
     """What the command line of `jobd run` says beside the file.
 
     `queues` are the globs of --queue; without one [daemon] queues holds. `socket` and `redis` are --socket and --redis.
+    `dev` is --dev: watch the code, log as text, hand back at once when stopped.
     """
 
     queues: tuple[str, ...] = ()
     until_empty: bool = False
     socket: str | None = None
     redis: str | None = None
+    dev: bool = False
 
 
 async def main(config: Config, options: RunOptions) -> int:
@@ -86,6 +89,8 @@ async def main(config: Config, options: RunOptions) -> int:
         ConfigError: a handler does not import, or a secret cannot be read (exit 78).
         Refused: another daemon uses the state folder, or a part of it cannot be started.
     """
+    if options.dev:
+        config = for_development(config)
     logs.configure(config.daemon.log_format, config.daemon.log_level)
     memory = LogMemory()
     logs.remember(memory)
@@ -203,7 +208,7 @@ class Daemon:
         templates = TemplateStore(self.environ)
         in_force = InForce(
             self.config, SYSTEM_CLOCK,
-            environ=self.environ, globs=self.options.queues, redis_argument=self.options.redis,
+            environ=self.environ, globs=self.options.queues, redis_argument=self.options.redis, dev=self.options.dev,
         )  # fmt: skip
         fleet = Fleet(self.config, source, templates, record, SYSTEM_CLOCK)
         supervisor = self.supervisor = Supervisor(
@@ -220,7 +225,11 @@ class Daemon:
         self._serving = True
         self.methods = Methods(supervisor, runner, source, self.notifier, self.memory)
         servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
-        duties = [*self._duties(supervisor, runner, record), Reachable(servers, self._moved)]
+        duties = [
+            *self._duties(supervisor, runner, record),
+            Reachable(servers, self._moved),
+            Watch(supervisor, lambda code: self._reload("watch", code=code)),
+        ]
         try:
             for server in servers:
                 await server.start()
@@ -340,7 +349,7 @@ class Daemon:
             case Wish.KILL:
                 self.supervisor.stopper.kill_all()
             case Wish.RELOAD:
-                self._in_background(self._reload())
+                self._in_background(self._reload("signal"))
             case Wish.QUIET:
                 self.supervisor.quiet(None, "signal")
             case Wish.UNQUIET:
@@ -354,9 +363,9 @@ class Daemon:
         self.notifier.stopping("draining")
         await self.supervisor.stop(grace_ms, now, lambda text: None)
 
-    async def _reload(self) -> None:
+    async def _reload(self, who: str, *, code: bool = False) -> None:
         try:
-            await self.supervisor.reload(False, lambda text: log.info("reload", step=text), "signal")
+            await self.supervisor.reload(code, lambda text: log.info("reload", step=text), who)
         except JobdError as error:
             log.warning("not reloaded", error=str(error))
 

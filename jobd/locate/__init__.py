@@ -5,7 +5,7 @@ Nothing here validates: unknown keys are passed over, so that a producer is not 
 
 from __future__ import annotations
 
-from jobd.locate.files import BrokenFile, absolute, config_places, drop_ins, find_config, shown_name
+from jobd.locate.files import BrokenFile, absolute, config_places, drop_in_folder, drop_ins, find_config, shown_name
 from jobd.locate.redact import mask_url, redact, star_url
 from jobd.locate.redis import (
     URL_FILE,
@@ -40,6 +40,7 @@ __all__ = [
     "absolute_files",
     "check_tls_files",
     "config_places",
+    "drop_in_folder",
     "drop_ins",
     "environment_url",
     "expand",

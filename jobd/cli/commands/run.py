@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     examples=[
         "jobd run                         # every queue of the file, until Ctrl-C or SIGTERM",
         "jobd run --queue 'mail*'         # only these",
+        "jobd run --dev                   # while you write handlers: new code by itself, readable log, no waiting",
         "jobd run --until-empty           # ends when nothing waits, runs or is delayed",
     ],
 )
 @click.option("--queue", "queues", multiple=True, metavar="GLOB", help="Only queues of this name; may be repeated.")
 @click.option("--until-empty", is_flag=True, help="End when the queues have no job left to run.")
+@click.option("--dev", is_flag=True, help="Reload code by itself, log as text, hand running jobs back when stopped.")
 @click.pass_obj
-def run(settings: Settings, queues: tuple[str, ...], until_empty: bool) -> int:
+def run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: bool) -> int:
     """Run the daemon in the foreground until it is stopped. A wrong file: all problems, exit 78."""
     import asyncio
 
@@ -34,5 +36,5 @@ def run(settings: Settings, queues: tuple[str, ...], until_empty: bool) -> int:
     config = load_all(settings)
     from jobd.daemon.run import RunOptions, main
 
-    options = RunOptions(queues=queues, until_empty=until_empty, socket=settings.socket, redis=settings.redis)
+    options = RunOptions(queues=queues, until_empty=until_empty, dev=dev, socket=settings.socket, redis=settings.redis)
     return asyncio.run(main(config, options))

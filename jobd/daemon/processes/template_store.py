@@ -162,6 +162,10 @@ class TemplateStore:
         self._all.clear()
         self._current.clear()
 
+    def imported_files(self) -> set[str]:
+        """Return the files that the current templates have imported."""
+        return {name for loading in self._current.values() for name in loading.files}
+
     def changed_files(self) -> list[str]:
         """Return imported files of the current templates that are not what was imported any more."""
         changed = []
