@@ -1,6 +1,7 @@
 # make demo   see it work: a private Redis, a daemon, a few jobs
 # make test   install what the checks need, run all of them (.ci/run does the same)
 # make chaos  kill workers, daemon and Redis at random for CHAOS_SECONDS and count the jobs
+# make interop  the tests beside BullMQ, and their table in docs; BULLMQ=6.8.0 for another version
 # make docs   write the pages that are made from the code
 # make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look
 #
@@ -17,6 +18,7 @@ LOWEST_TESTS := tests/integration/test_connect.py tests/integration/test_client.
 BIN := $(VENV)/bin
 QUIETLY := .ci/quietly
 NODE_MODULES := tests/interop/node_modules
+OTHER_NODE_MODULES = $(CURDIR)/build/bullmq-$(BULLMQ)
 CHAOS_SECONDS ?= 600
 BENCH_SCALE ?= 1
 
@@ -25,7 +27,7 @@ export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
 
-.PHONY: demo test check chaos bench docs install-demo install-test clean
+.PHONY: demo test check chaos interop bench docs install-demo install-test clean
 
 demo: install-demo
 	@$(BIN)/python examples/demo.py
@@ -44,6 +46,17 @@ check:
 
 chaos: install-test
 	@CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m pytest tests/chaos --timeout=0 --capture=no
+
+# Against another version: make interop BULLMQ=6.8.0; nothing is written then.
+interop: install-test
+ifdef BULLMQ
+	@mkdir -p $(OTHER_NODE_MODULES)
+	@cp tests/interop/package.json tests/interop/package-lock.json $(OTHER_NODE_MODULES)
+	@cd $(OTHER_NODE_MODULES) && $(CURDIR)/$(QUIETLY) npm install --no-audit --no-fund --save-exact bullmq@$(BULLMQ)
+	@JOBD_NODE_MODULES=$(OTHER_NODE_MODULES)/node_modules $(BIN)/python -m pytest tests/interop
+else
+	@$(BIN)/python -m pytest tests/interop --compatibility-page docs/bullmq-compatibility.md --deselect tests/interop/test_compatibility_page.py
+endif
 
 bench: install-test
 	@BENCH_SCALE=$(BENCH_SCALE) $(BIN)/python -m benchmarks
@@ -69,7 +82,7 @@ $(VENV)/installed-test: pyproject.toml | $(BIN)/python
 $(LOWEST)/installed: pyproject.toml | $(BIN)/python
 	@echo "installing the lowest redis-py into $(LOWEST)"
 	@$(QUIETLY) $(PYTHON) -m venv --clear $(LOWEST)
-	@$(QUIETLY) $(LOWEST)/bin/python -m pip install --editable . 'redis==6.4.0' hiredis hypothesis pytest pytest-timeout
+	@$(QUIETLY) $(LOWEST)/bin/python -m pip install --editable . 'redis==6.4.0' bullmq hiredis hypothesis pytest pytest-timeout
 	@touch $@
 
 $(BIN)/python:

@@ -18,7 +18,10 @@ from tests.support.node import start_node
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.node
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.compat("states, logs, progress, failures, flows, workers", "bull-board shows and steers jobd"),
+]
 
 HERE = Path(__file__).parent
 QUEUES = """

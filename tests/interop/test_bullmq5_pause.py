@@ -21,7 +21,11 @@ from tests.support.node import start_node
 from tests.support.queue_of import NOW, PREFIX, QueueOf
 from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.node
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.compat("pause, resume, promote, retry, remove", "BullMQ does it, jobd follows", peer="bullmq5"),
+    pytest.mark.compat("pause of version 5 (its list `paused`)", "both pause, both resume", peer="bullmq5"),
+]
 
 PEER = Path(__file__).with_name("peer.cjs")
 LATER = NOW + 60_000

@@ -17,7 +17,11 @@ from tests.support.node import run_node
 from tests.support.operations import perform
 from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.node
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.compat("plain jobs", "jobd adds, BullMQ runs"),
+    pytest.mark.compat("reading: counts, states, jobs, events, pause", "both read what the other made"),
+]
 
 PEER = Path(__file__).with_name("peer.cjs")
 

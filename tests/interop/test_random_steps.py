@@ -15,7 +15,10 @@ from tests.interop.test_scenarios import comparable, node, theirs
 
 __all__ = ["node"]
 
-pytestmark = pytest.mark.node
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.compat("random rows of adds, flows, retries, pauses and removals", "compared"),
+]
 
 QUEUES = ("c", "p", "g")
 IDS = ("A", "B", "C", "D", "E")

@@ -20,7 +20,10 @@ from tests.support.node import start_node
 from tests.support.redis_server import RedisServer
 from tests.support.snapshot import snapshot
 
-pytestmark = pytest.mark.node
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.compat("adds with every option, deduplication, pause, retry, remove", "compared"),
+]
 
 PEER = Path(__file__).with_name("peer.cjs")
 NOW = 1_795_486_443_666

@@ -19,7 +19,10 @@ from tests.support.queue_of import QueueOf
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.node
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.compat("turns of a worker: results, failures, delays, limits, events", "compared"),
+]
 
 ORACLE = Path(__file__).with_name("oracle.cjs")
 NEXT = {"deduplication": {"id": "d", "keepLastIfActive": True}}

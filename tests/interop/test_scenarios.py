@@ -19,7 +19,10 @@ from tests.support.node import start_node
 from tests.support.redis_server import RedisServer
 from tests.support.tables import tables
 
-pytestmark = pytest.mark.node
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.compat("flows: the four failure modes, deep trees, children added later, removal", "compared"),
+]
 
 SCENARIOS = {**FLOWS, **MAINTENANCE}
 STEPS = Path(__file__).with_name("steps.cjs")

@@ -12,6 +12,7 @@ from typing import NoReturn
 import pytest
 
 _PINNED = Path(__file__).parents[1] / "interop" / "node_modules"
+_PEER_VENV = Path(__file__).parents[2] / ".venv-lowest"
 # Taken out of the environment: a daemon that a test starts refuses JOBD_ variables it does not know.
 _FOLDER = Path(os.environ.pop("JOBD_NODE_MODULES", "") or _PINNED)
 
@@ -52,6 +53,12 @@ def start_node(script: Path, *args: str, env: Mapping[str, str] | None = None) -
         [node_binary(), str(script), *args], env=node_env(env), text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+def python_with_bullmq() -> str:
+    """Return the Python of the virtualenv with PyPI's `bullmq`, which pins versions that are not ours."""
+    found = _PEER_VENV / "bin" / "python"
+    return str(found) if found.exists() else _missing(f"no {_PEER_VENV}: `make install-test` makes it")
 
 
 def _missing(what: str) -> NoReturn:
