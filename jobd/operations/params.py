@@ -125,6 +125,7 @@ class ConfigShow(Params):
 Level = Annotated[Literal["debug", "info", "warning", "error"] | None, Kind("one of debug, info, warning, error")]
 Wait = Annotated[int | None, Kind("milliseconds"), Field(ge=0, le=WAIT_MAX_MS)]
 Whole = Annotated[int | None, Kind("a whole number"), Field(ge=0, le=2**53)]
+StreamId = Annotated[str | None, Kind("the id of a stream's entry"), Field(pattern=r"^[0-9]{1,20}(-[0-9]{1,20})?$")]
 StreamIds = Annotated[
     dict[str, Annotated[str, Field(pattern=r"^[0-9]{1,20}(-[0-9]{1,20})?$")]], Kind("an object of stream ids")
 ]
@@ -241,7 +242,7 @@ class WaitFor(OneJob):
     """A job to wait for."""
 
     timeout_ms: Milliseconds = Field(default=None, description="at most so long; never longer than 25,000")
-    event_id: MaybeText = Field(
+    event_id: StreamId = Field(
         default=None, description="an event of the queue before its end, as `job.add` and `job.wait` tell it"
     )
 

@@ -63,6 +63,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "plan": {},
     "quiet": {},
     "unquiet": {},
+    "logs": {},
+    "events": {},
     "queue.list": {},
     "queue.show": {"queue": "a"},
     "queue.pause": {"queue": "a", "reason": "test"},
@@ -74,6 +76,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "job.list": {"queue": "a", "state": "delayed", "name": "x*", "limit": 5},
     "job.show": {"queue": "a", "id": "later"},
     "job.logs": {"queue": "a", "id": "later"},
+    "job.wait": {"queue": "a", "id": "later", "timeout_ms": 0, "event_id": "0-0"},
+    "queue.empty": {"queue": "a", "delayed": False, "dry_run": True},
+    "queue.clean": {"queue": "a", "state": "completed", "older_ms": 1000, "limit": 5},
+    "queue.obliterate": {"queue": "a", "force": False, "dry_run": True},
     "job.retry": {"queue": "a", "all": True, "dry_run": True},
     "job.promote": {"queue": "a", "all": True, "dry_run": True},
     "job.remove": {"queue": "a", "ids": ["later"]},
@@ -84,8 +90,9 @@ GOOD: dict[str, dict[str, Any]] = {
 FIELD = {
     "hello": "protocol", "status": "queues", "health": "ready", "plan": "steps", "quiet": "queues",
     "unquiet": "queues", "queue.list": "queues", "job.add": "job", "job.list": "jobs", "job.show": "job",
-    "job.logs": "lines", "job.retry": "done", "job.remove": "done", "job.promote": "done", "worker.list": "workers",
-    "config.show": "entries", "reload": "generation", "queue.scale": "workers",
+    "job.logs": "lines", "job.wait": "ended", "queue.empty": "removed", "queue.clean": "removed",
+    "queue.obliterate": "removed", "job.retry": "done", "job.remove": "done", "job.promote": "done", "worker.list": "workers",
+    "logs": "lines", "events": "events", "config.show": "entries", "reload": "generation", "queue.scale": "workers",
 }  # fmt: skip
 
 
@@ -106,7 +113,21 @@ def test_no_parameter_of_a_wrong_kind_is_taken(daemon: DaemonProcess, method: st
     for number, (name, value) in enumerate(itertools.product(names, junk)):
         if method == "stop" and name in ("now", "grace_ms") and (value is True or name == "now"):
             continue  # that would be a good request, and the last one
-        if name in ("data", "options", "reason", "code", "origin", "all", "dry_run", "to", "queues", "kind", "config"):
+        if name in (
+            "data",
+            "options",
+            "reason",
+            "code",
+            "origin",
+            "all",
+            "dry_run",
+            "to",
+            "queues",
+            "kind",
+            "config",
+            "force",
+            "delayed",
+        ):
             continue  # several of the values are good ones there
         lines.append(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": good | {name: value}}))
         expected.append((name, value))
