@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import Bulk
     from jobd.operations.operation import Operation
     from jobd.operations.params import Which
 
@@ -33,7 +32,7 @@ class Verb(NamedTuple):
 
     name: str
     past: str
-    operation: Operation[Which, Bulk]
+    operation: Operation[Which, Any]
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,15 +113,18 @@ def can_ask() -> bool:
 
 def _act(settings: Settings, verb: Verb, requests: Sequence[dict[str, Any]]) -> int:
     """Act, and report one sum. Of explicit ids none of which was there: exit 1."""
-    total: Bulk = {"done": 0, "gone": 0, "ids": []}
+    total: dict[str, Any] = {"done": 0, "gone": 0, "ids": []}
     with bar(verb.name) as tell:
         for request in requests:
-            found = ask(settings, verb.operation, {**request, "dry_run": False}, on_progress=tell)
+            found: Mapping[str, Any] = ask(settings, verb.operation, {**request, "dry_run": False}, on_progress=tell)
             total["done"] += found["done"]
             total["gone"] += found["gone"]
             total["ids"] += found["ids"]
+            if "running" in found:
+                total["running"] = total.get("running", 0) + found["running"]
+    running = f" ({total['running']} of them run and are asked to end)" if total.get("running") else ""
     gone = f", gone meanwhile {total['gone']}" if total["gone"] else ""
-    answer(settings, total, lambda doc: [f"{verb.past} {doc['done']}{gone}"])
+    answer(settings, total, lambda doc: [f"{verb.past} {doc['done']}{running}{gone}"])
     return Exit.FAILED if total["gone"] and not total["done"] else Exit.OK
 
 

@@ -36,6 +36,22 @@ def retry_job(keys: Keys, job_id: str) -> Command[int]:
     return Command(words, int, script("retry_job"))
 
 
+CANCELLED = "cancelled by "
+"""How the reason of a cancelled job begins, in Redis (lua/renew_locks.lua) and wherever it is read."""
+
+
+def cancel_job(keys: Keys, job_id: str, *, who: str, now_ms: int) -> Command[int]:
+    """Let a job run no more. Returns 0 when it waited and has failed, 1 when it runs and is marked.
+
+    Else MISSING_JOB, WRONG_STATE (it has ended) or SCHEDULER_JOB (codes.Code).
+    """
+    words = (
+        4, keys.job(job_id), keys.meta, keys.active, keys.events,
+        keys.base, job_id, now_ms, f"{CANCELLED}{who}".encode("utf-8", "backslashreplace"),
+    )  # fmt: skip
+    return Command(words, int, script("cancel_job"), safe_twice=True)
+
+
 def promote_job(keys: Keys, job_id: str) -> Command[int]:
     """Let a delayed job wait to run now. Returns 0, MISSING_JOB or WRONG_STATE (codes.Code)."""
     words = (4, keys.job(job_id), keys.delayed, keys.meta, keys.events, keys.base, job_id)

@@ -24,12 +24,12 @@ class Tally:
     """What came of it so far.
 
     `gone` counts jobs that had left before their turn came (or do not exist: `missing`, or must stay); `ids` are the
-    first `keep` of those done; `stayed` of those done did not leave their state.
+    first `keep` of those done; `running` of those done are active still.
     """
 
     keep: int = 1000
     done: int = 0
-    stayed: int = 0
+    running: int = 0
     gone: int = 0
     missing: int = 0
     ids: list[str] = field(default_factory=list)
@@ -42,11 +42,16 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What is done to one job; `good` are the codes of success, `stays` those of them where it did not move."""
+    """What is done to one job, and what the codes of its command mean.
+
+    `good`: it took effect; `running`: those of them where the job is active and stays so; `remains`: it did not, and
+    the job is where it was.
+    """
 
     command: Callable[[Keys, str], Command[int]]
     good: frozenset[int] = frozenset({0})
-    stays: frozenset[int] = frozenset()
+    running: frozenset[int] = frozenset()
+    remains: frozenset[int] = frozenset()
 
 
 def act_on_ids(keys: Keys, act: Act, ids: Sequence[str], tally: Tally, *, dry_run: bool = False) -> Steps[None]:
@@ -77,23 +82,26 @@ def act_on_chosen(
 
     def visit(jobs: list[JobRecord]) -> Steps[int | None]:
         left = None if selection.limit is None else selection.limit - tally.done - tally.gone
-        part = [job.id for job in jobs][:left]
-        removed = yield from _page(keys, act, part, tally, dry_run=dry_run)
-        return None if left is not None and left <= len(part) else removed
+        part = jobs[:left]
+        codes = yield from _page(keys, act, [job.id for job in part], tally, dry_run=dry_run)
+        if left is not None and left <= len(part):
+            return None
+        # What left between the look and the act has moved the others up, too.
+        still = {*act.remains, *(act.running if part and part[0].state is State.ACTIVE else ())}
+        return sum(code not in still for code in codes)
 
     own = selection.states() if selection.state else states
     yield from walk(keys, selection, visit, now_ms=now_ms, states=own)
 
 
-def _page(keys: Keys, act: Act, ids: Sequence[str], tally: Tally, *, dry_run: bool) -> Steps[int]:
-    """Act on one page in one round trip; returns how many left their state."""
+def _page(keys: Keys, act: Act, ids: Sequence[str], tally: Tally, *, dry_run: bool) -> Steps[list[int]]:
+    """Act on one page in one round trip; returns the codes, none when nothing was done."""
     if dry_run or not ids:
         tally.add(ids)
-        return 0
-    codes = yield [act.command(keys, job_id) for job_id in ids]
+        return []
+    codes: list[int] = yield [act.command(keys, job_id) for job_id in ids]
     tally.add([job_id for job_id, code in zip(ids, codes, strict=True) if code in act.good])
+    tally.running += sum(code in act.running for code in codes)
     tally.gone += sum(code not in act.good for code in codes)
     tally.missing += codes.count(Code.MISSING_JOB)
-    stayed = sum(code in act.stays for code in codes)
-    tally.stayed += stayed
-    return sum(code in act.good for code in codes) - stayed
+    return codes

@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from jobd.engine.keys import Keys
 
 
-def renew_locks(keys: Keys, held: Sequence[tuple[str, str]], lock_ms: int) -> Command[list[int]]:
+def renew_locks(keys: Keys, held: Sequence[tuple[str, str]], lock_ms: int) -> Command[list[int | str]]:
     """Keep the locks of these (job id, token) for `lock_ms` from now; one answer each, in order.
 
-    1: renewed, or taken again because it was missing and nobody took the job meanwhile. Else a codes.Code: MISSING_JOB,
-    MISSING_LOCK (over, or another's turn), LOCK_OF_ANOTHER. Safe to send twice.
+    1: renewed, or taken again because it was missing and nobody took the job meanwhile; a text: renewed, and the job
+    was cancelled for this reason. Else a codes.Code: MISSING_JOB, MISSING_LOCK (over, or another's turn),
+    LOCK_OF_ANOTHER. Safe to send twice.
     """
     words: list[Word] = [2, keys.active, keys.stalled, keys.base, lock_ms]
     for job_id, token in held:
         words += (encode_id(job_id), token)
-    return Command(tuple(words), list, script("renew_locks"), safe_twice=True)
+
+    def read(reply: list[Any]) -> list[int | str]:
+        return [code if isinstance(code, int) else code.decode("utf-8", "replace") for code in reply]
+
+    return Command(tuple(words), read, script("renew_locks"), safe_twice=True)
 
 
 def renew_prefix(keys: Keys, token_prefix: str, lock_ms: int) -> Command[list[str]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobd.clock import SYSTEM_CLOCK
-from jobd.engine.admin import promote_job, remove_job, retry_job
+from jobd.engine.admin import cancel_job, promote_job, remove_job, retry_job
 from jobd.engine.bulk import Act, Tally, act_on_chosen, act_on_ids
+from jobd.engine.codes import Code
 from jobd.engine.keys import Keys
 from jobd.engine.reading import COUNTED
 from jobd.engine.states import State
 from jobd.errors import InputError, NotThere
 from jobd.operations.documents import Bulk
+from jobd.operations.documents_upkeep import Cancelled
 from jobd.operations.operation import Place
 from jobd.operations.params import Which
 from jobd.operations.progress import Told
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 
 RETRY = Act(retry_job)
 PROMOTE = Act(promote_job)
-REMOVE = Act(remove_job, good=frozenset({1}))
+REMOVE = Act(remove_job, good=frozenset({1}), remains=frozenset({0, Code.SCHEDULER_JOB}))
+CANCELLABLE = (State.WAITING, State.PRIORITIZED, State.DELAYED, State.WAITING_CHILDREN, State.ACTIVE)
 
 
 async def retry(place: Place, params: Which) -> Bulk:
@@ -56,6 +60,27 @@ async def remove(place: Place, params: Which) -> Bulk:
         NotThere: as `job.retry`.
     """
     return report(await act_on(place, params, REMOVE, [state for state in COUNTED if state is not State.ACTIVE]))
+
+
+async def cancel(place: Place, params: Which) -> Cancelled:
+    """Let jobs run no more: those that wait have failed, those that run are stopped, on whatever host.
+
+    None of them is retried. A running one is asked to end within a third of its queue's `lock_duration`, and its worker
+    is killed when it has not within `kill_after`; a Node worker runs it to its end.
+
+    Raises:
+        NotThere: as `job.retry`.
+        InputError: a state that is finished.
+    """
+    state = params.selection().state
+    if state in (State.COMPLETED, State.FAILED):
+        raise InputError(f'only jobs that have not ended can be cancelled, not "{state}"')
+    command = partial(cancel_job, who=place.caller.who, now_ms=SYSTEM_CLOCK.now_ms())
+    act = Act(command, good=frozenset({0, 1}), running=frozenset({1}), remains=frozenset({Code.SCHEDULER_JOB}))
+    tally = await act_on(place, params, act, CANCELLABLE)
+    if tally.running:
+        place.look_for_cancelled(params.queue)
+    return {**report(tally), "running": tally.running}
 
 
 async def act_on(place: Place, params: Which, act: Act, states: Sequence[State]) -> Tally:

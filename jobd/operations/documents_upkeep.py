@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypedDict
 
+from jobd.operations.documents import Bulk
+
+
+class Cancelled(Bulk):
+    """What became of jobs that are to run no more."""
+
+    running: Annotated[int, "those of `done` that run: they are asked to end"]
+
 
 class Cleared(TypedDict):
     """What was deleted of a queue; with `dry_run` what would be."""

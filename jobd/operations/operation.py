@@ -59,6 +59,9 @@ class Host(Protocol):
     async def own_queues(self, wanted: Sequence[str] | None) -> dict[str, QueueRow]:
         """Return {queue: its row} for those of the wanted queues (None: all) that this host runs."""
 
+    def look_for_cancelled(self, queue: str) -> None:
+        """See now, and not only at the next renewal, which running jobs of the queue were cancelled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -77,6 +80,11 @@ class Place:
     async def own_queues(self, wanted: Sequence[str] | None = None) -> dict[str, QueueRow]:
         """Return what this host knows of the queues; nothing where there is no daemon."""
         return {} if self.host is None else await self.host.own_queues(wanted)
+
+    def look_for_cancelled(self, queue: str) -> None:
+        """As Host.look_for_cancelled; other hosts, and this one without a daemon to ask, see it by themselves."""
+        if self.host is not None:
+            self.host.look_for_cancelled(queue)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

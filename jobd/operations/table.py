@@ -70,6 +70,7 @@ JOB_LOGS = OnRedis("job.logs", READS, lambda: jobs.logs)
 JOB_WAIT = OnRedis("job.wait", READS, lambda: jobs.wait)
 JOB_RETRY = OnRedis("job.retry", CHANGES, lambda: bulk.retry, logged=_CHOICE)
 JOB_PROMOTE = OnRedis("job.promote", CHANGES, lambda: bulk.promote, logged=_CHOICE)
+JOB_CANCEL = OnRedis("job.cancel", CHANGES, lambda: bulk.cancel, logged=_CHOICE)
 JOB_REMOVE = OnRedis("job.remove", CHANGES, lambda: bulk.remove, logged=_CHOICE)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {

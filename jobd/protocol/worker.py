@@ -252,6 +252,8 @@ class Cancel:
     job_id: str
     ats: int
     why: Literal["lock-lost", "cancelled"]
+    reason: str = ""
+    """The failedReason of a cancelled one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "queue.obliterate": {"queue": "a", "force": False, "dry_run": True},
     "job.retry": {"queue": "a", "all": True, "dry_run": True},
     "job.promote": {"queue": "a", "all": True, "dry_run": True},
+    "job.cancel": {"queue": "a", "all": True, "dry_run": True},
     "job.remove": {"queue": "a", "ids": ["later"]},
     "worker.list": {},
     "config.show": {"origin": True},
@@ -91,8 +92,9 @@ FIELD = {
     "hello": "protocol", "status": "queues", "health": "ready", "plan": "steps", "quiet": "queues",
     "unquiet": "queues", "queue.list": "queues", "job.add": "job", "job.list": "jobs", "job.show": "job",
     "job.logs": "lines", "job.wait": "ended", "queue.empty": "removed", "queue.clean": "removed",
-    "queue.obliterate": "removed", "job.retry": "done", "job.remove": "done", "job.promote": "done", "worker.list": "workers",
-    "logs": "lines", "events": "events", "config.show": "entries", "reload": "generation", "queue.scale": "workers",
+    "queue.obliterate": "removed", "job.retry": "done", "job.cancel": "running", "job.remove": "done",
+    "job.promote": "done", "worker.list": "workers", "logs": "lines", "events": "events", "config.show": "entries",
+    "reload": "generation", "queue.scale": "workers",
 }  # fmt: skip
 
 

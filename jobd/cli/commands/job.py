@@ -44,6 +44,7 @@ _COLUMNS = (
         "wait": ("jobd.cli.commands.job_wait:wait", "the result of a job, once it has one"),
         "retry": ("jobd.cli.commands.job_retry:retry", "run finished jobs again"),
         "promote": ("jobd.cli.commands.job_promote:promote", "run delayed jobs now"),
+        "cancel": ("jobd.cli.commands.job_cancel:cancel", "let jobs run no more, running ones too"),
         "remove": ("jobd.cli.commands.job_remove:remove", "delete jobs that do not run"),
     },
     examples=[
@@ -53,7 +54,7 @@ _COLUMNS = (
     ],
 )
 def job() -> None:
-    """Add jobs, look at them, run them again or now, remove them."""
+    """Add jobs, look at them, run them again or now, cancel and remove them."""
 
 
 @command(

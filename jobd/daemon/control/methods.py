@@ -207,6 +207,10 @@ class Methods:
         """Return {queue: its row} for those of the wanted queues (None: all) that this host runs."""
         return {name: cast("QueueRow", queue) for name, queue in (await self._queues(wanted)).items()}
 
+    def look_for_cancelled(self, queue: str) -> None:
+        """See now, and not only at the next renewal, which running jobs of the queue were cancelled."""
+        self._supervisor.fleet.look_for_cancelled(queue)
+
     def _views(self, wanted: Sequence[str]) -> list[QueueView]:
         """Return the queues of these names, all without one."""
         views = self._supervisor.views()

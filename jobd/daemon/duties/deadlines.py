@@ -8,6 +8,7 @@ from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending
 from jobd.duration import format_duration
+from jobd.engine.admin import CANCELLED
 from jobd.engine.job import TurnRequest
 from jobd.engine.locks import adopt_jobs
 from jobd.engine.outcome_policy import Policy, after_failure, read_opts
@@ -53,7 +54,7 @@ class Deadlines(Duty):
 
 
 async def fail_overdue(runner: AsyncRunner, keys: Keys, loss: Loss, clock: Clock) -> None:
-    """Let the jobs that the worker was killed for end as timed out; a retry is due by their own backoff.
+    """Let the jobs that the worker was killed for end as timed out, a retry due by their own backoff; or as cancelled.
 
     Safe twice: a job that is settled is not under the worker's token prefix any more.
 
@@ -78,10 +79,15 @@ async def fail_overdue(runner: AsyncRunner, keys: Keys, loss: Loss, clock: Clock
     )
     await runner.run(turn(keys, request))
     for finish in finishes:
-        log.warning("job timed out", queue=keys.queue, job=finish.job_id, outcome=finish.outcome.name.lower())
+        told = "job cancelled" if finish.value.startswith(CANCELLED.encode()) else "job timed out"
+        log.warning(told, queue=keys.queue, job=finish.job_id, outcome=finish.outcome.name.lower())
 
 
 def _finish(taken: Taken, queue: Queue, view: SlotView) -> Finish:
+    deferred = taken.deferred_failure
+    if deferred is not None and deferred.startswith(CANCELLED):
+        reason = f"{deferred}; the handler did not stop and its worker was killed"
+        return after_failure(taken, read_opts(taken.opts), policy_of(queue, taken.name), reason, "", final=True)
     ran = format_duration((view.deadline_at - view.started_at) * 1000)
     reason = f"timed out after {ran}; the handler did not stop and its worker was killed"
     return after_failure(taken, read_opts(taken.opts), policy_of(queue, taken.name), reason, "")

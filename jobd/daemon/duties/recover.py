@@ -102,7 +102,7 @@ class Recover:
     async def _once(self, loss: Loss) -> None:
         worker = loss.worker
         keys = Keys(self._fleet.source.prefix, loss.pool.name)
-        if worker.ending is Ending.TIMED_OUT:
+        if worker.ending in (Ending.TIMED_OUT, Ending.CANCELLED):
             await fail_overdue(self._runner, keys, loss, self._fleet.clock)
         if worker.ending is Ending.ASKED:
             prefix = await self._last_of_queue(loss) if self.together else loss.token_prefix

@@ -62,11 +62,12 @@ class Renew(Duty):
         self._runner = runner
         self._renewed_at: WeakKeyDictionary[Pool, float] = WeakKeyDictionary()
         self._killers: dict[tuple[Worker, int, int], asyncio.TimerHandle] = {}
+        fleet.look_for_cancelled = self.look_at
 
     async def run_once(self) -> float:
         """Renew what is held; cancel what was lost."""
         shares: list[_Share] = []
-        commands: list[Command[list[int]]] = []
+        commands: list[Command[list[int | str]]] = []
         scans: list[Command[list[str]]] = []
         now = self._fleet.clock.monotonic()
         due = self._due_workers(now)
@@ -94,6 +95,12 @@ class Renew(Duty):
             self._renewed_at[pool] = now
         return self._pause()
 
+    def look_at(self, queue: str) -> None:
+        """Renew this queue's locks at the next tick: a job of it was cancelled, and its mark is seen then."""
+        for pool in self._fleet.all_pools():
+            if pool.name == queue:
+                self._renewed_at.pop(pool, None)
+
     def _due_workers(self, now: float) -> list[tuple[Pool, Worker]]:
         """Every worker whose queue was not renewed for a third of its `lock_duration`."""
         # A tenth early: the next look may be a little late.
@@ -112,10 +119,10 @@ class Renew(Duty):
         ]
         return max(SHORTEST_S, min([TICK_S, *rests]))
 
-    def _look_at(self, share: _Share, codes: list[int]) -> None:
+    def _look_at(self, share: _Share, codes: list[int | str]) -> None:
         for view, code in zip(share.views, codes, strict=True):
-            if code in _LOST and self._still_runs(share.worker, view):
-                self._lost(share, view)
+            if (isinstance(code, str) or code in _LOST) and self._still_runs(share.worker, view):
+                self._stop(share, view, code if isinstance(code, str) else None)
 
     def _still_runs(self, worker: Worker, seen: SlotView) -> bool:
         """Whether the job was not simply finished between the look at the board and Redis' answer."""
@@ -126,18 +133,30 @@ class Renew(Duty):
             view is not None and view.state is SlotState.RUNNING and (view.job_id, view.ats) == (seen.job_id, seen.ats)
         )
 
-    def _lost(self, share: _Share, view: SlotView) -> None:
+    def _stop(self, share: _Share, view: SlotView, reason: str | None) -> None:
+        """Tell the worker, once, that a job of it must not go on: cancelled for a reason, or its lock is another's."""
         key = (share.worker, view.slot, view.ats)
         if key in self._killers:
             return
-        log.warning("lock lost, job cancelled", queue=share.pool.name, pid=share.worker.pid, job=view.job_id)
-        share.worker.cancel(view.slot, str(view.job_id), view.ats)
+        where: dict[str, Any] = {"queue": share.pool.name, "pid": share.worker.pid, "job": view.job_id}
+        if reason is None:
+            log.warning("lock lost, job cancelled", **where)
+        else:
+            log.info("running job cancelled", **where, reason=reason)
+        share.worker.cancel(view.slot, str(view.job_id), view.ats, reason)
+        # The worker shows the same moment on its board, unless its loop stands still.
         patience_s = share.pool.queue.kill_after_ms / 1000
-        self._killers[key] = asyncio.get_running_loop().call_later(patience_s, self._kill, key, view)
+        self._killers[key] = asyncio.get_running_loop().call_later(patience_s, self._kill, key, view, reason)
 
-    def _kill(self, key: tuple[Worker, int, int], view: SlotView) -> None:
+    def _kill(self, key: tuple[Worker, int, int], view: SlotView, reason: str | None) -> None:
         del self._killers[key]
         worker = key[0]
-        if self._still_runs(worker, view):
+        if not self._still_runs(worker, view):
+            return
+        if reason is None:
             log.warning("job whose lock is lost does not stop, worker killed", pid=worker.pid, job=view.job_id)
             worker.kill(Ending.LOCK_LOST, f"job {view.job_id} lost its lock and did not stop")
+        else:
+            log.warning("cancelled job does not stop, worker killed", pid=worker.pid, job=view.job_id)
+            worker.overdue = [view]
+            worker.kill(Ending.CANCELLED, f"job {view.job_id} was cancelled and did not stop")

@@ -28,6 +28,8 @@ class Ending(StrEnum):
     """Drained, stopped or no longer wanted: not counted."""
     TIMED_OUT = "timed out"
     """Killed because one job's time was over: that job fails its attempt, its neighbours are not counted."""
+    CANCELLED = "cancelled"
+    """Killed because a cancelled job did not stop: that job fails for good, its neighbours are not counted."""
     LOCK_LOST = "lock lost"
     """Killed because a job whose lock another owns did not stop: not counted."""
     TEMPLATE_DIED = "template died"

@@ -70,6 +70,8 @@ class Fleet:
         self.withheld = False
         """Whether no queue takes jobs because Redis is full."""
         self.on_loss: Callable[[Loss], None] = lambda loss: None
+        self.look_for_cancelled: Callable[[str], None] = lambda queue: None
+        """Told of a queue some of whose running jobs were cancelled: does not wait for the next renewal."""
         self.clock = clock
         self._templates = templates
         self._record = record

@@ -6,7 +6,7 @@ It decides; what it decides is carried out through its `Link` (messages, signals
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from jobd.daemon.processes.exits import Ending
 from jobd.engine.trouble import Trouble
@@ -254,10 +254,11 @@ class Worker:
             self.state = WorkerState.STOPPING
             self._send(Stop(patience_ms))
 
-    def cancel(self, slot: int, job_id: str, ats: int) -> None:
-        """Tell the handler of one job that its lock is another's."""
+    def cancel(self, slot: int, job_id: str, ats: int, reason: str | None = None) -> None:
+        """Tell the handler of one job that its lock is another's, or with a reason that it was cancelled."""
         if self.state in _LIVES:
-            self._send(Cancel(slot, job_id, ats, "lock-lost"))
+            why: Literal["lock-lost", "cancelled"] = "lock-lost" if reason is None else "cancelled"
+            self._send(Cancel(slot, job_id, ats, why, reason or ""))
 
     def dump_stacks(self) -> None:
         """Ask for the stacks of all threads and tasks; of the threads alone when its loop stands still."""

@@ -3,7 +3,8 @@
 --             taken the job since and its id is in active (Redis was away longer than the lock). Nothing else changes.
 -- KEYS:       1 active (list)   2 stalled (set)   From base also per job: its hash and lock.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 lock_ms   then 2 per job: job id, token
--- Returns:    per job 1 renewed; -1 no job, -2 lost, -6 lock of another (codes.py)
+-- Returns:    per job 1 renewed; the reason as text: renewed, and it was cancelled (cancel_job); -1 no job, -2 lost,
+--             -6 lock of another (codes.py)
 -- Events:     none
 -- Complexity: O(jobs), and O(active) for a missing lock
 
@@ -11,6 +12,8 @@
 
 local ACTIVE, STALLED, base, lock_ms = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local JOBS, FROM, SIZE = ARGV, 3, 2
+-- How the reason of a cancelled job begins; other deferred failures let the run come to its end.
+local CANCELLED = 'cancelled by '
 
 local function renew(id, token)
   local key = base .. id .. ':lock'
@@ -28,7 +31,8 @@ local function renew(id, token)
     redis.call('SET', key, token, 'PX', lock_ms)
   end
   redis.call('SREM', STALLED, id)
-  return 1
+  local deferred = redis.call('HGET', base .. id, 'defa')
+  return deferred and string.sub(deferred, 1, #CANCELLED) == CANCELLED and deferred or 1
 end
 
 local codes = {}

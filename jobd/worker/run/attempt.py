@@ -56,7 +56,7 @@ class Attempt:
     __slots__ = (
         "_board", "_told_failed", "deadline_at", "ended_at", "finish", "guard", "interruption", "job", "limited_ms",
         "options",
-        "policy", "settled", "slot", "started_at", "struck", "taken", "task", "thread_id",
+        "policy", "settled", "slot", "started_at", "struck", "taken", "task", "thread_id", "why",
     )  # fmt: skip
 
     def __init__(self, job: Job, policy: JobPolicy, options: JobOptions, slot: int, board: BoardWriter) -> None:
@@ -68,6 +68,7 @@ class Attempt:
         self._board = board
         self.finish: Finish | None = None
         self.interruption = Interruption.NONE
+        self.why = ""
         self.settled = False
         self._told_failed = False
         self.started_at = self.deadline_at = self.ended_at = 0.0
@@ -160,6 +161,9 @@ class Attempt:
     def _finish_of(self, error: BaseException) -> Finish | None:
         if self.interruption in (Interruption.LOST, Interruption.STOPPED) and isinstance(error, _INTERRUPTS):
             return None
+        if self.interruption is Interruption.CANCELLED:
+            # Whatever it raises on its way out: nobody wants it to run again.
+            return self._failure(self.why or "cancelled", trace_of(error), final=True)
         if isinstance(error, RetryLater):
             try:
                 return self._later(error)
@@ -168,8 +172,6 @@ class Attempt:
         if isinstance(error, WaitForChildren):
             taken = self.taken
             return Finish(taken.id, taken.token, Outcome.WAIT_FOR_CHILDREN, suspect=taken.suspect)
-        if self.interruption is Interruption.CANCELLED and isinstance(error, _INTERRUPTS):
-            return self._failure("cancelled", trace_of(error), final=True)
         final = isinstance(error, Unrecoverable)
         if self.interruption is Interruption.TIMED_OUT and not final:
             after = format_duration((self.policy.timeout_s or 0) * 1000)

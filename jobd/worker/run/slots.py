@@ -167,6 +167,7 @@ class Slots:
         attempt = self.running.get(order.slot)
         if attempt is None or attempt.taken.id != order.job_id or attempt.taken.attempts_started != order.ats:
             return
+        attempt.why = order.reason
         self.interrupt(attempt, Interruption.LOST if order.why == "lock-lost" else Interruption.CANCELLED)
 
     def interrupt(self, attempt: Attempt, why: Interruption) -> None:

@@ -10,7 +10,15 @@ import pytest
 
 import jobd.engine
 from jobd.engine.adding import add_flow, add_job, add_jobs
-from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job, trim_history
+from jobd.engine.admin import (
+    cancel_job,
+    pause_queue,
+    promote_job,
+    remove_job,
+    resume_queue,
+    retry_job,
+    trim_history,
+)
 from jobd.engine.clearing import drop_jobs, forget_queue
 from jobd.engine.job import Finish, Keep, Limiter, Taken, TurnRequest
 from jobd.engine.keys import Keys
@@ -56,6 +64,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (resume_queue(KEYS), 0),
     (retry_job(KEYS, "1"), 0),
     (promote_job(KEYS, "1"), 0),
+    (cancel_job(KEYS, "1", who="me", now_ms=1), 0),
     (remove_job(KEYS, "1"), 0),
     (drop_jobs(KEYS, State.WAITING), 0),
     (forget_queue(KEYS), 0),

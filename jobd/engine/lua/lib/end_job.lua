@@ -4,13 +4,13 @@
 -- include: release_deduplication
 -- include: settle_child
 -- include: leave_parent
--- end_job(base, id, set, value, keep, attempts, now_ms, max_len): an active job, its lock and its place in active
--- already gone, is completed or failed for good.
+-- end_job(base, id, set, value, keep, attempts, now_ms, max_len, prev): an active job, its lock and its place in active
+-- already gone, is completed or failed for good. prev: it was no active one but in this state; no attempt is counted.
 -- set is 'completed' (value: the returnvalue, JSON) or 'failed' (value: the failedReason); keep is {count, age_s,
 -- limit}, numbers or nil, count 0 deletes the job; attempts is the effective number of tries.
 -- Events: those of the parent; completed | failed (+ retries-exhausted). The order is BullMQ's: deduplication, parent,
 -- attempt, place, events.
-local function end_job(base, id, set, value, keep, attempts, now_ms, max_len)
+local function end_job(base, id, set, value, keep, attempts, now_ms, max_len, prev)
   local job, events, now = base .. id, base .. 'events', string.format('%.0f', now_ms)
   local stored = redis.call('HMGET', job, 'deid', 'parentKey', 'parent')
   local dedup_id, parent_key = stored[1], stored[2]
@@ -21,7 +21,7 @@ local function end_job(base, id, set, value, keep, attempts, now_ms, max_len)
     -- Keys of a wrong type in another queue must not cost this job its end.
     pcall(settle_child, job, parent_key, stored[3], set, value, now_ms)
   end
-  local made = count_up(job, 'atm')
+  local made = prev and -1 or count_up(job, 'atm')
   local field = set == 'completed' and 'returnvalue' or 'failedReason'
   if keep.count == 0 then
     delete_job(base, id)
@@ -36,7 +36,8 @@ local function end_job(base, id, set, value, keep, attempts, now_ms, max_len)
       trim_finished(base, base .. set, now_ms, keep.count, keep.age_s, keep.limit)
     end
   end
-  redis.call('XADD', events, '*', 'event', set, 'jobId', id, field, value, 'prev', 'active')
+  redis.call('XADD', events, '*', 'event', set, 'jobId', id, field, value, 'prev',
+    prev or 'active')
   if set == 'failed' and made >= attempts then
     redis.call('XADD', events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', made)
   end
