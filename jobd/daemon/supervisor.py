@@ -333,6 +333,16 @@ class Supervisor:
         pool.fill()
         return before, after
 
+    def reset(self, queue: str, who: str) -> str | None:
+        """Start the workers of a queue that is held back; return what held it, None when nothing did.
+
+        Raises:
+            NotThere: this host does not run the queue.
+        """
+        was = self._pools(queue)[0].reset()
+        log.info("queue reset", queue=queue, by=who, was=was)
+        return was
+
     def dump_stacks(self) -> None:
         """Have every worker write its stacks into the log."""
         for _, worker in self.fleet.workers():

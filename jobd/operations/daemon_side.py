@@ -8,25 +8,35 @@ from jobd.operations.documents import (
     ConfigShown,
     Health,
     Hello,
+    JobStack,
     LogLines,
     OwnQueue,
     Plan,
+    QueueReset,
     QueueStates,
     Reloaded,
     Scaled,
     Status,
     Stopped,
+    WorkerKilled,
     WorkerList,
+    WorkerRestarted,
+    WorkerShown,
+    WorkerStack,
 )
 from jobd.operations.operation import Caller
 from jobd.operations.params import (
     ConfigShow,
     LogsOf,
     Nothing,
+    OneJob,
+    OnePid,
     OneQueue,
     PlanOf,
     Probed,
+    QueueAndReason,
     Queues,
+    Reason,
     ReloadOf,
     ScaleTo,
     Stop,
@@ -64,13 +74,13 @@ class DaemonSide(Protocol):
         comes before the process ends.
         """
 
-    async def quiet(self, params: Nothing, caller: Caller) -> QueueStates:
+    async def quiet(self, params: Reason, caller: Caller) -> QueueStates:
         """Take no jobs on this host until `unquiet` or a restart; running jobs finish."""
 
     async def unquiet(self, params: Nothing, caller: Caller) -> QueueStates:
         """Undo `quiet`; queues that the file or `queue.quiet` keeps quiet stay so."""
 
-    async def queue_quiet(self, params: OneQueue, caller: Caller) -> OwnQueue:
+    async def queue_quiet(self, params: QueueAndReason, caller: Caller) -> OwnQueue:
         """Take no jobs of a queue on this host until `queue.unquiet` or a restart."""
 
     async def queue_unquiet(self, params: OneQueue, caller: Caller) -> OwnQueue:
@@ -81,6 +91,30 @@ class DaemonSide(Protocol):
 
     async def worker_list(self, params: Nothing, caller: Caller) -> WorkerList:
         """Tell the workers of this host and what they run."""
+
+    async def worker_show(self, params: OnePid, caller: Caller) -> WorkerShown:
+        """Tell one worker of this host and what it runs."""
+
+    async def worker_restart(self, params: OnePid, caller: Caller) -> WorkerRestarted:
+        """Replace a worker; answers when the new one is ready. What the old one runs may go on for `grace`."""
+
+    async def worker_stack(self, params: OnePid, caller: Caller) -> WorkerStack:
+        """Tell the stacks of all threads and tasks of a worker.
+
+        Not on the status socket: a stack shows code.
+        """
+
+    async def worker_kill(self, params: OnePid, caller: Caller) -> WorkerKilled:
+        """Kill a worker; its jobs go back to the front of the queue, counted neither on them nor on the breaker."""
+
+    async def job_stack(self, params: OneJob, caller: Caller) -> JobStack:
+        """Tell where a job that runs on this host is.
+
+        Not on the status socket: a stack shows code.
+        """
+
+    async def queue_reset(self, params: OneQueue, caller: Caller) -> QueueReset:
+        """Start the workers of a queue that its breaker, or a failed start, holds back; its crashes are forgotten."""
 
     async def config_show(self, params: ConfigShow, caller: Caller) -> ConfigShown:
         """Tell the configuration in force, secrets as ***."""

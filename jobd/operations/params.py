@@ -49,6 +49,7 @@ Table = Annotated[dict[str, Any], Kind("an object")]
 Scale = Annotated[
     str | None, Kind('a number of workers as text such as "5", "+1" or "-1"'), Field(pattern=r"^[+-]?[0-9]{1,6}$")
 ]
+Pid = Annotated[int, Kind("a process id"), Field(ge=1, le=COUNT_MAX)]
 Probe = Annotated[Literal["live", "ready"] | None, Kind("one of live, ready")]
 
 
@@ -110,7 +111,23 @@ class Stop(Params):
     now: Flag = Field(default=False, description="do not wait")
 
 
-class ScaleTo(OneQueue):
+class Reason(Params):
+    """Why somebody does it."""
+
+    reason: MaybeText = Field(default=None, description="kept and shown by `status`")
+
+
+class QueueAndReason(OneQueue, Reason):
+    """A queue, and why somebody does it."""
+
+
+class OnePid(Params):
+    """A worker of this host."""
+
+    pid: Pid = Field(description="of its process")
+
+
+class ScaleTo(OneQueue, Reason):
     """How many workers."""
 
     to: Scale = Field(default=None, description='"5", or "+1" and "-1" from the present number; null: as the file says')

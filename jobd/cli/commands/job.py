@@ -41,6 +41,7 @@ _COLUMNS = (
         "list": (f"{_HERE}:list_", "jobs of a queue, by state, name, error, age"),
         "show": (f"{_HERE}:show", "everything about one job"),
         "logs": (f"{_HERE}:logs", "what a job logged"),
+        "stack": ("jobd.cli.commands.job_stack:stack", "which line a running job is at"),
         "wait": ("jobd.cli.commands.job_wait:wait", "the result of a job, once it has one"),
         "retry": ("jobd.cli.commands.job_retry:retry", "run finished jobs again"),
         "promote": ("jobd.cli.commands.job_promote:promote", "run delayed jobs now"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import QueueList
+    from jobd.operations.documents import QueueList, QueueReset
 
 _HERE = "jobd.cli.commands.queue"
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
@@ -36,6 +36,7 @@ _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
         "quiet": (f"{_HERE}:quiet", "this host takes none of its jobs, until unquiet or restart"),
         "unquiet": (f"{_HERE}:unquiet", "undo quiet"),
         "scale": (f"{_HERE}:scale", "change its number of workers here, until restart"),
+        "reset": (f"{_HERE}:reset", "start its workers again although the breaker holds them back"),
         "empty": ("jobd.cli.commands.queue_clear:empty", "delete the jobs that wait to run"),
         "clean": ("jobd.cli.commands.queue_clear:clean", "delete old jobs of one state"),
         "obliterate": ("jobd.cli.commands.queue_clear:obliterate", "delete a queue and everything in it"),
@@ -45,6 +46,9 @@ _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
 )
 def queue() -> None:
     """Look at queues and change how they run."""
+
+
+_reason = click.option("--reason", metavar="TEXT", help="Kept, and shown by status.")
 
 
 @command("list", examples=["jobd queue list", "jobd queue list --redis redis://127.0.0.1:6379   # any BullMQ queues"])
@@ -64,7 +68,7 @@ def show(settings: Settings, queue: str) -> None:
 
 @command("pause", examples=["jobd queue pause email", 'jobd queue pause email --reason "cdn down"'])
 @click.argument("queue")
-@click.option("--reason", metavar="TEXT", help="Kept in Redis and shown by status.")
+@_reason
 @click.pass_obj
 def pause(settings: Settings, queue: str, reason: str | None) -> None:
     """Pause a queue in Redis: no worker anywhere takes its jobs, Node's neither. Survives restarts."""
@@ -83,10 +87,11 @@ def resume(settings: Settings, queue: str) -> None:
 
 @command("quiet", examples=["jobd queue quiet email      # running jobs finish; other hosts go on"])
 @click.argument("queue")
+@_reason
 @click.pass_obj
-def quiet(settings: Settings, queue: str) -> None:
+def quiet(settings: Settings, queue: str, reason: str | None) -> None:
     """Take none of a queue's jobs on this host any more; running ones finish, workers stay up."""
-    found = ask(settings, table.QUEUE_QUIET, {"queue": queue})
+    found = ask(settings, table.QUEUE_QUIET, {"queue": queue, "reason": reason})
     answer(settings, found, lambda _: [f"{queue} is quiet on this host; undo with: jobd queue unquiet {queue}"])
 
 
@@ -117,15 +122,31 @@ class _Scale(Command):
 @click.argument("queue")
 @click.argument("to", metavar="N|+N|-N", required=False)
 @click.option("--reset", is_flag=True, help="Back to the file's number.")
+@_reason
 @click.pass_obj
-def scale(settings: Settings, queue: str, to: str | None, reset: bool) -> None:
+def scale(settings: Settings, queue: str, to: str | None, reset: bool, reason: str | None) -> None:
     """Change how many workers a queue has on this host. Lasts until restart, or until the file changes that key."""
     if reset == (to is not None):
         raise click.UsageError("give either a number (5, +2, -1) or --reset")
     if to is not None and not re.fullmatch(r"[+-]?\d{1,6}", to, re.ASCII):
         raise click.UsageError(f'expected a number of workers such as 5, +2 or -1, got "{to}"')
-    found = ask(settings, table.QUEUE_SCALE, {"queue": queue, "to": to})
+    found = ask(settings, table.QUEUE_SCALE, {"queue": queue, "to": to, "reason": reason})
     answer(settings, found, lambda doc: [f"{queue} has {plural(doc['workers'], 'worker')} (was {doc['was']})"])
+
+
+@command("reset", examples=["jobd queue reset reports      # the cause is mended: do not wait for the breaker's retry"])
+@click.argument("queue")
+@click.pass_obj
+def reset(settings: Settings, queue: str) -> None:
+    """Start a queue's workers at once although the breaker, or a failed start, holds them back."""
+    answer(settings, ask(settings, table.QUEUE_RESET, {"queue": queue}), _reset_line)
+
+
+def _reset_line(found: QueueReset) -> list[str]:
+    held = found["was"]
+    return [
+        f"{found['queue']} starts again; it was held back: {held}" if held else f"{found['queue']} is not held back"
+    ]
 
 
 @command("drain", examples=["jobd queue quiet email"])

@@ -9,16 +9,17 @@ import click
 from jobd.cli.click_commands import Group, command
 from jobd.cli.output import answer
 from jobd.cli.reach import ask
-from jobd.cli.table import Column, draw, terminal_width
+from jobd.cli.table import Column, draw, fields, terminal_width
 from jobd.duration import format_duration, format_size
-from jobd.operations.table import WORKER_LIST
+from jobd.operations.table import WORKER_KILL, WORKER_LIST, WORKER_RESTART, WORKER_SHOW, WORKER_STACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import Worker, WorkerList
+    from jobd.operations.documents import RunningJob, Worker, WorkerKilled, WorkerList, WorkerShown
 
+_HERE = "jobd.cli.commands.worker"
 _COLUMNS = (
     Column("PID", right=True),
     Column("QUEUE"),
@@ -36,11 +37,20 @@ _COLUMNS = (
 @click.group(
     "worker",
     cls=Group,
-    homes={"list": ("jobd.cli.commands.worker:list_", "every worker process of this host")},
-    examples=["jobd worker list"],
+    homes={
+        "list": (f"{_HERE}:list_", "every worker process of this host"),
+        "show": (f"{_HERE}:show", "one worker"),
+        "stack": (f"{_HERE}:stack", "which line each of its threads and tasks is at"),
+        "restart": (f"{_HERE}:restart", "replace it; the new one is ready first"),
+        "kill": (f"{_HERE}:kill", "end it at once; its jobs go back, uncounted"),
+    },
+    examples=["jobd worker list", "jobd worker stack 4711", "jobd worker restart 4711"],
 )
 def worker() -> None:
-    """Look at the worker processes of this host."""
+    """Look at the worker processes of this host, replace or kill one."""
+
+
+_pid = click.argument("pid", type=click.IntRange(min=1))
 
 
 @command("list", examples=["jobd worker list", "jobd worker list --json | jq '.workers[].pid'"])
@@ -50,15 +60,61 @@ def list_(settings: Settings) -> None:
     answer(settings, ask(settings, WORKER_LIST), _lines)
 
 
+@command("show", examples=["jobd worker show 4711"])
+@_pid
+@click.pass_obj
+def show(settings: Settings, pid: int) -> None:
+    """Show one worker and what it runs."""
+    answer(settings, ask(settings, WORKER_SHOW, {"pid": pid}), _shown)
+
+
+@command("stack", examples=["jobd worker stack 4711"])
+@_pid
+@click.pass_obj
+def stack(settings: Settings, pid: int) -> None:
+    """Show the stacks of all threads and tasks of a worker."""
+    answer(settings, ask(settings, WORKER_STACK, {"pid": pid}), lambda found: found["stack"].splitlines())
+
+
+@command("restart", examples=["jobd worker restart 4711"])
+@_pid
+@click.pass_obj
+def restart(settings: Settings, pid: int) -> None:
+    """Replace a worker: the new one is ready first, what the old one runs may go on for `grace`."""
+    found = ask(settings, WORKER_RESTART, {"pid": pid})
+    answer(settings, found, lambda new: [f"{new['queue']}: worker {new['pid']} is ready in place of {new['was']}"])
+
+
+@command("kill", examples=["jobd worker kill 4711"])
+@_pid
+@click.pass_obj
+def kill(settings: Settings, pid: int) -> None:
+    """Kill a worker; its jobs go back to the front of their queue, and the death counts against nobody."""
+    answer(settings, ask(settings, WORKER_KILL, {"pid": pid}), _killed)
+
+
+def _killed(found: WorkerKilled) -> list[str]:
+    jobs = f"; back in the queue: {', '.join(found['jobs'])}" if found["jobs"] else "; it ran nothing"
+    return [f"{found['queue']}: worker {found['pid']} is killed{jobs}"]
+
+
+def _shown(document: WorkerShown) -> Iterable[str]:
+    found = document["worker"]
+    jobs = ", ".join(_job(job) for job in found["jobs"])
+    return fields({**found, "uptime_s": format_duration(1000 * found["uptime_s"]), "jobs": jobs or "none"})
+
+
 def _lines(document: WorkerList) -> Iterable[str]:
     workers = document["workers"]
     return draw(_COLUMNS, [_row(found) for found in workers], terminal_width()) if workers else ["no workers"]
 
 
+def _job(job: RunningJob) -> str:
+    return f"{job['id'] or '?'} {job['name']} {format_duration(1000 * job['running_s'])}"
+
+
 def _row(found: Worker) -> list[str]:
-    jobs = ", ".join(
-        f"{job['id'] or '?'} {job['name']} {format_duration(1000 * job['running_s'])}" for job in found["jobs"]
-    )
+    jobs = ", ".join(_job(job) for job in found["jobs"])
     return [
         str(found["pid"] or "-"),
         found["queue"],

@@ -25,6 +25,7 @@ from jobd.daemon.control.status_document import (
 from jobd.daemon.log_memory import Search
 from jobd.daemon.reload.machine import newer_code
 from jobd.daemon.reload.plan import has_changes, refusals
+from jobd.daemon.worker_orders import WorkerOrders
 from jobd.errors import NotThere
 from jobd.operations import configuration
 from jobd.protocol.control import PROTOCOL
@@ -45,10 +46,12 @@ if TYPE_CHECKING:
         HandedBack,
         Health,
         Hello,
+        JobStack,
         LogLines,
         OwnQueue,
         Plan,
         Queue,
+        QueueReset,
         QueueRow,
         QueueStates,
         Reloaded,
@@ -56,17 +59,25 @@ if TYPE_CHECKING:
         Status,
         Step,
         Stopped,
+        WorkerKilled,
         WorkerList,
+        WorkerRestarted,
+        WorkerShown,
+        WorkerStack,
     )
     from jobd.operations.operation import Caller
     from jobd.operations.params import (
         ConfigShow,
         LogsOf,
         Nothing,
+        OneJob,
+        OnePid,
         OneQueue,
         PlanOf,
         Probed,
+        QueueAndReason,
         Queues,
+        Reason,
         ReloadOf,
         ScaleTo,
         Stop,
@@ -93,6 +104,7 @@ class Methods:
         self._runner = runner
         self._source = source
         self._notifier = notifier
+        self._orders = WorkerOrders(supervisor.fleet)
 
     async def hello(self, params: Nothing, caller: Caller) -> Hello:
         """Tell the protocol's number and the daemon's version."""
@@ -146,10 +158,9 @@ class Methods:
         ]
         return {"finished": report.finished, "handed_back": handed_back}
 
-    async def quiet(self, params: Nothing, caller: Caller) -> QueueStates:
+    async def quiet(self, params: Reason, caller: Caller) -> QueueStates:
         """Take no jobs on this host."""
-        del params
-        self._supervisor.quiet(None, caller.who)
+        self._supervisor.quiet(None, caller.who, params.reason)
         return self._states()
 
     async def unquiet(self, params: Nothing, caller: Caller) -> QueueStates:
@@ -158,10 +169,10 @@ class Methods:
         self._supervisor.unquiet(None, caller.who)
         return self._states()
 
-    async def queue_quiet(self, params: OneQueue, caller: Caller) -> OwnQueue:
+    async def queue_quiet(self, params: QueueAndReason, caller: Caller) -> OwnQueue:
         """Take no jobs of a queue on this host."""
         self._views([params.queue])
-        self._supervisor.quiet(params.queue, caller.who)
+        self._supervisor.quiet(params.queue, caller.who, params.reason)
         return {"queue": (await self._queues([params.queue]))[params.queue]}
 
     async def queue_unquiet(self, params: OneQueue, caller: Caller) -> OwnQueue:
@@ -173,13 +184,47 @@ class Methods:
     async def queue_scale(self, params: ScaleTo, caller: Caller) -> Scaled:
         """Run another number of workers of a queue."""
         self._views([params.queue])
-        was, now = self._supervisor.scale(params.queue, params.to, caller.who)
+        was, now = self._supervisor.scale(params.queue, params.to, caller.who, params.reason)
         return {"queue": params.queue, "workers": now, "was": was}
 
     async def worker_list(self, params: Nothing, caller: Caller) -> WorkerList:
         """Tell the workers of this host."""
         del params, caller
         return {"workers": [worker_document(worker) for view in self._supervisor.views() for worker in view.workers]}
+
+    async def worker_show(self, params: OnePid, caller: Caller) -> WorkerShown:
+        """Tell one worker of this host."""
+        del caller
+        self._orders.find(params.pid)
+        views = (worker for view in self._supervisor.views() for worker in view.workers)
+        return {"worker": next(worker_document(worker) for worker in views if worker.pid == params.pid)}
+
+    async def worker_restart(self, params: OnePid, caller: Caller) -> WorkerRestarted:
+        """Replace a worker."""
+        new = await self._orders.restart(params.pid, caller.who)
+        return {"queue": new.queue, "was": params.pid, "pid": new.pid}
+
+    async def worker_stack(self, params: OnePid, caller: Caller) -> WorkerStack:
+        """Tell where a worker is."""
+        del caller
+        pool, text = await self._orders.stack(params.pid)
+        return {"queue": pool.name, "pid": params.pid, "stack": text}
+
+    async def worker_kill(self, params: OnePid, caller: Caller) -> WorkerKilled:
+        """Kill a worker."""
+        pool, jobs = await self._orders.kill(params.pid, caller.who)
+        return {"queue": pool.name, "pid": params.pid, "jobs": jobs}
+
+    async def job_stack(self, params: OneJob, caller: Caller) -> JobStack:
+        """Tell where a job is."""
+        del caller
+        pid, text = await self._orders.stack_of_job(params.queue, params.id)
+        return {"queue": params.queue, "id": params.id, "pid": pid, "stack": text}
+
+    async def queue_reset(self, params: OneQueue, caller: Caller) -> QueueReset:
+        """Hold a queue back no longer."""
+        self._views([params.queue])
+        return {"queue": params.queue, "was": self._supervisor.reset(params.queue, caller.who)}
 
     async def config_show(self, params: ConfigShow, caller: Caller) -> ConfigShown:
         """Tell the configuration in force."""

@@ -22,7 +22,7 @@ from jobd.daemon.processes.worker_spec import (
     template_key,
 )
 from jobd.daemon.state_dir import ServedQueue
-from jobd.errors import InputError
+from jobd.errors import InputError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterator
@@ -149,6 +149,17 @@ class Fleet:
         target = self._redis_now()
         for _, worker in self.workers():
             worker.use_redis(target)
+
+    async def stacks(self, worker: Worker) -> str:
+        """Return the stacks of a worker's threads and tasks.
+
+        Raises:
+            Refused: it has no process, or does not say them.
+        """
+        process = self._processes.get(worker)
+        if process is None:
+            raise Refused("worker-not-ready", f"worker {worker.pid} has no stacks now: it is {worker.shown_state}")
+        return await process.stacks()
 
     def queues_of(self, key: TemplateKey, config: Config) -> list[Queue]:
         """Return the queues of a configuration that share this template, whether or not this daemon runs them."""

@@ -208,6 +208,13 @@ class Pool:
         while self.is_open and not self.hold.is_on and self._is_starting:
             await self._hands.changed(1.0)
 
+    def reset(self) -> str | None:
+        """Start workers again although the queue is held back; return what held it, None when nothing did."""
+        was = self.hold.reason or None if self.hold.is_on else None
+        self.hold.release()
+        self._go_on()
+        return was
+
     def trial_gone(self, worker: Worker) -> None:
         """A trial worker of this queue has ended; it held no job."""
         self._hands.lost(self, worker)

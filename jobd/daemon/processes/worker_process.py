@@ -12,8 +12,9 @@ from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
 from jobd.daemon.processes.exits import LAST_LINES
 from jobd.daemon.processes.printed_output import Output
+from jobd.errors import Refused
 from jobd.protocol import board, framing
-from jobd.protocol.worker import STACKS_SIGNAL, AskRedis, Quieted, Ready, RedisState, Stacks, StartFailed
+from jobd.protocol.worker import STACKS_SIGNAL, AskRedis, DumpStacks, Quieted, Ready, RedisState, Stacks, StartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from jobd.protocol.worker import Message, RedisTarget, Start
 
 log = event_log(__name__)
+
+_STACKS_LIMIT_S = 2.0
+"""How long a worker may take to tell its stacks, by its loop and then by its signal handler."""
+
+_HEARD_S = 0.1
 
 START_LIMIT_S = 60.0
 """How long a worker may take from its fork to ready; a `setup` that loads a model needs some of it."""
@@ -54,6 +60,9 @@ class WorkerProcess:
         self._pidfd = -1
         self._limit: asyncio.TimerHandle | None = None
         self._exit_task: asyncio.Task[None] | None = None
+        self._stacks_asked: list[asyncio.Future[str]] = []
+        self._overheard: list[str] | None = None
+        """Lines it prints while somebody waits for the stacks it prints."""
 
     async def spawn(self) -> None:
         """Fork it and send it its start message.
@@ -96,6 +105,40 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, STACKS_SIGNAL)
 
+    async def stacks(self) -> str:
+        """Return the stacks of its threads and tasks; of the threads alone when its loop does not answer.
+
+        Raises:
+            Refused: it says neither.
+        """
+        if self.worker.loop_stands_since is None:
+            asked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            self._stacks_asked.append(asked)
+            try:
+                self.send(DumpStacks())
+                async with asyncio.timeout(_STACKS_LIMIT_S):
+                    return await asked
+            except TimeoutError:
+                pass  # a handler holds its loop
+            finally:
+                self._stacks_asked.remove(asked)
+        return await self._printed_stacks()
+
+    async def _printed_stacks(self) -> str:
+        """Have the signal handler print them, and listen until nothing more comes."""
+        heard: list[str] = []
+        self._overheard = heard
+        self.print_stacks()
+        for _ in range(round(_STACKS_LIMIT_S / _HEARD_S)):
+            before = len(heard)
+            await asyncio.sleep(_HEARD_S)
+            if heard and len(heard) == before:
+                break
+        self._overheard = None
+        if not heard:
+            raise Refused("no-answer", f"worker {self.worker.pid} does not answer")
+        return "\n".join(heard) + "\n"
+
     def kill(self) -> None:
         """SIGKILL its whole process group: what its handlers started goes with it. Harmless when it is gone."""
         if self._pidfd < 0:
@@ -128,6 +171,10 @@ class WorkerProcess:
                 worker.redis_state(up=message.up, trouble=message.trouble)
             case AskRedis():
                 worker.use_redis(self._redis_now())
+            case Stacks() if self._stacks_asked:
+                for asked in self._stacks_asked:
+                    if not asked.done():
+                        asked.set_result(message.text)
             case Stacks():
                 for line in message.text.splitlines():
                     log.info("stack", queue=worker.queue, pid=worker.pid, line=line)
@@ -138,6 +185,8 @@ class WorkerProcess:
                 log.error("unexpected message from a worker", pid=worker.pid, message=type(message).__name__)
 
     def _printed(self, line: str) -> None:
+        if self._overheard is not None:
+            self._overheard.append(line)
         worker = self.worker
         log.info("output", queue=worker.queue, worker=worker.number, pid=worker.pid, job=self._only_job(), line=line)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jobd
 from jobd.worker.handlers.payload import bounded
@@ -67,10 +66,21 @@ def all_stacks(attempts: Iterable[Attempt]) -> str:
         title = f"thread {names.get(ident, ident)}{_told(by_thread.get(ident))}"
         parts.append(f"{title}\n{''.join(traceback.format_stack(frame))}")
     for task in asyncio.all_tasks():
-        text = io.StringIO()
-        task.print_stack(file=text)
-        parts.append(f"task {task.get_name()}{_told(by_task.get(task))}\n{text.getvalue()}")
+        stack = "".join(traceback.format_list(_suspended(task.get_coro())))
+        parts.append(f"task {task.get_name()}{_told(by_task.get(task))}\n{stack}")
     return "\n".join(parts)
+
+
+def _suspended(waits: Any) -> list[traceback.FrameSummary]:
+    """Return where a task is, down to what it waits for: asyncio itself shows only the outermost coroutine."""
+    frames = []
+    while waits is not None:
+        frame = getattr(waits, "cr_frame", None) or getattr(waits, "gi_frame", None) or getattr(waits, "ag_frame", None)
+        if frame is not None:
+            code = frame.f_code
+            frames.append(traceback.FrameSummary(code.co_filename, frame.f_lineno, code.co_name))
+        waits = getattr(waits, "cr_await", None) or getattr(waits, "gi_yieldfrom", None)
+    return frames
 
 
 def _told(attempt: Attempt | None) -> str:
