@@ -12,6 +12,8 @@ from jobd.duration import format_duration
 from jobd.protocol.board import BUCKETS, bucket_limit_s
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobd.daemon.processes.pool import Pool
     from jobd.daemon.processes.worker_state import Worker
 
@@ -22,7 +24,7 @@ class Tally:
     """Runs of one queue over the lives of its workers: how many in the last minute, how long they took."""
 
     def __init__(self) -> None:
-        self._gone_done = 0
+        self._gone_done = self._gone_failed = 0
         self._gone_histogram = [0] * BUCKETS
         self._samples: deque[tuple[float, int]] = deque()
 
@@ -30,6 +32,7 @@ class Tally:
         """Keep what an ended worker had done."""
         if worker.board is not None:
             self._gone_done += worker.board.jobs_done
+            self._gone_failed += worker.board.jobs_failed
             self._gone_histogram = [a + b for a, b in zip(self._gone_histogram, worker.board.histogram(), strict=True)]
 
     def sample(self, pool: Pool, now: float) -> None:
@@ -41,6 +44,14 @@ class Tally:
     def done_per_min(self, pool: Pool) -> int:
         """Runs that ended in the last minute."""
         return self._done(pool) - self._samples[0][1] if self._samples else 0
+
+    def runs(self, pools: Iterable[Pool]) -> tuple[int, int]:
+        """Return runs that ended since the daemon's start, and how many of them in an error."""
+        boards = [worker.board for pool in pools for worker in pool.workers() if worker.board is not None]
+        return (
+            self._gone_done + sum(board.jobs_done for board in boards),
+            self._gone_failed + sum(board.jobs_failed for board in boards),
+        )
 
     def p95_ms(self, pool: Pool) -> float | None:
         """Upper bound of the run time that 95% of the runs kept; None before the first."""

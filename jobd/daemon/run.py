@@ -24,12 +24,14 @@ from jobd.daemon.duties.probe import Probe
 from jobd.daemon.duties.reachable import Reachable
 from jobd.daemon.duties.recover import Recover
 from jobd.daemon.duties.renew import Renew
+from jobd.daemon.duties.sample import Sampling
 from jobd.daemon.duties.stalled import Stalled
 from jobd.daemon.duties.standstill import Standstill
 from jobd.daemon.duties.trim import Trim
 from jobd.daemon.duties.until_empty import until_empty
 from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
+from jobd.daemon.history import History
 from jobd.daemon.in_force import InForce, for_development
 from jobd.daemon.incarnation import IncarnationRecord, new_id
 from jobd.daemon.log_memory import LogMemory
@@ -223,10 +225,12 @@ class Daemon:
         supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
         supervisor.on_loss = recover.lost
         self._serving = True
-        self.methods = Methods(supervisor, runner, source, self.notifier, self.memory)
+        history = History()
+        self.methods = Methods(supervisor, runner, source, self.notifier, self.memory, history=history)
         servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
         duties = [
             *self._duties(supervisor, runner, record),
+            Sampling(supervisor, runner, history),
             Reachable(servers, self._moved),
             Watch(supervisor, lambda code: self._reload("watch", code=code)),
         ]

@@ -226,6 +226,11 @@ class Supervisor:
         now = self.clock.monotonic()
         return [queue_view(pool, self._tally(pool), now) for pool in self.fleet.all_pools()]
 
+    def runs(self, queue: str) -> tuple[int, int]:
+        """Return how many runs of a queue ended since the start, and how many of them in an error."""
+        pools = [pool for pool in self.fleet.all_pools() if pool.name == queue]
+        return self._tallies[queue].runs(pools) if queue in self._tallies else (0, 0)
+
     def drift(self) -> list[str]:
         """Return one line for each thing that was changed at run time and differs from the file: who, when and why."""
         lines = []

@@ -29,6 +29,10 @@ class Keys:
         """Log lines of a job, a list."""
         return f"{self.base}{job_id}:logs"
 
+    def metrics(self, state: str) -> str:
+        """BullMQ's count of "completed" or "failed" jobs, a hash; with :data the list of its minutes."""
+        return f"{self.base}metrics:{state}"
+
     @cached_property
     def meta(self) -> str:
         """Settings of the queue: paused, concurrency, max, duration, opts.maxLenEvents."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jobd.engine.runner import AsyncRunner
     from jobd.operations.daemon_side import DaemonSide
     from jobd.operations.documents import QueueRow
+    from jobd.operations.documents_history import QueueHistory
     from jobd.operations.params import Params
 
 P = TypeVar("P", bound="Params")
@@ -61,6 +62,9 @@ class Host(Protocol):
 
     def look_for_cancelled(self, queue: str) -> None:
         """See now, and not only at the next renewal, which running jobs of the queue were cancelled."""
+
+    def history(self, wanted: Sequence[str] | None) -> dict[str, QueueHistory]:
+        """Return {queue: its last hours} for those of the wanted queues (None: all) that this host runs."""
 
 
 @dataclass(frozen=True, slots=True)

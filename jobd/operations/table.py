@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations.operation import ByDaemon, Effect, OnRedis, Operation
 
 if TYPE_CHECKING:
-    from jobd.operations import bulk, clearing, events, jobs, queues
+    from jobd.operations import bulk, clearing, events, history, jobs, queues
     from jobd.operations.daemon_side import DaemonSide
 else:
 
@@ -26,8 +26,8 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
-    bulk, clearing, events, jobs, queues = (
-        _Later(f"jobd.operations.{name}") for name in ("bulk", "clearing", "events", "jobs", "queues")
+    bulk, clearing, events, history, jobs, queues = (
+        _Later(f"jobd.operations.{name}") for name in ("bulk", "clearing", "events", "history", "jobs", "queues")
     )
 
     class _DaemonSideLater(_Later):
@@ -53,6 +53,7 @@ WORKER_STACK = ByDaemon("worker.stack", READS, lambda: DaemonSide.worker_stack, 
 WORKER_KILL = ByDaemon("worker.kill", CHANGES, lambda: DaemonSide.worker_kill, logged=("pid",))
 CONFIG_SHOW = ByDaemon("config.show", READS, lambda: DaemonSide.config_show)
 LOGS = ByDaemon("logs", READS, lambda: DaemonSide.logs, for_status_group=False)
+HISTORY = OnRedis("history", READS, lambda: history.read)
 EVENTS = OnRedis("events", READS, lambda: events.read)
 
 QUEUE_LIST = OnRedis("queue.list", READS, lambda: queues.list_queues)

@@ -118,7 +118,7 @@ async def _jobs(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Respo
         if count == 0:
             return done(visit, here, f"No job fits; nothing to {word}.", good=False)
         context = {
-            "title": f"{verb.name} {text.many(count, 'job')}?", "verb": verb, "count": count, "queue": queue,
+            "title": f"{verb.name} {text.many(count, 'job')}?", "verb": verb.name, "count": count, "queue": queue,
             "do": given["do"], "ids": ids, "filters": wanted.given(), "words": wanted.words(), "back": here,
             "action": visit.path, "scope": scope,
         }  # fmt: skip
@@ -141,16 +141,37 @@ async def _count(visit: Visit, verb: Verb, params: dict[str, Any], wanted: Wante
     return report["done"]
 
 
+async def _empty(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Response:
+    """Delete what waits, after the question."""
+    queue = visit.names["queue"]
+    here = text.path("queues", queue)
+    if dict(fields).get("agreed") != "yes":
+        planned = await visit.site.reach.ask(
+            table.QUEUE_EMPTY, {"queue": queue, "dry_run": True}, who=visit.user, behalf=visit.behalf
+        )
+        if not planned["removed"]:
+            return done(visit, here, "No job waits; there is nothing to empty.", good=False)
+        return _question(visit, "Empty", planned["removed"], ["waiting and prioritized"], here)
+    report = await change(visit, table.QUEUE_EMPTY, {"queue": queue}, f"empty {queue}")
+    return done(visit, here, f"removed {text.many(report['removed'], 'job')} that waited")
+
+
+def _question(visit: Visit, verb: str, count: int, words: list[str], back: str) -> View:
+    """Return the question before a change that has no filters or ticks to carry along."""
+    context = {
+        "title": f"{verb} {text.many(count, 'job')}?", "verb": verb, "count": count, "queue": visit.names["queue"],
+        "do": verb.lower(), "ids": [], "filters": {}, "words": words, "back": back, "action": visit.path,
+        "scope": "one",
+    }  # fmt: skip
+    return View("question.html", context)
+
+
 def _one_job(word: str) -> Callable[..., Awaitable[View | Response]]:
     async def act(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Response:
         queue, job_id, verb = visit.names["queue"], visit.names["id"], VERBS[word]
         here = text.path("queues", queue, "jobs", job_id)
         if word == "remove" and dict(fields).get("agreed") != "yes":
-            context = {
-                "title": "Remove 1 job?", "verb": verb, "count": 1, "queue": queue, "do": "remove", "ids": [],
-                "filters": {}, "words": [f"id {job_id}"], "back": here, "action": visit.path, "scope": "one",
-            }  # fmt: skip
-            return View("question.html", context)
+            return _question(visit, verb.name, 1, [f"id {job_id}"], here)
         report = await change(visit, verb.operation, {"queue": queue, "ids": [job_id]}, f"{word} job {job_id}")
         if not report["done"]:
             return done(visit, here, f"The job was not {verb.past}: it is in another state now.", good=False)
@@ -166,7 +187,7 @@ async def _again(visit: Visit, fields: Sequence[tuple[str, str]]) -> Response:
     original = (await visit.read(table.JOB_SHOW, {"queue": queue, "id": job_id}))["job"]
     hidden = await visit.site.hidden(visit)
     try:
-        data = put_back(json.loads(dict(fields).get("data", "")), original["data"], hidden)
+        data = put_back(json.loads(dict(fields).get("data", "")), original["data"], hidden, hidden.values_of(original))
     except ValueError as error:
         raise InputError(f"the data is not JSON: {error}") from None
     except KeyError as error:
@@ -202,6 +223,7 @@ ACTS: dict[str, Act] = {
     "/queues/{queue}/quiet": _queue_act(table.QUEUE_QUIET, "{} is quiet: this host takes none of its jobs."),
     "/queues/{queue}/unquiet": _queue_act(table.QUEUE_UNQUIET, "{} takes jobs on this host again."),
     "/queues/{queue}/scale": _scale,
+    "/queues/{queue}/empty": _empty,
     "/queues/{queue}/jobs": _jobs,
     "/queues/{queue}/jobs/{id}/retry": _one_job("retry"),
     "/queues/{queue}/jobs/{id}/promote": _one_job("promote"),

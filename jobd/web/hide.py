@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobd.operations.documents import Job
 
 STARS = "***"
 _VALUE_MIN = 3
@@ -34,20 +37,24 @@ class Hidden:
         low = name.lower()
         return any(fnmatchcase(low, glob) for glob in self.globs)
 
-    def data(self, value: Any) -> Any:
-        """Return JSON with what is hidden as `***`; text that holds JSON is gone through as well."""
+    def data(self, value: Any, values: Sequence[str] = ()) -> Any:
+        """Return JSON with what is hidden as `***`, those values in other members as well."""
         if not self.globs:
             return value
         if isinstance(value, dict):
-            return {key: STARS if self.name(key) else self.data(member) for key, member in value.items()}
+            return {key: STARS if self.name(key) else self.data(member, values) for key, member in value.items()}
         if isinstance(value, list):
-            return [self.data(member) for member in value]
-        return self.text(value) if isinstance(value, str) else value
+            return [self.data(member, values) for member in value]
+        return self.text(value, values) if isinstance(value, str) else value
 
     def values(self, value: Any) -> list[str]:
         """Return the texts that hidden members of this JSON hold, the longest first."""
         found = set(self._values(value, inside=False)) if self.globs else set()
         return sorted(found, key=len, reverse=True)
+
+    def values_of(self, job: Job) -> list[str]:
+        """Return the values that a job's payloads hide; they are hidden wherever else the job has them."""
+        return self.values([job["data"], job["opts"], job["result"], job["progress"]])
 
     def _values(self, value: Any, *, inside: bool) -> Iterator[str]:
         if isinstance(value, dict):
@@ -61,11 +68,11 @@ class Hidden:
                 if len(text) >= _VALUE_MIN:
                     yield text
 
-    def text(self, text: str, values: list[str] | None = None) -> str:
+    def text(self, text: str, values: Sequence[str] = ()) -> str:
         """Return a text with hidden members and those values as `***`."""
         if not self.globs:
             return text
-        for value in values or ():
+        for value in values:
             text = text.replace(value, STARS)
         return _PAIR.sub(self._starred, text)
 
@@ -79,24 +86,35 @@ class Hidden:
         return f"{quote}{name}{quote}{sep}{inner}"
 
 
-def put_back(edited: Any, original: Any, hidden: Hidden) -> Any:
-    """Return edited data with each `***` of a hidden member replaced by what the original has in that place.
+def put_back(edited: Any, original: Any, hidden: Hidden, values: Sequence[str]) -> Any:
+    """Return edited data in which everything that was left as it was shown is again what the original has.
+
+    `values` are those with which it was shown.
 
     Raises:
-        KeyError: a `***` stands where the original has nothing.
+        KeyError: a `***` stands for a hidden member that the original does not have in that place.
     """
+    return _put_back(edited, original, hidden.data(original, values), hidden)
+
+
+_NOTHING = object()
+
+
+def _put_back(edited: Any, original: Any, shown: Any, hidden: Hidden) -> Any:
+    if edited == shown and type(edited) is type(shown):
+        return original
     if isinstance(edited, dict):
-        before = original if isinstance(original, dict) else {}
+        before, seen = (part if isinstance(part, dict) else {} for part in (original, shown))
+        lost = [key for key in edited if edited[key] == STARS and hidden.name(key) and key not in before]
+        if lost:
+            raise KeyError(lost[0])
         return {
-            key: before[key]
-            if value == STARS and hidden.name(key)
-            else put_back(value, before.get(key) if key in before else None, hidden)
+            key: _put_back(value, before.get(key, _NOTHING), seen.get(key, _NOTHING), hidden)
             for key, value in edited.items()
         }
     if isinstance(edited, list):
-        before_list = original if isinstance(original, list) else []
-        return [
-            put_back(value, before_list[at] if at < len(before_list) else None, hidden)
-            for at, value in enumerate(edited)
-        ]
+        before_list, seen_list = (part if isinstance(part, list) else [] for part in (original, shown))
+        padded = [(_NOTHING, _NOTHING)] * len(edited)
+        padded[: len(before_list)] = list(zip(before_list, seen_list, strict=True))[: len(edited)]
+        return [_put_back(value, old, seen, hidden) for value, (old, seen) in zip(edited, padded, strict=True)]
     return edited

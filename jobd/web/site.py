@@ -13,6 +13,7 @@ from jobd.locate import find_config
 from jobd.operations import table
 from jobd.operations.operation import Needs
 from jobd.web.hide import Hidden
+from jobd.web.repeated import Repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,6 +71,7 @@ class Site:
         self.record = record
         self.read_only = read_only
         self.config = config
+        self.repeated = Repeated()
         self.running: list[Running] = []
         self._hide = hide
         self._told: dict[str, Told] = {}

@@ -120,3 +120,15 @@ def test_queues_that_are_named_are_told_without_looking_for_others(
     found = perform(redis_server.url, prefix, "queue.list", queues=["email", "nobody"])["queues"]
     assert [row["name"] for row in found] == ["email"]
     assert r.info("commandstats").get("cmdstat_scan", {}).get("calls", 0) == before
+
+
+def test_the_last_hours_are_what_bullmqs_workers_counted(
+    listed: Listed, r: redis.Redis, redis_server: RedisServer, prefix: str
+) -> None:
+    now = int(time.time() * 1000)
+    r.hset(f"{prefix}:email:metrics:completed", mapping={"count": 9, "prevTS": now, "prevCount": 7})
+    r.rpush(f"{prefix}:email:metrics:completed:data", 4, 3)
+    r.hset(f"{prefix}:email:metrics:failed", mapping={"count": 1, "prevTS": now, "prevCount": 0})
+    (found,) = perform(redis_server.url, prefix, "history", queues=["email", "nobody"])["queues"]
+    assert (found["source"], found["done"][:2]) == ("bullmq", [3.0, 4.0])
+    assert (sum(found["done"]), sum(found["failed"])) == (10.0, 1.0)

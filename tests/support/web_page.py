@@ -34,8 +34,12 @@ class Answer:
         return parser.forms
 
     def form(self, action: str, button: str | None = None) -> Form:
-        """Return the form with this action, and with this text on a button."""
-        fits = [form for form in self.forms if form.action == action and (button is None or button in form.buttons)]
+        """Return the form that is sent to this action, and has this text on a button."""
+        fits = [
+            form
+            for form in self.forms
+            if form.action == action and form.method == "post" and (button is None or button in form.buttons)
+        ]
         assert fits, f"no form to {action} with {button}; there are {[(f.action, f.buttons) for f in self.forms]}"
         return fits[0]
 

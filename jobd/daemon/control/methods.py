@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobd.daemon.control.status_document import RedisAnswer
+    from jobd.daemon.history import History
     from jobd.daemon.log_memory import LogMemory
     from jobd.daemon.notify import Notifier
     from jobd.daemon.supervisor import Supervisor
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         WorkerShown,
         WorkerStack,
     )
+    from jobd.operations.documents_history import QueueHistory
     from jobd.operations.operation import Caller
     from jobd.operations.params import (
         ConfigShow,
@@ -97,8 +99,11 @@ class Methods:
         source: RedisSource,
         notifier: Notifier,
         memory: LogMemory,
+        *,
+        history: History,
     ) -> None:
-        """Prepare. `memory` has the last lines of the log."""
+        """Prepare. `memory` has the last lines of the log, `history` the last hours of the queues."""
+        self._history = history
         self._memory = memory
         self._supervisor = supervisor
         self._runner = runner
@@ -255,6 +260,10 @@ class Methods:
     def look_for_cancelled(self, queue: str) -> None:
         """See now, and not only at the next renewal, which running jobs of the queue were cancelled."""
         self._supervisor.fleet.look_for_cancelled(queue)
+
+    def history(self, wanted: Sequence[str] | None) -> dict[str, QueueHistory]:
+        """Return {queue: its last hours} for those of the wanted queues (None: all) that this host runs."""
+        return self._history.of(wanted)
 
     def _views(self, wanted: Sequence[str]) -> list[QueueView]:
         """Return the queues of these names, all without one."""

@@ -34,15 +34,18 @@ async def page(visit: Visit) -> View:
     found = (await visit.read(table.EVENTS, params))["events"] if params["queues"] else []
     hidden = await visit.site.hidden(visit)
     events: list[Mapping[str, Any]] = [{**event} for event in found]
+    known_values = await visit.site.repeated.of(visit, hidden, ((event["queue"], event["jobId"]) for event in events))
     context = {
         "filters": {"queue": queue, "name": name, "job": job},
         "known": known,
-        "events": [_line(event, hidden) for event in reversed(events)],
+        "events": [
+            _line(event, hidden, known_values.get((event["queue"], event["jobId"]), [])) for event in reversed(events)
+        ],
     }
     return View("events.html", context)
 
 
-def _line(event: Mapping[str, Any], hidden: Hidden) -> dict[str, Any]:
+def _line(event: Mapping[str, Any], hidden: Hidden, values: list[str]) -> dict[str, Any]:
     job = event["jobId"]
     return {
         "time": event["time"],
@@ -52,16 +55,16 @@ def _line(event: Mapping[str, Any], hidden: Hidden) -> dict[str, Any]:
         "job": job,
         "job_address": text.path("queues", event["queue"], "jobs", job) if job else None,
         "bad": event["event"] in ("failed", "stalled", "retries-exhausted"),
-        "rest": [(name, _value(name, value, hidden)) for name, value in event.items() if name not in _HEAD],
+        "rest": [(name, _value(name, value, hidden, values)) for name, value in event.items() if name not in _HEAD],
     }
 
 
-def _value(name: str, value: object, hidden: Hidden) -> str:
+def _value(name: str, value: object, hidden: Hidden, values: list[str]) -> str:
     """Return a member as text; JSON is looked through as JSON, so that nothing hides in its quoting."""
     written = str(value)
     if name in _JSON:
         try:
-            return json.dumps(hidden.data(json.loads(written)), ensure_ascii=False)
+            return json.dumps(hidden.data(json.loads(written), values), ensure_ascii=False)
         except ValueError:
             pass
-    return hidden.text(written)
+    return hidden.text(written, values)

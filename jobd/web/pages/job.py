@@ -25,42 +25,42 @@ async def page(visit: Visit) -> View:
     job = (await visit.read(table.JOB_SHOW, which))["job"]
     lines = (await visit.read(table.JOB_LOGS, which))["lines"]
     hidden = await visit.site.hidden(visit)
-    values = hidden.values([job["data"], job["opts"], job["result"], job["progress"]])
+    values = hidden.values_of(job)
     editable = "data" not in job["cut"] and "data" not in job["broken"]
     stacks = [hidden.text(entry, values) for entry in job["stacktrace"]]
     context: dict[str, Any] = {
         "job": job,
         "queue": job["queue"],
         "name": hidden.text(job["name"], values),
-        "data": _payload(job, "data", hidden),
-        "opts": _payload(job, "opts", hidden),
-        "result": _payload(job, "result", hidden) if job["state"] == "completed" else None,
-        "progress": _progress(job, hidden),
+        "data": _payload(job, "data", hidden, values),
+        "opts": _payload(job, "opts", hidden, values),
+        "result": _payload(job, "result", hidden, values) if job["state"] == "completed" else None,
+        "progress": _progress(job, hidden, values),
         "reason": hidden.text(job["failed_reason"], values) if job["failed_reason"] else None,
         "stacks": stacks,
         "timeline": timeline(job, stacks),
         "log": [hidden.text(line, values) for line in lines],
         "verbs": _VERBS.get(job["state"], ("remove",)),
         "address": text.path("queues", job["queue"], "jobs", job["id"]),
-        "again": json.dumps(hidden.data(job["data"]), indent=2, ensure_ascii=False) if editable else None,
+        "again": json.dumps(hidden.data(job["data"], values), indent=2, ensure_ascii=False) if editable else None,
         "parent": parent_of(job),
         "tree": "",
     }
     return View("job.html", context)
 
 
-def _payload(job: Job, field: str, hidden: Hidden) -> dict[str, Any]:
+def _payload(job: Job, field: str, hidden: Hidden, values: list[str]) -> dict[str, Any]:
     """Return a payload as text with its size; what was too large to be read says so."""
     document: dict[str, Any] = {**job}
     if field in job["cut"]:
         return {"text": None, "bytes": job["cut"][field], "broken": False}
-    value = hidden.data(document[field])
+    value = hidden.data(document[field], values)
     written = json.dumps(value, indent=2, ensure_ascii=False)
     return {"text": written, "bytes": len(written.encode("utf-8", "surrogatepass")), "broken": field in job["broken"]}
 
 
-def _progress(job: Job, hidden: Hidden) -> dict[str, Any] | None:
-    value = hidden.data(job["progress"])
+def _progress(job: Job, hidden: Hidden, values: list[str]) -> dict[str, Any] | None:
+    value = hidden.data(job["progress"], values)
     if value in (0, None):
         return None
     share = min(max(float(value), 0), 100) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -36,11 +36,13 @@ async def page(visit: Visit) -> View:
     found = await visit.read(table.LOGS, {**params, "limit": _SHOWN})
     hidden = await visit.site.hidden(visit)
     lines: list[Mapping[str, Any]] = [{**line} for line in found["lines"]]
-    context = {"filters": given, "levels": LEVELS, "lines": [_line(line, hidden) for line in reversed(lines)]}
+    known = await visit.site.repeated.of(visit, hidden, ((line["queue"], line["job"]) for line in lines))
+    shown = [_line(line, hidden, known.get((line["queue"], line["job"]), [])) for line in reversed(lines)]
+    context = {"filters": given, "levels": LEVELS, "lines": shown}
     return View("logs.html", context)
 
 
-def _line(line: Mapping[str, Any], hidden: Hidden) -> dict[str, Any]:
+def _line(line: Mapping[str, Any], hidden: Hidden, values: list[str]) -> dict[str, Any]:
     said = line["line"] if line["line"] is not None else line["event"]
     rest = {name: value for name, value in line.items() if name not in _HEAD and value is not None}
     return {
@@ -48,13 +50,17 @@ def _line(line: Mapping[str, Any], hidden: Hidden) -> dict[str, Any]:
         "level": line["level"],
         "queue": line["queue"],
         "job": line["job"],
-        "said": hidden.text(str(said)),
-        "rest": [(name, _value(name, value, hidden)) for name, value in rest.items()],
-        "traceback": hidden.text(str(line["traceback"])) if line.get("traceback") else None,
+        "said": hidden.text(str(said), values),
+        "rest": [(name, _value(name, value, hidden, values)) for name, value in rest.items()],
+        "traceback": hidden.text(str(line["traceback"]), values) if line.get("traceback") else None,
     }
 
 
-def _value(name: str, value: Any, hidden: Hidden) -> str:
+def _value(name: str, value: Any, hidden: Hidden, values: list[str]) -> str:
     if hidden.name(name):
         return "***"
-    return hidden.text(value) if isinstance(value, str) else json.dumps(hidden.data(value), ensure_ascii=False)
+    return (
+        hidden.text(value, values)
+        if isinstance(value, str)
+        else json.dumps(hidden.data(value, values), ensure_ascii=False)
+    )

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, cast
 
 from jobd.errors import DaemonAway
 from jobd.operations import table
+from jobd.web.charts import charts, spark
 from jobd.web.render import View
 from jobd.web.rows import Row, by_trouble
 
 if TYPE_CHECKING:
     from jobd.operations.documents import QueueRow
     from jobd.web.site import Visit
+
+
+_HISTORY_AGE_S = 10.0
+"""Its numbers are minutes."""
 
 
 async def page(visit: Visit) -> View:
@@ -22,14 +27,19 @@ async def page(visit: Visit) -> View:
     redis_up = status is None or status["redis"]["up"]
     others = await _others(visit, {row["name"] for row in own}) if redis_up else []
     rows = by_trouble([Row.of(row, own=True) for row in own] + [Row.of(row, own=False) for row in others])
+    histories = (
+        (await visit.shared(table.HISTORY, {"queues": [row.name for row in rows]}, max_age_s=_HISTORY_AGE_S))["queues"]
+        if rows and redis_up
+        else []
+    )
     context = {
         "status": status,
         "rows": rows,
         "searching": names.searching,
         "search_error": None if rows or names.error is None else str(names.error),
         "totals": _totals(rows),
-        "charts": [],
-        "sparks": {},
+        "charts": charts(histories),
+        "sparks": {queue["name"]: spark(queue) for queue in histories},
         "hosts": [],
     }
     return View("overview.html", context)

@@ -6,6 +6,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from jobd.operations import table
+from jobd.web.charts import charts
 from jobd.web.render import View
 from jobd.web.rows import Row
 
@@ -23,8 +24,7 @@ async def page(visit: Visit) -> View:
     context: dict[str, Any] = {
         "row": Row.of(row, own=own),
         "queue": name,
-        "extra_acts": [],
-        "charts": [],
+        "charts": charts((await visit.shared(table.HISTORY, {"queues": [name]}, max_age_s=10.0))["queues"]),
         "settings": settings_of(name, shown.get("entries", [])) if shown else [],
     }
     return View("queue.html", context)

@@ -76,13 +76,17 @@ def test_without_globs_nothing_changes() -> None:
         ({"password": "new"}, {"password": "new"}),
         ({"deep": [{"token": STARS}]}, {"deep": [{"token": 1}]}),
         ({"note": STARS}, {"note": STARS}),
+        ({"why": "it is ***", "n": 2}, {"why": "it is hunter2", "n": 2}),
+        ({"why": "it was ***"}, {"why": "it was ***"}),
+        ({"deep": [{"token": STARS}, {"new": 1}]}, {"deep": [{"token": 1}, {"new": 1}]}),
+        ({"deep": []}, {"deep": []}),
     ],
 )
 def test_stars_that_were_left_alone_keep_their_value(edited: Any, expected: Any) -> None:
-    original = {"password": "hunter2", "n": 1, "deep": [{"token": 1}]}
-    assert put_back(edited, original, HIDDEN) == expected
+    original = {"password": "hunter2", "n": 1, "deep": [{"token": 1}], "why": "it is hunter2"}
+    assert put_back(edited, original, HIDDEN, HIDDEN.values(original)) == expected
 
 
 def test_stars_for_what_the_original_does_not_have_are_refused() -> None:
     with pytest.raises(KeyError):
-        put_back({"token": STARS}, {}, HIDDEN)
+        put_back({"token": STARS}, {}, HIDDEN, [])

@@ -1,0 +1,223 @@
+"""Charts as SVG, made here: is it keeping up, since when not, and which queue is it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from jobd.duration import format_duration
+from jobd.web import text
+from jobd.web.render import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobd.operations.documents_history import QueueHistory
+
+BEHIND_S = 60.0
+"""A queue whose next job has waited longer is not keeping up."""
+
+_WIDTH, _HEIGHT = 400, 104
+_LEFT, _TOP, _BASE = 34, 8, 86
+_MINUTE_MS = 60_000
+_POINTS = 120
+"""A chart has at most so many points: six hours are drawn in steps of three minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart with its answer in words: what it is now, and what is wrong."""
+
+    title: str
+    now: str
+    note: str
+    bad: bool
+    svg: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Numbers by minute, the oldest first; `until` is the end of the last one in milliseconds."""
+
+    until: int
+    values: list[float | None]
+
+
+def charts(queues: Sequence[QueueHistory]) -> list[Chart]:
+    """Return the three charts of some queues together: throughput, wait, failures. Nothing is drawn without a past."""
+    if not queues or max(len(queue["done"]) for queue in queues) < 2:
+        return []
+    done, failed = _joined(queues, "done", _sum), _joined(queues, "failed", _sum)
+    found = [_throughput(done)]
+    if any(value is not None for queue in queues for value in queue["oldest_s"]):
+        found.append(_wait(queues))
+    return [*found, _failures(queues, failed)]
+
+
+def spark(queue: QueueHistory) -> Markup:
+    """Return the last hour of a queue's throughput as a line the height of a row of text."""
+    values = [value or 0.0 for value in queue["done"][-60:]]
+    if len(values) < 2:
+        return safe("")
+    top = max([*values, 1.0])
+    step = 84 / 59
+    points = " ".join(
+        f"{84 - (len(values) - 1 - i) * step:.1f},{17 - value / top * 15:.1f}" for i, value in enumerate(values)
+    )
+    label = f"{text.count(sum(values))} done in the last hour, at most {text.count(max(values))} a minute"
+    return safe(
+        f'<svg class="spark" viewBox="0 0 84 18" role="img" aria-label="{escape(label)}">'
+        f'<polyline class="plot-line" points="{points}"/></svg>'
+    )
+
+
+def _throughput(done: Series) -> Chart:
+    last = [value or 0.0 for value in done.values[-6:-1]] or [0.0]
+    now = sum(last) / len(last)
+    total = sum(value or 0.0 for value in done.values)
+    note = f"{text.count(total)} in {format_duration(len(done.values) * _MINUTE_MS)}"
+    svg = _drawn(done, "line", text.count, f"Jobs done per minute, now {now:.0f}")
+    shown = text.count(now) if now >= 10 or now == 0 else f"{now:.1f}"
+    return Chart("Done per minute", shown, note, False, svg)
+
+
+def _wait(queues: Sequence[QueueHistory]) -> Chart:
+    oldest = _joined(queues, "oldest_s", _max)
+    current = {queue["name"]: _last(queue["oldest_s"]) or 0.0 for queue in queues}
+    worst = max(current, key=lambda name: current[name])
+    bad = current[worst] > BEHIND_S
+    note = "keeping up"
+    if bad:
+        series = next(queue["oldest_s"] for queue in queues if queue["name"] == worst)
+        since = oldest.until - _run(series, lambda value: value is not None and value > BEHIND_S) * _MINUTE_MS
+        where = f"{worst}: " if len(queues) > 1 else ""
+        note = f"{where}behind since {_clock(since)}"
+    now = current[worst]
+    svg = _drawn(oldest, "line", lambda value: format_duration(value * 1000), f"Longest wait, {note}")
+    return Chart("Oldest waiting", format_duration(now * 1000) if now else "none", note, bad, svg)
+
+
+def _failures(queues: Sequence[QueueHistory], failed: Series) -> Chart:
+    hour = {queue["name"]: sum(value or 0.0 for value in queue["failed"][-60:]) for queue in queues}
+    worst = max(hour, key=lambda name: hour[name])
+    total = sum(hour.values())
+    note = "none in the last hour"
+    if total:
+        runs = sum(value or 0.0 for queue in queues for value in queue["done"][-60:]) or total
+        note = f"{total / runs:.1%} of the last hour's runs" if len(queues) == 1 else f"most in {worst}"
+    svg = _drawn(failed, "bars", text.count, f"Failures per minute, {text.count(total)} in the last hour")
+    return Chart("Failures", f"{text.count(total)} in the last hour", note, bool(total), svg)
+
+
+def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) -> Markup:
+    """Return the picture: an area or bars over a time axis, the highest value named at the left."""
+    values, per = _thinned(series.values)
+    top = max([value for value in values if value is not None] or [0.0])
+    scale = (_BASE - _TOP) / (top or 1.0)
+    step = (_WIDTH - _LEFT - 4) / max(len(values) - 1, 1)
+    spots = [
+        (_LEFT + at * step, _BASE - value * scale) if value is not None else None for at, value in enumerate(values)
+    ]
+    parts = [f'<line class="plot-axis" x1="{_LEFT}" y1="{_BASE}" x2="{_WIDTH - 4}" y2="{_BASE}"/>']
+    if kind == "bars":
+        width = max(min(step * 0.7, 8), 1.2)
+        parts += [
+            f'<rect class="plot-bad" x="{x - width / 2:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_BASE - y:.1f}"/>'
+            for x, y in filter(None, spots)
+            if y < _BASE
+        ]
+    else:
+        parts += [_area(run) for run in _runs(spots)]
+    if top:
+        parts.append(f'<text x="{_LEFT - 4}" y="{_TOP + 8}" text-anchor="end">{escape(tell(top))}</text>')
+    parts.append(f'<text x="{_LEFT - 4}" y="{_BASE}" text-anchor="end">0</text>')
+    parts += _ticks(series.until, len(values) * per)
+    return safe(f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>')
+
+
+def _area(run: Sequence[tuple[float, float]]) -> str:
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
+    closed = f"{run[0][0]:.1f},{_BASE} {line} {run[-1][0]:.1f},{_BASE}"
+    return f'<polygon class="plot-area" points="{closed}"/><polyline class="plot-line" points="{line}"/>'
+
+
+def _ticks(until: int, minutes: int) -> list[str]:
+    """Return the clock at both ends and in the middle, in UTC as all moments of the page."""
+    found = []
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        x = _LEFT + share * (_WIDTH - _LEFT - 4)
+        at = _clock(until - (1 - share) * minutes * _MINUTE_MS)
+        found.append(f'<text x="{x:.0f}" y="{_BASE + 14}" text-anchor="{anchor}">{at}</text>')
+    return found
+
+
+def _thinned(values: Sequence[float | None]) -> tuple[list[float | None], int]:
+    """Return the values in steps of so many minutes that they fit, each step its average, and the minutes of a step."""
+    per = -(-len(values) // _POINTS)
+    if per <= 1:
+        return list(values), 1
+    first = len(values) % per
+    steps = [values[:first]] if first else []
+    steps += [values[at : at + per] for at in range(first, len(values), per)]
+    return [_average(step) for step in steps], per
+
+
+def _average(step: Sequence[float | None]) -> float | None:
+    known = [value for value in step if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _runs(spots: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
+    """Return the stretches without a gap."""
+    found: list[list[tuple[float, float]]] = [[]]
+    for spot in spots:
+        if spot is None:
+            found.append([])
+        else:
+            found[-1].append(spot)
+    return [run for run in found if len(run) > 1]
+
+
+def _joined(queues: Sequence[QueueHistory], name: str, join: Callable[[list[float]], float]) -> Series:
+    """Return the numbers of all queues together, minute by minute of the same clock."""
+    until = max(queue["until"] for queue in queues)
+    by_minute: dict[int, list[float]] = {}
+    longest = 0
+    for queue in queues:
+        numbers: Sequence[float | None] = {**queue}[name]  # type: ignore[assignment]
+        behind = (until - queue["until"]) // _MINUTE_MS
+        longest = max(longest, len(numbers) + behind)
+        for back, value in enumerate(reversed(numbers), start=behind):
+            if value is not None:
+                by_minute.setdefault(back, []).append(value)
+    values = [join(by_minute[back]) if back in by_minute else None for back in reversed(range(longest))]
+    return Series(until, values)
+
+
+def _sum(values: list[float]) -> float:
+    return sum(values)
+
+
+def _max(values: list[float]) -> float:
+    return max(values)
+
+
+def _last(values: Sequence[float | None]) -> float | None:
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+def _run(values: Sequence[float | None], fits: Callable[[float | None], bool]) -> int:
+    """Return how many of the last values fit."""
+    count = 0
+    for value in reversed(values):
+        if not fits(value):
+            break
+        count += 1
+    return count
+
+
+def _clock(at_ms: float) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M")

@@ -1,0 +1,49 @@
+"""Hidden values as they come up in logs and events: what the data of the job that a line is about hides."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from jobd.errors import JobdError
+from jobd.operations import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobd.web.hide import Hidden
+    from jobd.web.site import Visit
+
+_KEPT_MAX = 5_000
+_AT_ONCE = 16
+
+
+class Repeated:
+    """Remembers the hidden values of jobs, so that a live page asks for each job once."""
+
+    def __init__(self) -> None:
+        self._globs: tuple[str, ...] = ()
+        self._kept: dict[tuple[str, str], list[str]] = {}
+
+    async def of(
+        self, visit: Visit, hidden: Hidden, jobs: Iterable[tuple[str | None, str | None]]
+    ) -> dict[tuple[str, str], list[str]]:
+        """Return {(queue, id): values} of the jobs that lines are about. Of a job that is gone nothing is known."""
+        if not hidden.globs:
+            return {}
+        if hidden.globs != self._globs or len(self._kept) > _KEPT_MAX:
+            self._globs, self._kept = hidden.globs, {}
+        wanted = {(queue, job) for queue, job in jobs if queue and job}
+        unknown = [key for key in wanted if key not in self._kept]
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def look(queue: str, job: str) -> None:
+            async with limit:
+                try:
+                    found = (await visit.read(table.JOB_SHOW, {"queue": queue, "id": job}))["job"]
+                except (JobdError, TimeoutError):
+                    return
+            self._kept[queue, job] = hidden.values_of(found)
+
+        await asyncio.gather(*(look(queue, job) for queue, job in unknown))
+        return {key: self._kept[key] for key in wanted if key in self._kept}
