@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from starlette.responses import RedirectResponse, Response
 
@@ -43,6 +43,7 @@ class Verb(NamedTuple):
 VERBS = {
     "retry": Verb("Retry", "retried", table.JOB_RETRY),
     "promote": Verb("Promote", "promoted", table.JOB_PROMOTE),
+    "cancel": Verb("Cancel", "cancelled", cast("Operation[Which, Bulk]", table.JOB_CANCEL)),
     "remove": Verb("Remove", "removed", table.JOB_REMOVE),
 }
 
@@ -227,6 +228,7 @@ ACTS: dict[str, Act] = {
     "/queues/{queue}/jobs": _jobs,
     "/queues/{queue}/jobs/{id}/retry": _one_job("retry"),
     "/queues/{queue}/jobs/{id}/promote": _one_job("promote"),
+    "/queues/{queue}/jobs/{id}/cancel": _one_job("cancel"),
     "/queues/{queue}/jobs/{id}/remove": _one_job("remove"),
     "/queues/{queue}/jobs/{id}/again": _again,
     "/config/reload": _reload,

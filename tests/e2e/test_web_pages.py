@@ -148,6 +148,18 @@ def test_all_that_match_are_removed_after_the_question_told_how_many(
     assert page.get("/queues/broken/jobs?state=failed&name=many").text.count('name="id_ticked"') == 0
 
 
+def test_a_delayed_job_is_promoted_cancelled_and_removed(page: WebPage, queue: Callable[[str], Jobs]) -> None:
+    mail = queue("mail")
+    first, second, third = (mail.add({}, delay="1h") for _ in range(3))
+    page.send(page.get(f"/queues/mail/jobs/{first}").form(f"/queues/mail/jobs/{first}/promote"))
+    mail.result(first)
+    page.send(page.get(f"/queues/mail/jobs/{second}").form(f"/queues/mail/jobs/{second}/cancel"))
+    assert mail.state(second) == "failed"
+    question = page.send(page.get(f"/queues/mail/jobs/{third}").form(f"/queues/mail/jobs/{third}/remove"))
+    page.send(question.form(f"/queues/mail/jobs/{third}/remove", "Remove 1 job"))
+    assert mail.state(third) is None
+
+
 def test_nothing_ticked_is_nothing_done(page: WebPage, queue: Callable[[str], Jobs]) -> None:
     queue("broken").wait_state(queue("broken").add({}, attempts=1), "failed")
     form = page.get("/queues/broken/jobs?state=failed").form("/queues/broken/jobs")

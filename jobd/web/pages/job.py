@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from jobd.web.site import Visit
 
 _VERBS = {
-    "delayed": ("promote", "remove"), "completed": ("retry", "remove"), "failed": ("retry", "remove"), "active": (),
+    "delayed": ("promote", "cancel", "remove"), "completed": ("retry", "remove"), "failed": ("retry", "remove"),
+    "active": ("cancel",),
 }  # fmt: skip
+_OTHER_VERBS = ("cancel", "remove")
 
 
 async def page(visit: Visit) -> View:
@@ -40,7 +42,7 @@ async def page(visit: Visit) -> View:
         "stacks": stacks,
         "timeline": timeline(job, stacks),
         "log": [hidden.text(line, values) for line in lines],
-        "verbs": _VERBS.get(job["state"], ("remove",)),
+        "verbs": _VERBS.get(job["state"], _OTHER_VERBS),
         "address": text.path("queues", job["queue"], "jobs", job["id"]),
         "again": json.dumps(hidden.data(job["data"], values), indent=2, ensure_ascii=False) if editable else None,
         "parent": parent_of(job),

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from jobd.web.site import Visit
 
 _VERBS = {
-    "waiting": ("remove",), "prioritized": ("remove",), "delayed": ("promote", "remove"), "active": (),
-    "completed": ("retry", "remove"), "failed": ("retry", "remove"), "waiting-children": ("remove",),
-    "": ("retry", "promote", "remove"),
+    "waiting": ("cancel", "remove"), "prioritized": ("cancel", "remove"), "delayed": ("promote", "cancel", "remove"),
+    "active": ("cancel",), "completed": ("retry", "remove"), "failed": ("retry", "remove"),
+    "waiting-children": ("cancel", "remove"), "": ("retry", "promote", "cancel", "remove"),
 }  # fmt: skip
 """What can be done to the jobs of a state."""
 
