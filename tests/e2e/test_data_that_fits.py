@@ -101,11 +101,18 @@ def test_waiting_jobs_that_do_not_fit_are_warned_of(
     assert 'waiting job 3 ("members" of email) does not fit: data does not fit: colour: unknown' in out
     assert 'waiting job 4 ("unheard-of" of email) does not fit: no handler for job name "unheard-of"' in out
     assert '3 more waiting jobs "welcome" of email do not fit' in out
-    document = _json(["check", "--redis", redis_server.url, "--json"], capsys)
+    document = _json(["check", "--waiting", "--json"], capsys)
     assert document["waiting"]["jobs"] == 12
     assert {misfit["id"] for misfit in document["waiting"]["misfits"]} == {str(n) for n in (2, 3, 4, *range(6, 13))}
     with Queue("email", url=redis_server.url, prefix=prefix) as queue:
         assert queue.counts() == before
+
+
+def test_another_redis_is_looked_at(own_redis: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
+    with Queue("email", url=own_redis.url) as queue:
+        queue.add("welcome", {"userId": "seven"})
+    document = _json(["check", "--redis", own_redis.url, "--json"], capsys)
+    assert [misfit["id"] for misfit in document["waiting"]["misfits"]] == ["1"]
 
 
 def test_no_redis_is_an_error_only_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
