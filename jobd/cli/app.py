@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobd.cli.click_commands import Group
+from jobd.cli.click_commands import COMPLETING, Group
 from jobd.cli.output import error_document, print_document, problem_text, warn
 from jobd.cli.settings import COLORS, Settings
 from jobd.errors import JobdError, Refused
@@ -42,6 +42,9 @@ _HOMES = {
     "worker": ("jobd.cli.commands.worker:worker", "list"),
     "config": ("jobd.cli.commands.config:config", "show, schema"),
     "schema": ("jobd.cli.commands.schema:schema", "config, jobs: JSON Schemas, and TypeScript for producers"),
+    "systemd": ("jobd.cli.commands.systemd:systemd", "print: the unit file for this installation"),
+    "completion": ("jobd.cli.commands.completion:completion", "what the Tab key knows, for bash, zsh and fish"),
+    "help": ("jobd.cli.commands.help:help_", "a command, or a topic: exit-codes, signals, environment, files"),
     "version": ("jobd.cli.commands.version:version", "jobd, Python, redis-py, BullMQ's layout"),
 }
 _TITLES = {
@@ -77,6 +80,11 @@ def run(argv: Sequence[str]) -> int:
     _have_streams()
     _write_any_text()
     settings = Settings(json=_asks_json(argv))
+    question = os.environ.get(COMPLETING)
+    if question:
+        from jobd.cli.commands.completion import complete
+
+        return complete(jobd, question)
     try:
         code = _run(argv, settings)
         sys.stdout.flush()

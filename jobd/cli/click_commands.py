@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from jobd.words import nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+COMPLETING = "_JOBD_COMPLETE"
+"""The variable by which a shell asks jobd itself what fits (click's convention)."""
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
@@ -23,6 +27,10 @@ class Command(click.Command):
         kwargs.setdefault("context_settings", CONTEXT)
         super().__init__(*args, **kwargs)
         self.examples = examples
+        if COMPLETING in os.environ:
+            from jobd.cli.queue_names import complete_queues
+
+            complete_queues(self.params)
         self.common = common_options([flag for parameter in self.params for flag in parameter.opts])
         self.params = [*self.params, *self.common]
 

@@ -6,9 +6,16 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
+
+from tests.support.daemon_process import DaemonProcess
+from tests.support.jobs import Jobs
+from tests.support.snapshot import snapshot
+from tests.support.waiting import wait_until
 
 _JOBS = """
 import contextlib, os, sys
@@ -143,6 +150,23 @@ def test_the_debugger_opens_where_the_handler_raised(home: Path) -> None:
     done = _jobd(home, "exec", "email", "fail", "--pdb", stdin="p job.name\nq\n")
     assert done.returncode == 1
     assert "'fail'" in done.stdout
+
+
+@pytest.mark.parametrize("size", [10, 5_000_000])
+def test_the_data_of_a_failed_job_is_tried_again_and_nothing_is_written(
+    size: int, make: Callable[..., DaemonProcess], jobs: Callable[..., Jobs], r: redis.Redis, prefix: str
+) -> None:
+    daemon = make('[queues.email]\nhandler = "daemon_handlers:fails"\n')
+    queue = jobs("email")
+    job_id = queue.add({"text": "x" * size}, "welcome")
+    wait_until(lambda: queue.state(job_id) == "failed", 20, what="the job failed")
+    (daemon.folder / "jobs.py").write_text("def count(job):\n    return [job.id, len(job.data['text'])]\n")
+    daemon.config.write_text(daemon.config.read_text().replace("daemon_handlers:fails", "jobs:count"))
+    daemon.config.write_text(daemon.config.read_text().replace("[app]\npath = [", '[app]\npath = [".", '))
+    before = snapshot(r, f"{prefix}:email:")
+    done = _jobd(daemon.folder, "exec", "email", "welcome", "--job", job_id)
+    assert (done.returncode, done.stdout) == (0, f'["{job_id}", {size}]\n'), done.stderr
+    assert snapshot(r, f"{prefix}:email:") == before
 
 
 def test_check_lists_what_would_run_and_shows_no_secret(home: Path) -> None:

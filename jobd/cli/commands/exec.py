@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.output import json_text, print_document, warn
 from jobd.cli.params import read_payload
-from jobd.cli.reach import ask
+from jobd.cli.reach import ask, redis_is_in_reach
 from jobd.errors import NotThere, Refused
 from jobd.exits import Exit
 from jobd.operations.table import JOB_SHOW
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jobd.cli.settings import Settings
     from jobd.config.model import Queue
 
@@ -50,7 +52,7 @@ def exec_(  # noqa: PLR0917 - click passes them by name
         raise NotThere("queue", queue, known=sorted(config.queues))
     _check_name(found, name)
     _check_python(found)
-    stored = ask(settings, JOB_SHOW, {"queue": queue, "id": job_id})["job"] if job_id else {"data": payload}
+    stored = _stored(settings, queue, job_id) if job_id else {"data": payload}
     from jobd.cli.trial import Trial
     from jobd.worker.run.wording import reason_of
 
@@ -71,6 +73,20 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     else:
         click.echo(json_text(result))
     return Exit.OK
+
+
+def _stored(settings: Settings, queue: str, job_id: str) -> Mapping[str, Any]:
+    """Return the job's document with its whole data, which a daemon's answer may have had no room for."""
+    params = {"queue": queue, "id": job_id}
+    job = ask(settings, JOB_SHOW, params)["job"]
+    if not {"data", "opts"} & set(job["cut"]):
+        return job
+    if not redis_is_in_reach(settings):
+        text = f'the data of job "{job_id}" is too large for the control socket; name its Redis with --redis'
+        raise Refused("too-large", text)
+    from jobd.cli.direct import perform
+
+    return perform(settings, JOB_SHOW, params)["job"]
 
 
 _NOT_DONE = ("delayed", "rate_limited", "waiting_children")
@@ -94,12 +110,12 @@ def _tell_failure(settings: Settings, outcome: str, reason: str, error: BaseExce
 
     frames = users_part(error.__traceback__) if error is not None else None
     trace = trace_of(error) if error is not None else reason
-    if outcome in ("delayed", "rate_limited", "waiting_children") and error is not None:
+    if outcome in _NOT_DONE and error is not None:
         reason = reason_of(error)
     if settings.json:
         detail = {"outcome": outcome, "traceback": trace}
         print_document({"error": {"code": "job-failed", "message": reason, "detail": detail}})
-    elif outcome in ("delayed", "rate_limited", "waiting_children"):
+    elif outcome in _NOT_DONE:
         warn(f"error: not done: {reason}")
     else:
         warn(trace if frames is not None else f"error: {reason}")
