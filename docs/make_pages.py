@@ -128,23 +128,6 @@ def _merged(calls: list[LogCall]) -> list[tuple[str, str, list[str]]]:
     return rows
 
 
-def commands() -> str:
-    """Return docs/commands.md."""
-    from jobd.cli.app import jobd
-    from jobd.cli.manual import as_markdown
-
-    return as_markdown(jobd)
-
-
-def man_page() -> str:
-    """Return docs/jobd.1, which the wheel installs."""
-    from jobd import __version__
-    from jobd.cli.app import jobd
-    from jobd.cli.manual import as_man_page
-
-    return as_man_page(jobd, __version__)
-
-
 def systemd_unit() -> str:
     """Return systemd/jobd.service: the unit as `jobd systemd print` has it, for /opt/jobd."""
     from jobd.cli.commands.systemd import unit
@@ -153,8 +136,6 @@ def systemd_unit() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "docs/commands.md": commands,
-    "docs/jobd.1": man_page,
     "docs/log-events.md": log_events,
     "systemd/jobd.service": systemd_unit,
     "docs/control-socket.md": operations.page,

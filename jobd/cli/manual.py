@@ -1,4 +1,4 @@
-"""All commands and topics as one text: the man page and docs/commands.md come from the same place as --help."""
+"""All commands and topics as one text: the man page and the manual's page come from the same place as --help."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def commands(root: Group) -> Iterator[tuple[str, Command]]:
 
 
 def as_markdown(root: Group) -> str:
-    """Return docs/commands.md."""
+    """Return the manual's page of commands."""
     lines = [
         "# Commands",
         "",
-        "Made from the commands themselves by `make docs`; `jobd COMMAND --help` and `man jobd` say the same.",
+        "Made from the commands themselves; `jobd COMMAND --help` and the man page (`jobd help man`) say the same.",
         "",
     ]
     for words, command in commands(root):
