@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from jobd.config.tables import (
     App,
     BackoffTable,
+    Batch,
     Breaker,
     DaemonSettings,
     JobHandler,
     LogSettings,
+    PerKey,
     ProcessKeys,
     QueueKeys,
     QueueTable,
@@ -69,6 +71,11 @@ _QUEUE: dict[str, Meaning] = {
     "expire": ("A job that waits longer than this after it was first due fails with reason `expired`.", "1h"),
     "rate_limit": ("BullMQ's limiter, shared by all workers everywhere.", {"max": 100, "duration": "1s"}),
     "global_concurrency": ("BullMQ's limit of jobs at once over all workers; written to Redis.", 10),
+    "per_key": (
+        "At most so many jobs with the same value at once, on all jobd hosts; the others lie in `delayed` meanwhile.",
+        {"key": "tenantId", "concurrency": 2},
+    ),
+    "batch": ("The handler gets a list of up to so many jobs.", {"max": 32, "wait": "20ms"}),
     "keep_completed": (
         "Which completed jobs stay, when the job does not say: `true` all, `false` none, a count, or "
         "a table. It trims the whole set.",
@@ -131,6 +138,15 @@ _MEANINGS: list[tuple[type[Table], dict[str, Meaning]]] = [
         "jitter": ("Share of the delay that is random.", 0.2),
     }),
     (RateLimit, {"max": ("Jobs started per `duration`.", 100), "duration": ("The time they count in.", "1s")}),
+    (PerKey, {
+        "key": ("A dotted path into the data, or into the options when it begins with `opts.`. Without it a job is not "
+                "limited.", "tenantId"),
+        "concurrency": ("Jobs of one value at once.", 2),
+    }),
+    (Batch, {
+        "max": ("The most jobs of one call. `concurrency` times this is at most 1024.", 32),
+        "wait": ("How long to wait for more after the first.", "20ms"),
+    }),
     (Breaker, {
         "crashes": ("The exit that holds the queue.", 5),
         "within": ("The time exits count in.", "1m"),

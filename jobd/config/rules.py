@@ -7,7 +7,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from jobd.config.tables import BackoffTable, Mode
+from jobd.config.tables import MAX_SLOTS, BackoffTable, Mode
 from jobd.config.validate import at, process_tables
 from jobd.duration import spell_duration, spell_size
 from jobd.locate import UrlError, absolute_files, check_tls_files, parse_redis_url
@@ -30,6 +30,7 @@ MAX_SOCKET_PATH = 107
 """sun_path of unix(7), less its final NUL."""
 
 NOT_YET: dict[str, Callable[[Any], bool]] = {
+    "batch": lambda value: value is not None,
     "dead_letter": lambda _: True,
     "job_log_output": lambda value: value is not None,
     "workers": lambda value: isinstance(value, dict),
@@ -170,6 +171,7 @@ def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> N
     _check_own_concurrency(tree, settings, queue, path)
     _check_files(tree, queue)
     _check_bounds(tree, queue)
+    _check_batch(tree, queue)
     endless = [key for key in ("keep_completed", "keep_failed") if key not in queue.written]
     if endless:
         message = f"queue {queue.name} has no {' and no '.join(endless)}: Redis grows with every such job"
@@ -212,6 +214,16 @@ def _check_own_concurrency(tree: Tree, settings: Settings, queue: Queue, path: P
             message = '`mode = "process"` runs one job at a time in each worker'
             tree.refuse((*level, "concurrency"), message, f"use workers = {table.concurrency}")
             return
+
+
+def _check_batch(tree: Tree, queue: Queue) -> None:
+    """Each job of a batch has a slot of the worker's board, of which there are so many."""
+    batch = queue.batch
+    if batch is None or batch.max * queue.concurrency <= MAX_SLOTS:
+        return
+    message = f"`concurrency` {queue.concurrency} times `max` {batch.max} is more than the {MAX_SLOTS} jobs of a worker"
+    hint = f"`concurrency` counts calls: at most {MAX_SLOTS // batch.max} with this `max`; more `workers` run more"
+    _refuse_once(tree, queue, ("batch", "max"), message, hint)
 
 
 def _check_files(tree: Tree, queue: Queue) -> None:

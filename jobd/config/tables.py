@@ -25,6 +25,7 @@ from jobd.config.values import (
     Flag,
     Handler,
     KeepRule,
+    KeyPath,
     Number,
     Share,
     Size,
@@ -118,6 +119,20 @@ class RateLimit(Table):
 
     max: Count
     duration_ms: SomeDuration = Field(alias="duration")
+
+
+class Batch(Table):
+    """One call of the handler for up to `max` jobs; after the first it waits up to `wait_ms` for more."""
+
+    max: Annotated[int, Whole(1, MAX_SLOTS)]
+    wait_ms: Duration = Field(default=0, alias="wait")
+
+
+class PerKey(Table):
+    """At most `concurrency` jobs at once whose data, or options, have the same value at `key`."""
+
+    key: KeyPath
+    concurrency: Count
 
 
 class Breaker(Table):
@@ -223,6 +238,8 @@ class QueueKeys(ProcessKeys):
     expire_ms: SomeDuration | None = Field(default=None, alias="expire")
     rate_limit: RateLimit | None = None
     global_concurrency: Count | None = None
+    per_key: PerKey | None = None
+    batch: Batch | None = None
     keep_completed: KeepRule = KEEP_ALL
     keep_failed: KeepRule = KEEP_ALL
     lock_duration_ms: SomeDuration = Field(default=30_000, alias="lock_duration")

@@ -28,6 +28,8 @@ _SHAPES = {
     "keep_failed": 'true, false, a count or { count = 1000, age = "1d" }',
     "breaker": 'false or { crashes = 5, within = "1m", retry = "1m" }',
     "rate_limit": '{ max = 100, duration = "1s" }',
+    "per_key": '{ key = "tenantId", concurrency = 2 }',
+    "batch": '{ max = 32, wait = "20ms" }',
     "recycle": '{ jobs = 1000, age = "6h", memory = "500MB" }',
     "log": '{ format = "auto", level = "info" }',
     "path": 'a list such as ["."]',

@@ -196,6 +196,16 @@ def _filled(value: Any) -> str:
     return text
 
 
+def _key_path(value: Any) -> str:
+    text = _filled(value)
+    names = text.split(".")
+    if not all(name.strip() for name in names):
+        raise refuse(f'expected names joined by dots such as "tenant.id", got {told(value)}')
+    if names[0] == "opts" and len(names) == 1:
+        raise refuse('expected a path such as "opts.group.id" or "tenantId", got "opts"')
+    return text
+
+
 def _path(value: Any) -> Path:
     if isinstance(value, Path):
         return value
@@ -245,6 +255,9 @@ Share = Annotated[float, PlainValidator(_share), WithJsonSchema({"type": "number
 FileMode = Annotated[str, PlainValidator(_file_mode), WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$"})]
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
 Filled = Annotated[str, PlainValidator(_filled), WithJsonSchema({"type": "string", "minLength": 1})]
+_KEY_JSON: dict[str, Any] = {"type": "string", "examples": ["tenantId", "opts.group.id"]}
+KeyPath = Annotated[str, PlainValidator(_key_path), WithJsonSchema(_KEY_JSON)]
+"""Where a member lies: names joined by dots, into a job's data, or into its options when it begins with "opts."."""
 FilePath = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
 _SECRET_JSON: dict[str, Any] = {
     "anyOf": [

@@ -52,6 +52,8 @@ class Taken:
     stacktrace: bytes | None
     suspect: bool
     """Lost a worker together with others; was taken alone and must run alone."""
+    key: bytes | None = None
+    """What it counts for in the queue's limit per key, as the take said; goes back with the finish."""
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Finish:
     the whole new JSON array, None to leave it. `keep` is used by completed and failed. `attempts` is the effective
     number of tries, for the event retries-exhausted. `lifo` puts a RETRY without delay at the front. `made` is the
     job's attempts_made when it was taken: with it a plain completion goes the short way; None lets the script read.
+    `key` is that of the take: without it the job's place among those of its key stays taken until its lock is missed.
     """
 
     job_id: str
@@ -77,6 +80,7 @@ class Finish:
     made: int | None = None
     suspect: bool = False
     child: bool = False
+    key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,17 @@ class Limiter:
 
     max: int
     duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimit:
+    """At most `max` jobs at once that have the same JSON text at `path`, over all jobd hosts.
+
+    `path` is names joined by dots: into the data, or into the options when it begins with "opts.".
+    """
+
+    path: str
+    max: int
 
 
 @dataclass(slots=True)
@@ -104,6 +119,7 @@ class TurnRequest:
     busy: int = 0
     limiter: Limiter | None = None
     clock_ms: int | None = None
+    per_key: KeyLimit | None = None
 
 
 @dataclass(slots=True)

@@ -165,6 +165,7 @@ def after_success(taken: Taken, options: JobOptions, policy: Policy, result: byt
         made=taken.attempts_made,
         suspect=taken.suspect,
         child=taken.parent_key is not None,
+        key=taken.key,
     )
 
 
@@ -200,6 +201,7 @@ def after_failure(
         made=taken.attempts_made,
         suspect=taken.suspect,
         child=taken.parent_key is not None,
+        key=taken.key,
     )
     if not final and number < attempts:
         backoff = policy.backoff_of(options)

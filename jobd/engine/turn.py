@@ -35,7 +35,7 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
     """
     quick, others = _split(request.finishes)
     keep = request.finishes[quick[0]].keep if quick else KEEP_ALL
-    limiter = request.limiter
+    limiter, per_key = request.limiter, request.per_key
     words: list[Word] = [
         10, keys.meta, keys.wait, keys.active, keys.prioritized, keys.delayed, keys.events, keys.marker, keys.limiter,
         keys.stalled, keys.completed,
@@ -43,6 +43,7 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
         min(request.take, MAX_TAKE), request.busy,
         limiter.max if limiter else "", limiter.duration_ms if limiter else "",
         len(quick), *keep_words(keep), "" if request.clock_ms is None else request.clock_ms,
+        per_key.max if per_key else "", per_key.path if per_key else "",
     ]  # fmt: skip
     finishes = request.finishes
     for index in quick:
@@ -50,6 +51,8 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
         words += (encode_id(finish.job_id), finish.token, finish.value, finish.made + 1)  # type: ignore[operator]
     for index in others:
         words += _other_words(finishes[index])
+    if per_key:
+        words += [finishes[index].key or "" for index in (*quick, *others)]
     order = quick + others if others else None
     read = partial(_read_turn, request.token_prefix, order)
     return Command(tuple(words), read, script("turn"), safe_twice=request.take == 0)
@@ -114,7 +117,7 @@ def _read_turn(token_prefix: str, order: list[int] | None, reply: list[Any]) -> 
 def read_taken(row: list[Any], token_prefix: str) -> Taken:
     """Return the job of one row of lua/lib/read_job.lua whose ats is that of the take."""
     (name, data, opts, timestamp, delay, priority, made, started, crashes, dedup, parent, scheduler, deferred, trace,
-     suspect, job_id) = row  # fmt: skip
+     suspect, job_id, *key) = row  # fmt: skip
     return Taken(
         decode_id(job_id),
         token_prefix + started.decode(),
@@ -133,6 +136,7 @@ def read_taken(row: list[Any], token_prefix: str) -> Taken:
         deferred if deferred is None else _text(deferred),
         trace,
         suspect is not None,
+        key[0] if key else None,
     )
 
 

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar
 
 from jobd.engine.backoff import Backoff
-from jobd.engine.job import Keep
+from jobd.engine.job import Keep, KeyLimit
 from jobd.errors import ProtocolError
 
 STACKS_SIGNAL = signal.SIGQUIT
@@ -66,6 +66,10 @@ class Numbers:
     """This, `attempts_max` and `backoff` hold for jobs nobody handles; a handler's spec has its own."""
     attempts_max: int | None = None
     backoff: Backoff | None = None
+    per_key: KeyLimit | None = None
+    batch_max: int | None = None
+    """Most jobs of one call of a handler, which then gets a list; None: a call for each job."""
+    batch_wait_ms: int = 0
 
 
 # --- daemon and template ---------------------------------------------------------------------------------------------
@@ -73,10 +77,14 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class HandlerUse:
-    """A handler as a queue uses it; `mode` is None where the file leaves it to the kind of function."""
+    """A handler as a queue uses it; `mode` is None where the file leaves it to the kind of function.
+
+    `batch`: it gets a list of jobs.
+    """
 
     path: str
     mode: Mode | None = None
+    batch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +106,8 @@ class Load:
 class HandlerReport:
     """What importing one handler gave: `mode` when it is usable, else `kind` and `message`.
 
-    `wanted` is the mode it was to be used in. `kind`: import, attribute, signature or mode. `suggestion` is the nearest
-    name; `searched` the folders of `path`.
+    `wanted` and `batch` are how it was to be used. `kind`: import, attribute, signature or mode. `suggestion` is the
+    nearest name; `searched` the folders of `path`.
     """
 
     path: str
@@ -111,6 +119,7 @@ class HandlerReport:
     searched: list[str] = field(default_factory=list)
     traceback: str | None = None
     wanted: Mode | None = None
+    batch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +326,17 @@ def expect(body: dict[str, Any], kind: type[T]) -> T:
 
 def warm_up() -> None:
     """Work out the shapes of all messages now rather than at their first use; forks of this process have them."""
-    for kind in (*_TYPES.values(), RedisTarget, Backoff, Keep, HandlerSpec, Numbers, HandlerUse, HandlerReport):
+    for kind in (
+        *_TYPES.values(),
+        RedisTarget,
+        Backoff,
+        Keep,
+        KeyLimit,
+        HandlerSpec,
+        Numbers,
+        HandlerUse,
+        HandlerReport,
+    ):
         _hints(kind)
 
 

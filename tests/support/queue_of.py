@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from jobd.engine.job import Finish, Limiter, Taken, TurnReply, TurnRequest
+from jobd.engine.job import Finish, KeyLimit, Limiter, Taken, TurnReply, TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.runner import Command, SyncRunner
 from jobd.engine.states import Outcome
@@ -64,9 +64,9 @@ class QueueOf:
 
     def turn(
         self, *finishes: Finish, take: int = 0, busy: int = 0, now: int = NOW, prefix: str = PREFIX, name: str = "",
-        limiter: Limiter | None = None, clock_ms: int | None = None,
+        limiter: Limiter | None = None, clock_ms: int | None = None, per_key: KeyLimit | None = None,
     ) -> TurnReply:  # fmt: skip
-        request = TurnRequest(now, LOCK_MS, prefix, name, list(finishes), take, busy, limiter, clock_ms)
+        request = TurnRequest(now, LOCK_MS, prefix, name, list(finishes), take, busy, limiter, clock_ms, per_key)
         reply: TurnReply = self.run(turn(self.keys, request))
         return reply
 

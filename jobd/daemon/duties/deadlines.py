@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.worker_spec import numbers_of
 from jobd.duration import format_duration
 from jobd.engine.admin import CANCELLED
 from jobd.engine.job import TurnRequest
@@ -76,6 +77,7 @@ async def fail_overdue(runner: AsyncRunner, keys: Keys, loss: Loss, clock: Clock
         token_prefix=loss.token_prefix,
         worker_name="",
         finishes=finishes,
+        per_key=numbers_of(loss.pool.queue).per_key,
     )
     await runner.run(turn(keys, request))
     for finish in finishes:

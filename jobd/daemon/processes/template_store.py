@@ -79,7 +79,7 @@ class TemplateStore:
         loading = self._current.get(key)
         if loading is None or not loading.template.usable:
             return False
-        known = {HandlerUse(report.path, report.wanted) for report in loading.reports if report.ok}
+        known = {HandlerUse(report.path, report.wanted, report.batch) for report in loading.reports if report.ok}
         wanted = {use for queue in queues for use in (*uses_of(queue), *map(HandlerUse, extras_of(queue)))}
         return wanted <= known
 

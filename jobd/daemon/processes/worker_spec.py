@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobd import __version__
 from jobd.daemon.notify import without_own
+from jobd.engine.job import KeyLimit
 from jobd.locate import read_secret
 from jobd.protocol import board
 from jobd.protocol.worker import HandlerSpec, HandlerUse, Load, Numbers, RedisTarget, Start
@@ -74,7 +75,8 @@ def handlers_of(queue: Queue) -> list[str]:
 
 def uses_of(queue: Queue) -> list[HandlerUse]:
     """Return the handlers of a queue with the mode it wants them in."""
-    return [HandlerUse(path, queue.mode.value if queue.mode else None) for path in handlers_of(queue)]
+    batch = queue.batch is not None
+    return [HandlerUse(path, queue.mode.value if queue.mode else None, batch) for path in handlers_of(queue)]
 
 
 def extras_of(queue: Queue) -> list[str]:
@@ -136,6 +138,9 @@ def numbers_of(queue: Queue) -> Numbers:
         attempts=queue.attempts,
         attempts_max=queue.attempts_max,
         backoff=queue.backoff.rule() if queue.backoff else None,
+        per_key=KeyLimit(queue.per_key.key, queue.per_key.concurrency) if queue.per_key else None,
+        batch_max=queue.batch.max if queue.batch else None,
+        batch_wait_ms=queue.batch.wait_ms if queue.batch else 0,
     )
 
 

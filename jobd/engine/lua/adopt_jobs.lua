@@ -4,7 +4,7 @@
 -- KEYS:       1 active (list)   2 stalled (set)   From base also per job: its hash and lock.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 token_prefix   3 lock_ms ("" leaves the locks)
 --             4 on: ids the worker knows about, left out of the answer
--- Returns:    per job, oldest first, the fields of read_job
+-- Returns:    per job, oldest first, the fields of read_job, then its key when it has one
 -- Events:     none
 -- Complexity: O(active)
 
@@ -28,6 +28,7 @@ for i = #ids, 1, -1 do
     local row = read_job(base, id)
     if row then
       row[8] = string.match(locks[i], '[^:]*$')
+      row[17] = redis.call('HGET', base .. id, 'jobdkey') or nil
       rows[#rows + 1] = row
     end
   end

@@ -2,7 +2,7 @@
 -- Promise:    a job that was active at the last check, has no lock and is still active waits at the front again, the one
 --             taken first runs first. Over max_crashes it carries `defa`: the next taker fails it, here or in Node.
 -- KEYS:       1 meta (hash)   2 active (list)   3 events (stream)   4 stalled (set)   5 stalled-check (string)
---             6 repeat (zset)   From base also: wait, paused, marker, and per job its hash and lock.
+--             6 repeat (zset)   From base also: wait, paused, marker, and per job its hash and lock; those of free_key.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 now_ms   3 interval_ms   4 max_crashes
 -- Returns:    nil when another check ran within the interval; else per recovered job: id, 1 when it is to fail or 0
 -- Events:     waiting (prev active), stalled
@@ -13,6 +13,7 @@
 -- include: count_up
 -- include: wake
 -- include: place_waiting
+-- include: free_key
 
 local META, ACTIVE, EVENTS, STALLED, CHECK, REPEAT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local base, now_ms, interval_ms, max_crashes = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -43,6 +44,7 @@ local function recover(id, result)
   call('XADD', EVENTS, '*', 'event', 'waiting', 'jobId', id, 'prev', 'active')
   call('XADD', EVENTS, '*', 'event', 'stalled', 'jobId', id)
   result[#result + 1] = id
+  free_key(base, call('HGET', job, 'jobdkey'), id, true)
   result[#result + 1] = over and 1 or 0
 end
 

@@ -6,7 +6,7 @@
 -- ARGV:       1 base (key prefix of the queue)
 -- Returns:    0 nothing is left; 1 jobs or schedulers are: drop them, then call again
 -- Events:     none; the stream goes too
--- Complexity: O(schedulers of the slice)
+-- Complexity: O(schedulers of the slice), plus the keys of a limit per key
 
 local repeats, base = KEYS[2], ARGV[1]
 
@@ -21,8 +21,12 @@ for _, place in ipairs({'wait', 'paused', 'active', 'prioritized', 'delayed', 'c
     return 1
   end
 end
+-- Lists of keys that the book does not name any more run out within a day.
+for _, key in ipairs(redis.call('HKEYS', base .. 'jobd-keys')) do
+  redis.call('UNLINK', base .. 'jobd-aside:' .. key)
+end
 -- UNLINK: the memory of ten thousand events is given back beside the commands of others.
 redis.call('UNLINK', KEYS[1], base .. 'events', base .. 'id', base .. 'pc', base .. 'marker', base .. 'limiter',
   base .. 'stalled', base .. 'stalled-check', base .. 'delay', base .. 'metrics:completed',
-  base .. 'metrics:completed:data', base .. 'metrics:failed', base .. 'metrics:failed:data')
+  base .. 'metrics:completed:data', base .. 'metrics:failed', base .. 'metrics:failed:data', base .. 'jobd-keys')
 return 0

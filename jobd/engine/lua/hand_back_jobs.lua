@@ -2,7 +2,7 @@
 -- Promise:    every active job whose lock has the prefix waits at the front again, the one taken first runs first;
 --             attempts and crashes are as they were. Prioritized jobs go before their equals.
 -- KEYS:       1 meta (hash)   2 active (list)   3 events (stream)
---             From base also: wait, prioritized, stalled, marker, and per job its hash and lock.
+--             From base also: wait, prioritized, stalled, marker, and per job its hash and lock; those of free_key.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 token_prefix
 -- Returns:    the ids, newest first
 -- Events:     waiting (prev active)
@@ -13,6 +13,7 @@
 -- include: find_held
 -- include: drop_active
 -- include: put_back
+-- include: free_key
 
 local META, base, token_prefix = KEYS[1], ARGV[1], ARGV[2]
 check_places(base)
@@ -22,6 +23,7 @@ for _, id in ipairs(find_held(base, token_prefix)) do
   if drop_active(base, id) and redis.call('EXISTS', base .. id) == 1 then
     local priority = tonumber(redis.call('HGET', base .. id, 'priority') or '') or 0
     put_back(base, id, priority, true, max_len)
+    free_key(base, redis.call('HGET', base .. id, 'jobdkey'), id, true)
     handed[#handed + 1] = id
   end
 end

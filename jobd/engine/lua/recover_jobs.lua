@@ -3,13 +3,14 @@
 --             it has failed, when its worker died under it more than max_crashes times. atm rises only by a failure.
 --             Ids listed as started whose lock is gone altogether are recovered too.
 -- KEYS:       1 meta (hash)   2 active (list)   3 events (stream)
---             From base also: wait, prioritized, failed, stalled, marker, id, de:, dn:, and per job hash, lock, sub keys.
+--             From base also: wait, prioritized, failed, stalled, marker, id, de:, dn:, and per job hash, lock, sub keys;
+--             those of free_key.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 token_prefix   3 now_ms   4 counted (1: the death is
 --             held against jobs that had started)   5 max_crashes   6 reason (failedReason)
 --             7 keep_count   8 keep_age_s   9 keep_limit ("" none; for failed jobs without removeOnFail)
 --             10 on: ids of the jobs whose handler had begun
 -- Returns:    per job, newest first: id, what (0 waits, 1 failed, 2 waits as a suspect)
--- Events:     waiting (prev active), and stalled when counted; or those of end_job; drained
+-- Events:     waiting (prev active), and stalled when counted; or those of end_job and free_key; drained
 -- Complexity: O(active), plus the place in active of each recovered id
 
 -- include: max_events
@@ -21,6 +22,7 @@
 -- include: keep_rule
 -- include: end_job
 -- include: put_back
+-- include: free_key
 -- include: note_drained
 
 local META, ACTIVE, EVENTS = KEYS[1], KEYS[2], KEYS[3]
@@ -97,6 +99,7 @@ for _, id in ipairs(ids) do
   -- An id without a hash is dropped: put back it would run as a job without a name.
   if drop_active(base, id) and call('EXISTS', job) == 1 then
     local guilty, what = counted and started[id], 0
+    local key = call('HGET', job, 'jobdkey')
     if guilty and count_up(job, 'stc') > max_crashes then
       fail(id)
       failed, what = true, 1
@@ -111,6 +114,7 @@ for _, id in ipairs(ids) do
         call('XADD', EVENTS, '*', 'event', 'stalled', 'jobId', id)
       end
     end
+    free_key(base, key, id, what ~= 1)
     result[#result + 1] = id
     result[#result + 1] = what
   end

@@ -4,18 +4,21 @@
 -- KEYS:       1 meta (hash)   2 wait (list)   3 active (list)   4 prioritized (zset)   5 delayed (zset)
 --             6 events (stream)   7 marker (zset)   8 limiter (string)   9 stalled (set)   10 completed (zset)
 --             From base also: pc, id, failed, waiting-children, paused, de:, dn:, and per job its hash, lock and sub keys;
---             of a child its parent's keys (settle_child), in whatever queue.
+--             of a child its parent's keys (settle_child), in whatever queue; jobd-keys and jobd-aside: (holders_of).
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 now_ms   3 lock_ms   4 token_prefix (ends in a colon)
 --             5 worker_name ("" none)   6 take (most jobs wanted)   7 busy (jobs running beside the finished ones)
 --             8 limiter_max ("" none)   9 limiter_ms ("" none)   10 quick (how many quick finishes)
 --             11 keep_count   12 keep_age_s   13 keep_limit ("" none; the rule of all quick finishes)
 --             14 clock_ms ("": now_ms holds; else this turn waited behind a BZPOPMIN, the time is Redis' plus this)
---             15 on, 4 each, the quick finishes (completed, without deduplication id or parent, not suspect):
+--             15 key_most (most jobs of one key at once; "" no limit per key)   16 key_path (names joined by dots, into
+--             data, or into opts when the first one is opts)
+--             17 on, 4 each, the quick finishes (completed, without deduplication id or parent, not suspect):
 --                job id, token, returnvalue, the new atm
 --             then, 11 each, the others: job id, token, outcome (states.Outcome), value, stacktrace ("" leave),
 --                delay_ms, keep_count, keep_age_s, keep_limit, attempts, lifo (1 or 0)
+--             then with key_most, 1 each, all finishes in this order: the key ("" none)
 -- Returns:    1 codes, quick ones first (codes.py: 0, -1, -2, -3, -4, -6, -9)
---             2 jobs, each the fields of read_job (ats the new one)   3 limited_ms   4 next_due_ms (-1 none)
+--             2 jobs, each the fields of read_job (ats the new one), then with key_most the key   3 limited_ms   4 next_due_ms (-1 none)
 --             5 blocked (1)   6 suspects were passed over (1)
 -- Events:     per finish those of end_job, put_back, put_delayed, or waiting-children (prev active) and those of
 --             release_parent; promote_due; active per taken job; drained
@@ -28,15 +31,23 @@
 -- include: children_refuse
 -- include: end_job
 -- include: put_back
--- include: release_parent
+-- include: wait_for_children
 -- include: put_delayed
 -- include: promote_due
 -- include: read_job
 -- include: delete_job
 -- include: trim_finished
+-- include: take_out
+-- include: plain_completions
 -- include: next_due
 -- include: note_drained
 -- include: work_is_left
+-- include: mark_delayed
+-- include: limit_per_key
+-- include: look_up_keys
+-- include: admit
+-- include: leave_keys
+-- include: save_holders
 local META, WAIT, ACTIVE, PRIORITIZED, DELAYED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local EVENTS, MARKER, LIMITER, STALLED, COMPLETED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local base, now, lock_ms, token_prefix, worker_name = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -44,7 +55,7 @@ local take, busy = tonumber(ARGV[6]), tonumber(ARGV[7])
 local limiter_max, limiter_ms, quick = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
 local quick_keep = { count = tonumber(ARGV[11]), age_s = tonumber(ARGV[12]), limit = tonumber(ARGV[13]) }
 local clock_ms = tonumber(ARGV[14])
-local QUICK_FROM, QUICK_SIZE, OTHER_SIZE = 15, 4, 11
+local QUICK_FROM, QUICK_SIZE, OTHER_SIZE = 17, 4, 11
 local call = redis.call
 if clock_ms then
   local time = call('TIME')
@@ -52,10 +63,15 @@ if clock_ms then
 end
 local now_ms = tonumber(now)
 local ARGS = ARGV
+local OTHERS_FROM, keys_from = QUICK_FROM + quick * QUICK_SIZE, #ARGS + 1
+local limit = limit_per_key(base, ARGV[15], ARGV[16])
+if limit then
+  keys_from = OTHERS_FROM + (#ARGS + 1 - OTHERS_FROM - quick) / (OTHER_SIZE + 1) * OTHER_SIZE
+end
 -- BullMQ's value for "rate limited by hand": honoured even where no limiter is configured.
 local MANUAL_LIMIT = '9007199254740991'
--- A turn never looks past more suspects than this.
-local MAX_PASSED = 100
+-- A turn never looks past more suspects, and jobs without a place by their key, than this.
+local MAX_PASSED, MAX_ASIDE = 100, 200
 
 local settings = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
 local max_len = max_events(META, settings[5])
@@ -79,16 +95,6 @@ local function note_failure(job, reason, stacktrace)
   call('HSET', job, 'failedReason', reason)
   if stacktrace ~= '' then
     call('HSET', job, 'stacktrace', stacktrace)
-  end
-end
-
--- A parent waits for its children; one that has none left was released at once.
-local function wait_for_children(id)
-  call('ZADD', base .. 'waiting-children', now, id)
-  call('XADD', EVENTS, '*', 'event', 'waiting-children', 'jobId', id, 'prev', 'active')
-  local pending = redis.pcall('SCARD', base .. id .. ':dependencies')
-  if pending == 0 then
-    release_parent(base, id, now_ms)
   end
 end
 
@@ -125,7 +131,7 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
     call('HDEL', job, 'sus')
   end
   if outcome == 'w' then
-    wait_for_children(id)
+    wait_for_children(base, id, now_ms)
     return 0
   end
   if outcome == 'x' and delay_ms > 0 then
@@ -140,65 +146,14 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
   return 0
 end
 
--- Whether all quick finishes may take the short way: locks theirs, hashes there, no children.
-local function quick_applies()
-  local jobs, locks, children = {}, {}, {}
-  for i = 1, quick do
-    local job = base .. ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE]
-    jobs[i] = job
-    locks[i] = job .. ':lock'
-    children[2 * i - 1] = job .. ':dependencies'
-    children[2 * i] = job .. ':unsuccessful'
-  end
-  local held = call('MGET', unpack(locks))
-  for i = 1, quick do
-    -- A parent may have been attached while it ran, by an add of the same id.
-    if held[i] ~= ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE + 1] or redis.pcall('HEXISTS', jobs[i], 'parentKey') == 1 then
-      return false
-    end
-  end
-  return call('EXISTS', unpack(jobs)) == quick and call('EXISTS', unpack(children)) == 0, jobs, locks
-end
-
--- Whether the quick ids are exactly the oldest in active, as one worker's batch often is.
-local function quick_are_oldest(ids)
-  local is_ours, tail = {}, call('LRANGE', ACTIVE, -quick, -1)
-  for i = 1, quick do
-    is_ours[ids[i]] = true
-  end
-  for i = 1, #tail do
-    if not is_ours[tail[i]] then
-      return false
-    end
-  end
-  return #tail == quick
-end
-
--- Takes the quick ids out of active: with two commands for all where that is possible, else with one each.
-local function quick_leave_active(ids)
-  if quick > 2 and quick_are_oldest(ids) then
-    call('LTRIM', ACTIVE, 0, -quick - 1)
-    return
-  end
-  for i = 1, quick do
-    if call('LREM', ACTIVE, -1, ids[i]) == 0 then
-      codes[i] = -3
-    end
-  end
-end
-
 -- The short way of many plain completions at once: what `finish` does to each, with one command where that is possible.
-local function finish_quick(jobs, locks)
-  local ids, scored, gone = {}, {}, {}
-  for i = 1, quick do
-    ids[i] = ARGS[QUICK_FROM + (i - 1) * QUICK_SIZE]
-    codes[i] = 0
-  end
+local function finish_quick(ids, jobs, locks)
+  local scored, gone = {}, {}
   call('ZCARD', COMPLETED) -- an error now, not when the ids are out of active
   call('SREM', STALLED, unpack(ids))
-  quick_leave_active(ids)
-  local left = {}
+  local missing, left = take_out(ACTIVE, ids), {}
   for i = 1, quick do
+    codes[i] = missing[ids[i]] and -3 or 0
     if codes[i] == 0 then
       local at, id = QUICK_FROM + (i - 1) * QUICK_SIZE, ids[i]
       local value = ARGS[at + 2]
@@ -226,11 +181,15 @@ local function finish_quick(jobs, locks)
 end
 
 local function finish_all()
-  local others = QUICK_FROM + quick * QUICK_SIZE
   if quick > 0 then
-    local applies, jobs, locks = quick_applies()
-    if applies then
-      finish_quick(jobs, locks)
+    local ids, tokens = {}, {}
+    for i = 1, quick do
+      local at = QUICK_FROM + (i - 1) * QUICK_SIZE
+      ids[i], tokens[i] = ARGS[at], ARGS[at + 1]
+    end
+    local jobs, locks = plain_completions(base, ids, tokens)
+    if jobs then
+      finish_quick(ids, jobs, locks)
     else
       check_places(base)
       for i = 1, quick do
@@ -239,13 +198,30 @@ local function finish_all()
       end
     end
   end
-  if others <= #ARGS then
+  if OTHERS_FROM < keys_from then
     check_places(base)
   end
-  for at = others, #ARGS, OTHER_SIZE do
+  for at = OTHERS_FROM, keys_from - 1, OTHER_SIZE do
     codes[#codes + 1] = finish(ARGS[at], ARGS[at + 1], ARGS[at + 2], ARGS[at + 3], ARGS[at + 4],
       tonumber(ARGS[at + 5]), keep_of(at + 6), tonumber(ARGS[at + 9]), ARGS[at + 10] == '1')
   end
+end
+
+-- What ended gives its place among the jobs of its key to the next one.
+local function free_keys()
+  local ids, keys, first, size = {}, {}, {}, 0
+  for i, code in ipairs(codes) do
+    local key, at = ARGS[keys_from + i - 1], QUICK_FROM + (i - 1) * QUICK_SIZE
+    if i > quick then
+      at = OTHERS_FROM + (i - quick - 1) * OTHER_SIZE
+    end
+    if key ~= '' and (code == 0 or code == -1) then
+      local outcome = i > quick and ARGS[at + 2]
+      size = size + 1
+      ids[size], keys[size], first[size] = ARGS[at], key, code == 0 and (outcome == 'b' or outcome == 'x')
+    end
+  end
+  leave_keys(limit, ids, keys, first)
 end
 
 local limited_ms, next_due_ms, blocked = -1, -1, false
@@ -281,7 +257,7 @@ local passed_waiting, passed_prioritized = {}, {}
 local function pop(n)
   if not wait_empty then
     local ids = call('RPOP', WAIT, n) or {}
-    wait_empty = #ids < n
+    wait_empty = #ids < n and not limit -- one may come back (admit)
     if #ids > 0 then
       return ids
     end
@@ -320,10 +296,13 @@ local function start(id, row)
   end
   call('SET', job .. ':lock', token_prefix .. started, 'PX', lock_ms)
   call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-  if worker_name == '' then
-    call('HSET', job, 'processedOn', now, 'ats', started)
-  else
+  local pb = worker_name ~= '' and 'pb'
+  if limit and row[17] then
+    call('HSET', job, 'processedOn', now, 'ats', started, 'jobdkey', row[17], pb or 'jobdkey', pb and worker_name or row[17])
+  elseif pb then
     call('HSET', job, 'processedOn', now, 'pb', worker_name, 'ats', started)
+  else
+    call('HSET', job, 'processedOn', now, 'ats', started)
   end
   row[8] = started
   rows[#rows + 1] = row
@@ -332,8 +311,9 @@ end
 -- Starts the popped ids, as far as suspects allow. Jobs that only fail (defa) do not count for the limiter.
 local function start_all(ids, scores)
   local started, counted = {}, 0
+  local found = limit and look_up_keys(limit, base, ids)
   for i, id in ipairs(ids) do
-    local row = not stop and read_job(base, id)
+    local row = not stop and (found and found[id] or read_job(base, id))
     local alone = row and row[15] and busy == 0 and #rows == 0 and passed == 0
     if stop then
       pass_over(id, scores and scores[i])
@@ -341,10 +321,15 @@ local function start_all(ids, scores)
       passed = passed + 1
       pass_over(id, scores and scores[i])
     elseif row and string.sub(id, 1, 2) ~= '0:' then -- such ids are markers of old versions, not jobs
-      start(id, row)
-      started[#started + 1] = id
-      counted = counted + (row[13] and 0 or 1)
-      stop = alone
+      if limit then
+        id, row = admit(limit, ids, scores, i, row, now_ms, max_len)
+      end
+      if id then
+        start(id, row)
+        started[#started + 1] = id
+        counted = counted + (row[13] and 0 or 1)
+        stop = alone
+      end
     end
   end
   if #started > 0 then
@@ -360,7 +345,7 @@ local function take_all()
     call('LLEN', ACTIVE)
     call('XLEN', EVENTS)
   end
-  while #rows < take and passed < MAX_PASSED and not stop do
+  while #rows < take and passed < MAX_PASSED and not stop and not (limit and limit.aside >= MAX_ASIDE) do
     local count = allowance(take - #rows)
     if count == 0 then
       break
@@ -376,13 +361,16 @@ local function take_all()
     start_all(ids, scores)
   end
   put_passed_back()
-  if #rows > 0 and (next_due_ms >= 0 or work_is_left(base)) then
+  if limit and limit.aside > 0 then
+    mark_delayed(base)
+  end
+  if (#rows > 0 or limit and limit.aside >= MAX_ASIDE) and (next_due_ms >= 0 or work_is_left(base)) then
     call('ZADD', MARKER, 0, '0')
   end
 end
 
 local function retries_now()
-  for at = QUICK_FROM + quick * QUICK_SIZE, #ARGS, OTHER_SIZE do
+  for at = OTHERS_FROM, keys_from - 1, OTHER_SIZE do
     if ARGS[at + 2] == 'r' and ARGS[at + 5] == '0' then
       return true
     end
@@ -398,11 +386,17 @@ if #ARGS >= QUICK_FROM then
   call('XTRIM', EVENTS, 'MAXLEN', '~', max_len)
 end
 finish_all()
+if limit and #codes > 0 then
+  free_keys()
+end
 if take > 0 then
   if not promoted then
     promote_due(base, now_ms)
   end
   take_all()
+end
+if limit then
+  save_holders(limit.holders)
 end
 if ended and #rows == 0 and limited_ms < 0 and next_due_ms < 0 and not blocked then
   note_drained(base)

@@ -264,7 +264,7 @@ class FetchLoop:
         return TurnRequest(
             time.time_ns() // 1_000_000, slots.numbers.lock_ms, self._token_prefix, self._name,
             [attempt.finish for attempt in attempts if attempt.finish is not None], take, self._policy.busy(),
-            slots.limiter,
+            slots.limiter, per_key=slots.numbers.per_key,
         )  # fmt: skip
 
     async def _read(self) -> None:

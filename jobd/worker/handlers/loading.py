@@ -44,7 +44,7 @@ def load_all(load: Load) -> Imports:
 
 def _mode_of(use: HandlerUse, searched: list[str]) -> HandlerReport:
     mode = load_handler(use.path, use.mode, searched=searched).mode
-    return HandlerReport(use.path, ok=True, mode=mode, wanted=use.mode)
+    return HandlerReport(use.path, ok=True, mode=mode, wanted=use.mode, batch=use.batch)
 
 
 def _object_of(use: HandlerUse, searched: list[str]) -> HandlerReport:
@@ -62,7 +62,7 @@ def _report(
     except HandlerError as error:
         detail = error.detail
         return HandlerReport(
-            use.path, ok=False, wanted=use.mode, kind=error.kind, message=str(error),
+            use.path, ok=False, wanted=use.mode, batch=use.batch, kind=error.kind, message=str(error),
             suggestion=detail.get("suggestion"), searched=searched, traceback=detail.get("traceback"),
         )  # fmt: skip
 

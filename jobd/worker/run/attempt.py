@@ -171,7 +171,7 @@ class Attempt:
                 error = wrong
         if isinstance(error, WaitForChildren):
             taken = self.taken
-            return Finish(taken.id, taken.token, Outcome.WAIT_FOR_CHILDREN, suspect=taken.suspect)
+            return Finish(taken.id, taken.token, Outcome.WAIT_FOR_CHILDREN, suspect=taken.suspect, key=taken.key)
         final = isinstance(error, Unrecoverable)
         if self.interruption is Interruption.TIMED_OUT and not final:
             after = format_duration((self.policy.timeout_s or 0) * 1000)
@@ -184,7 +184,7 @@ class Attempt:
             self.limited_ms = delay_ms
         taken = self.taken
         outcome = Outcome.LIMITED if isinstance(error, RateLimited) else Outcome.LATER
-        return Finish(taken.id, taken.token, outcome, delay_ms=delay_ms, suspect=taken.suspect)
+        return Finish(taken.id, taken.token, outcome, delay_ms=delay_ms, suspect=taken.suspect, key=taken.key)
 
     def _failure(self, reason: str, trace: str, *, final: bool) -> Finish:
         finish = after_failure(self.taken, self.options, self.policy.outcome, reason, trace, final=final)

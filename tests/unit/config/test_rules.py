@@ -41,6 +41,26 @@ class TestBounds:
         (problem,) = problems(tmp_path, HEAD + QUEUE + line)
         assert problem.startswith(f"jobd.toml:{said}")
 
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            ('per_key = { key = "a..b", concurrency = 2 }', "5:19 queues.q.per_key.key: expected names joined by dots"),
+            (
+                'per_key = { key = "opts", concurrency = 2 }',
+                '5:19 queues.q.per_key.key: expected a path such as "opts.group.id"',
+            ),
+            (
+                'per_key = { key = "a", concurrency = 0 }',
+                "5:38 queues.q.per_key.concurrency: expected a whole number of at least 1",
+            ),
+            ('per_key = { key = "a" }', "5:11 missing key `concurrency`"),
+            ('per_key = "a"', '5:11 queues.q.per_key: expected { key = "tenantId", concurrency = 2 }'),
+        ],
+    )
+    def test_a_limit_per_key_has_a_path_and_a_number(self, tmp_path: Path, line: str, said: str) -> None:
+        (problem,) = problems(tmp_path, HEAD + QUEUE + line)
+        assert problem.startswith(f"jobd.toml:{said}")
+
     def test_one_of_the_defaults_is_told_once(self, tmp_path: Path) -> None:
         text = HEAD + '[defaults]\nmemory_max = "1MB"\n[queues]\na = "a:b"\nb = "a:b"\n'
         assert len(problems(tmp_path, text)) == 1

@@ -20,7 +20,7 @@ from jobd.daemon.processes.worker_spec import (
 )
 from jobd.daemon.reload.import_problems import import_problems
 from jobd.engine.backoff import Backoff
-from jobd.engine.job import Keep
+from jobd.engine.job import Keep, KeyLimit
 from jobd.locate import RedisSource
 from jobd.protocol.board import SLOTS
 from jobd.protocol.worker import HandlerReport
@@ -82,11 +82,13 @@ def test_numbers_carry_the_files_policy_and_a_job_names_own(read):
         '[queues.a]\nhandler = "m:f"\nconcurrency = 4\nattempts = 3\nattempts_max = 9\ntimeout = "60s"\n'
         'backoff = "5s"\nkeep_failed = { count = 7, age = "1d" }\nlock_duration = "10s"\nexpire = "1h"\n'
         'rate_limit = { max = 10, duration = "1s" }\nunknown = "retry"\n'
+        'per_key = { key = "opts.group.id", concurrency = 2 }\n'
         '[queues.a.jobs]\nx = { handler = "m:g", timeout = "5m", attempts = 8 }\n'
     )
     numbers = numbers_of(config.queues["a"])
     assert (numbers.concurrency, numbers.lock_ms, numbers.unknown) == (4, 10_000, "retry")
     assert (numbers.limiter_max, numbers.limiter_duration_ms) == (10, 1_000)
+    assert numbers.per_key == KeyLimit("opts.group.id", 2)
     assert numbers.keep_failed == Keep(7, 86_400, None)
     assert numbers.default is not None
     assert (numbers.default.timeout_ms, numbers.default.attempts, numbers.default.attempts_max) == (60_000, 3, 9)
