@@ -20,6 +20,7 @@ from jobd.daemon.control.server import ControlServer
 from jobd.daemon.duties.deadlines import Deadlines
 from jobd.daemon.duties.earlier import Earlier, kill_survivors
 from jobd.daemon.duties.limits import Limits
+from jobd.daemon.duties.presence import Presence
 from jobd.daemon.duties.probe import Probe
 from jobd.daemon.duties.reachable import Reachable
 from jobd.daemon.duties.recover import Recover
@@ -225,12 +226,15 @@ class Daemon:
         supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
         supervisor.on_loss = recover.lost
         self._serving = True
-        history = History()
-        self.methods = Methods(supervisor, runner, source, self.notifier, self.memory, history=history)
+        history, presence = History(), Presence(supervisor, runner, supervisor.redis_said)
+        self.methods = Methods(
+            supervisor, runner, source, self.notifier, self.memory, history=history, strangers=presence.strangers
+        )
         servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
         duties = [
             *self._duties(supervisor, runner, record),
             Sampling(supervisor, runner, history),
+            presence,
             Reachable(servers, self._moved),
             Watch(supervisor, lambda code: self._reload("watch", code=code)),
         ]

@@ -8,22 +8,17 @@ from jobd.operations.documents import (
     ConfigShown,
     Health,
     Hello,
-    JobStack,
     LogLines,
     OwnQueue,
     Plan,
-    QueueReset,
     QueueStates,
     Reloaded,
     Scaled,
     Status,
     Stopped,
-    WorkerKilled,
     WorkerList,
-    WorkerRestarted,
-    WorkerShown,
-    WorkerStack,
 )
+from jobd.operations.host_documents import JobStack, QueueReset, WorkerKilled, WorkerRestarted, WorkerShown, WorkerStack
 from jobd.operations.operation import Caller
 from jobd.operations.params import (
     ConfigShow,

@@ -160,6 +160,7 @@ class Status(TypedDict):
     code: Code
     redis: RedisState
     drift: Annotated[list[str], "what was changed at run time and differs from the file, a line each"]
+    strangers: Annotated[list[str], "daemons that serve these queues by another file or version, a line each"]
     last_reload: LastReload | None
     queues: list[Queue]
 
@@ -262,52 +263,6 @@ class WorkerList(TypedDict):
     """The workers of this host."""
 
     workers: list[Worker]
-
-
-class WorkerShown(TypedDict):
-    """One worker of this host."""
-
-    worker: Worker
-
-
-class WorkerRestarted(TypedDict):
-    """A worker that was replaced."""
-
-    queue: str
-    was: Annotated[int, "pid of the old worker; it may finish what it runs"]
-    pid: Annotated[int, "pid of the new worker, which is ready"]
-
-
-class WorkerStack(TypedDict):
-    """Where a worker is."""
-
-    queue: str
-    pid: int
-    stack: Annotated[str, "of all threads and tasks, several lines"]
-
-
-class WorkerKilled(TypedDict):
-    """A worker that was killed."""
-
-    queue: str
-    pid: int
-    jobs: Annotated[list[str], "ids of the jobs it ran; they are back in their queue"]
-
-
-class JobStack(TypedDict):
-    """Where a job is."""
-
-    queue: str
-    id: str
-    pid: Annotated[int, "the worker that runs it"]
-    stack: Annotated[str, "several lines"]
-
-
-class QueueReset(TypedDict):
-    """A queue that is not held back any more."""
-
-    queue: str
-    was: Annotated[str | None, "what held it back; null when nothing did"]
 
 
 class ConfigEntry(TypedDict):

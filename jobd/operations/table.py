@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations.operation import ByDaemon, Effect, OnRedis, Operation
 
 if TYPE_CHECKING:
-    from jobd.operations import bulk, clearing, events, history, jobs, queues
+    from jobd.operations import bulk, clearing, events, history, hosts, jobs, queues
     from jobd.operations.daemon_side import DaemonSide
 else:
 
@@ -26,8 +26,9 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
-    bulk, clearing, events, history, jobs, queues = (
-        _Later(f"jobd.operations.{name}") for name in ("bulk", "clearing", "events", "history", "jobs", "queues")
+    bulk, clearing, events, history, hosts, jobs, queues = (
+        _Later(f"jobd.operations.{name}")
+        for name in ("bulk", "clearing", "events", "history", "hosts", "jobs", "queues")
     )
 
     class _DaemonSideLater(_Later):
@@ -67,6 +68,8 @@ QUEUE_RESET = ByDaemon("queue.reset", CHANGES, lambda: DaemonSide.queue_reset, l
 QUEUE_EMPTY = OnRedis("queue.empty", CHANGES, lambda: clearing.empty, logged=("queue", "delayed"))
 QUEUE_CLEAN = OnRedis("queue.clean", CHANGES, lambda: clearing.clean, logged=("queue", "state", "older_ms", "limit"))
 QUEUE_OBLITERATE = OnRedis("queue.obliterate", CHANGES, lambda: clearing.obliterate, logged=("queue", "force"))
+
+HOST_LIST = OnRedis("host.list", READS, lambda: hosts.list_hosts)
 
 _CHOICE = ("queue", "ids", "all", "state", "name", "error", "since_ms", "older_ms", "running_ms", "limit")
 JOB_ADD = OnRedis("job.add", CHANGES, lambda: jobs.add, logged=("queue", "name"))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import QueueList, QueueReset
+    from jobd.operations.documents import QueueList
+    from jobd.operations.host_documents import QueueReset
 
 _HERE = "jobd.cli.commands.queue"
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")

@@ -92,6 +92,8 @@ def status_lines(document: Status, width: int | None, *, colored: bool) -> Itera
             yield _with_color(line, queue) if colored else line
     for entry in document["drift"]:
         yield f"drift: {printable(entry)}"
+    for entry in document.get("strangers", []):
+        yield f"also: {printable(entry)}"
 
 
 def _daemon_line(document: Status) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import RunningJob, Worker, WorkerKilled, WorkerList, WorkerShown
+    from jobd.operations.documents import RunningJob, Worker, WorkerList
+    from jobd.operations.host_documents import WorkerKilled, WorkerShown
 
 _HERE = "jobd.cli.commands.worker"
 _COLUMNS = (

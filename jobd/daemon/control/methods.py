@@ -31,7 +31,7 @@ from jobd.operations import configuration
 from jobd.protocol.control import PROTOCOL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jobd.daemon.control.status_document import RedisAnswer
     from jobd.daemon.history import History
@@ -47,12 +47,10 @@ if TYPE_CHECKING:
         HandedBack,
         Health,
         Hello,
-        JobStack,
         LogLines,
         OwnQueue,
         Plan,
         Queue,
-        QueueReset,
         QueueRow,
         QueueStates,
         Reloaded,
@@ -60,13 +58,17 @@ if TYPE_CHECKING:
         Status,
         Step,
         Stopped,
-        WorkerKilled,
         WorkerList,
+    )
+    from jobd.operations.documents_history import QueueHistory
+    from jobd.operations.host_documents import (
+        JobStack,
+        QueueReset,
+        WorkerKilled,
         WorkerRestarted,
         WorkerShown,
         WorkerStack,
     )
-    from jobd.operations.documents_history import QueueHistory
     from jobd.operations.operation import Caller
     from jobd.operations.params import (
         ConfigShow,
@@ -101,9 +103,15 @@ class Methods:
         memory: LogMemory,
         *,
         history: History,
+        strangers: Callable[[], list[str]],
     ) -> None:
-        """Prepare. `memory` has the last lines of the log, `history` the last hours of the queues."""
+        """Prepare.
+
+        `memory` has the last lines of the log, `history` the last hours of the queues; `strangers` tells of daemons
+        that run something else.
+        """
         self._history = history
+        self._strangers = strangers
         self._memory = memory
         self._supervisor = supervisor
         self._runner = runner
@@ -310,6 +318,7 @@ class Methods:
             config_changed_s=_since_change_s(daemon.config.path) if changed else None,
             code_changed=bool(daemon.code_changed()),
             drift=daemon.drift(),
+            strangers=self._strangers(),
             last_reload=daemon.last_reload(),
             now_ms=_now_ms(),
         )

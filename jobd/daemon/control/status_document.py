@@ -73,6 +73,7 @@ class DaemonFacts:
     config_changed_s: float | None
     code_changed: bool
     drift: Sequence[str]
+    strangers: Sequence[str]
     last_reload: LastReload | None
     now_ms: int
 
@@ -93,6 +94,7 @@ def status_document(daemon: DaemonFacts, redis: RedisAnswer, queues: Iterable[Qu
         "code": {"changed_on_disk": daemon.code_changed},
         "redis": _redis(redis),
         "drift": list(daemon.drift),
+        "strangers": list(daemon.strangers),
         "last_reload": daemon.last_reload,
         "queues": [queue_document(view, redis, daemon.now_ms) for view in queues],
     }

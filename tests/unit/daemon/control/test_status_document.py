@@ -45,8 +45,8 @@ def daemon(**changes: Any) -> DaemonFacts:
     fields: dict[str, Any] = {
         "state": DaemonState.READY, "degraded_by": [], "pid": 9, "host": "box", "version": "0.1.0", "uptime_s": 2.04,
         "generation": 1, "reloaded_s": None, "incarnation": "abc", "config_path": "/jobd.toml",
-        "config_changed": False, "config_changed_s": None, "code_changed": False, "drift": [], "last_reload": None,
-        "now_ms": NOW_MS,
+        "config_changed": False, "config_changed_s": None, "code_changed": False, "drift": [], "strangers": [],
+        "last_reload": None, "now_ms": NOW_MS,
     }  # fmt: skip
     return DaemonFacts(**{**fields, **changes})
 
