@@ -67,7 +67,8 @@ docs: install-test
 install-demo: $(VENV)/installed-demo
 
 install-test: $(VENV)/installed-test $(LOWEST)/installed $(NODE_MODULES)/.package-lock.json
-	@.ci/system-packages redis-server=redis-server /lib/systemd/systemd=systemd zsh=zsh fish=fish man=man-db
+	@.ci/system-packages redis-server=redis-server /lib/systemd/systemd=systemd zsh=zsh fish=fish man=man-db \
+		chromium=chromium chromedriver=chromium-driver
 
 $(VENV)/installed-demo: pyproject.toml | $(BIN)/python
 	@echo "installing jobd into $(VENV)"
