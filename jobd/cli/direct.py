@@ -7,8 +7,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING, Any
 
-from jobd.engine.connect import async_client
-from jobd.engine.runner import AsyncRunner
+from jobd.engine.routing import runner_on
 from jobd.errors import ConfigError, InputError
 from jobd.locate import redis_source
 from jobd.operations.operation import NamedCaller, Place
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from redis.asyncio import Redis as AsyncRedis
-
     from jobd.cli.settings import Settings
+    from jobd.engine.runner import AsyncRunner
     from jobd.locate import RedisSource
     from jobd.operations.operation import Operation, P, R
 
@@ -50,8 +48,7 @@ class Direct:
         """Find it. Raises NoRedisConfigured."""
         self.source = redis_source(settings.redis, config=settings.config)
         self._loop = asyncio.Runner()
-        self._client = _client(self.source, given=bool(settings.redis))
-        self._runner = AsyncRunner(self._client)
+        self._runner = _runner(self.source, given=bool(settings.redis))
 
     def __enter__(self) -> Direct:
         return self
@@ -59,7 +56,7 @@ class Direct:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._loop.run(self._client.aclose())
+        self._loop.run(self._runner.aclose())
         self._loop.close()
 
     def perform(
@@ -75,9 +72,9 @@ class Direct:
         return self._loop.run(act())
 
 
-def _client(source: RedisSource, *, given: bool) -> AsyncRedis:
+def _runner(source: RedisSource, *, given: bool) -> AsyncRunner:
     try:
-        return async_client(source)
+        return runner_on(source)
     except InputError as error:
         if given:
             raise  # the command line is what is wrong

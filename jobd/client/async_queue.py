@@ -224,5 +224,5 @@ def _client_of(queue: AsyncQueue) -> redis.asyncio.Redis:
 
     given = queue._connection
     if given is None:
-        return async_client(queue.source, answer_limit_s=queue.answer_limit_s)
+        return async_client(queue.source, key=queue.keys.base, answer_limit_s=queue.answer_limit_s)
     return given if isinstance(given, redis.asyncio.Redis) else redis.asyncio.Redis(connection_pool=given)

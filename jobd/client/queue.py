@@ -287,5 +287,5 @@ def _client_of(queue: Queue) -> redis.Redis:
 
     given = queue._connection
     if given is None:
-        return sync_client(queue.source, answer_limit_s=queue.answer_limit_s)
+        return sync_client(queue.source, key=queue.keys.base, answer_limit_s=queue.answer_limit_s)
     return given if isinstance(given, redis.Redis) else redis.Redis(connection_pool=given)

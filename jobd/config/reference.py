@@ -60,6 +60,23 @@ file or the environment has it, 2 when `--redis` does.
 Options after `?`: `db`, `username`, `password`, `client_name`, `health_check_interval`, `max_connections`,
 `socket_keepalive`, `timeout`; an unknown one is refused.
 
+### Sentinel and Cluster
+
+`redis+sentinel://[user:password@]host[:26379],host…/MASTER[/database]` asks the sentinels in turn where the master of
+that name is. `?sentinel_password=` (with `sentinel_username=`) is what they ask for themselves; user and password are
+the master's. `redis+cluster://[user:password@]host[:6379],host…` asks any of the nodes who owns the slot.
+`rediss+sentinel://` and `rediss+cluster://` are the same with TLS. It is asked each time a connection is opened; a
+connection to a server that is the master no more is given up at once, and what it refused is sent once more.
+
+On a Cluster all keys of a queue must lie in one slot. Give the prefix a hash tag, `prefix = "{bull}"`, the producers'
+too: everything is on one server then, and flows may lead from any queue to any other. Or give every queue's name one
+(`[queues."{mail}"]`): queues are spread over the servers, a flow stays within queues of one tag. jobd refuses what
+has neither. A failover loses what the replica had not received; `min-replicas-to-write 1` on the server bounds that.
+
+A queue that outgrows one server is several queues of one kind, `{mail-0}` to `{mail-7}`: one preset for all of them in
+the file, and a producer that adds to the one a customer's number leads to. More queues do nothing for one server:
+what is spread is Redis' time, and jobd's load on it grows with jobs, not with queues.
+
 ### TLS
 
 ```toml

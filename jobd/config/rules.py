@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.config.tables import MAX_SLOTS, BackoffTable, Mode
 from jobd.config.validate import at, process_tables
 from jobd.duration import spell_duration, spell_size
+from jobd.engine.keys import hash_tag
 from jobd.locate import UrlError, absolute_files, check_tls_files, parse_redis_url
 from jobd.locate.sockets import LOCAL, is_system_file
 from jobd.words import nearest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jobd.config.problems import Problem
     from jobd.config.tables import Settings
     from jobd.config.tree import Tree
+    from jobd.locate import RedisAddress
 
 NOWHERE: Path_ = ("",)
 """A path that nothing has: the problem is reported at the start of the file."""
@@ -55,7 +57,7 @@ def _refuse_in(tree: Tree, path: Path_, keys: Mapping[str, Callable[[Any], bool]
 
 def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapping[str, str]) -> None:
     """Note every value that does not go with another one."""
-    _check_redis(tree, settings)
+    _check_redis(tree, settings, queues)
     _check_daemon(tree, settings, queues)
     _check_release_folder(tree, settings, env)
     _check_defaults(tree, settings)
@@ -72,7 +74,7 @@ def _warning(tree: Tree, path: Path_, message: str, hint: str | None = None) -> 
     return tree.origins.problem_at(path, message, hint, at="key")
 
 
-def _check_redis(tree: Tree, settings: Settings) -> None:
+def _check_redis(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -> None:
     redis, base = settings.redis, ("redis",)
     if any(tree.is_broken((*base, key)) for key in ("url", "embedded")):
         return
@@ -88,18 +90,25 @@ def _check_redis(tree: Tree, settings: Settings) -> None:
     for key in ("embedded_port", "server"):
         if getattr(redis, key) is not None:
             tree.refuse((*base, key), f"`{key}` belongs to `embedded = true`, and [redis] has a `url`", at="key")
-    _check_url(tree, absolute_files(redis.url or "", tree.main.parent), redis.password is not None)
+    address = _check_url(tree, absolute_files(redis.url or "", tree.main.parent), redis.password is not None)
+    if address is not None and address.is_cluster and not hash_tag(redis.prefix):
+        untagged = next((name for name in queues if not hash_tag(name)), None)
+        if untagged is not None:
+            message = f"on a Redis Cluster all keys of a queue must lie in one slot, and those of {untagged} do not"
+            hint = f'give the prefix a hash tag: prefix = "{{{redis.prefix}}}" (producers too), or every queue\'s name'
+            tree.refuse((*base, "url"), message, hint)
 
 
-def _check_url(tree: Tree, url: str, with_password: bool) -> None:
+def _check_url(tree: Tree, url: str, with_password: bool) -> RedisAddress | None:
     try:
         address = parse_redis_url(url)
         check_tls_files(address)
     except UrlError as error:
         tree.refuse(("redis", "url"), error.reason, error.hint)
-        return
+        return None
     if address.password and with_password:
         tree.refuse(("redis", "password"), "the URL holds a password too; keep one of them", at="key")
+    return address
 
 
 def _check_daemon(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -> None:

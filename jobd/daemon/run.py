@@ -48,9 +48,9 @@ from jobd.daemon.state_dir import StateDir
 from jobd.daemon.stopping import Stopper
 from jobd.daemon.supervisor import Supervisor
 from jobd.daemon.watch import Watch
-from jobd.engine.connect import async_client, renew
 from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts
+from jobd.engine.routing import runner_on
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, JobdError, RedisRefused, RedisUnavailable, Refused
 from jobd.locate import URL_FILE, ReadAgain, mask_url
@@ -60,8 +60,6 @@ from jobd.words import plural
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
-
-    from redis.asyncio import Redis as AsyncRedis
 
     from jobd.config.model import Config
     from jobd.daemon.duties.duty import Duty
@@ -206,8 +204,7 @@ class Daemon:
         return self.config.control_socket(self.options.socket, self.environ)
 
     async def _serve(self, source: RedisSource, record: IncarnationRecord) -> int:
-        client = async_client(source)
-        runner = AsyncRunner(client)
+        runner = runner_on(source)
         templates = TemplateStore(self.environ)
         in_force = InForce(
             self.config, SYSTEM_CLOCK,
@@ -221,7 +218,7 @@ class Daemon:
         parts = Parts(
             in_force, fleet, templates, SYSTEM_CLOCK,
             facts=supervisor.facts, count_waiting=partial(count_waiting, runner, source.prefix),
-            renew_connections=lambda: self._renew_connections(client),
+            renew_connections=lambda: self._renew_connections(runner),
         )  # fmt: skip
         supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
         supervisor.on_loss = recover.lost
@@ -261,7 +258,7 @@ class Daemon:
             await recover.stop()
             for server in servers:
                 await server.stop()
-            await client.aclose()
+            await runner.aclose()
 
     def _control_servers(self, dispatch: Dispatch) -> list[ControlServer]:
         settings = self.config.daemon
@@ -329,13 +326,13 @@ class Daemon:
             return True
         return (not supervisor.ready_once or supervisor.is_reloading) and supervisor.makes_progress
 
-    def _renew_connections(self, client: AsyncRedis) -> None:
+    def _renew_connections(self, runner: AsyncRunner) -> None:
         """Have daemon and workers use the credentials that are in force now."""
         fleet = self.supervisor.fleet
         renewal = fleet.source.renewal
         if renewal is not None:
             fleet.use_redis(replace(renewal.now(), renewal=renewal))
-            self._in_background(renew(client, fleet.source))
+            self._in_background(runner.renew(fleet.source))
 
     async def _until_empty(self, runner: AsyncRunner) -> None:
         await until_empty(self.supervisor, runner)

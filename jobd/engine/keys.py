@@ -5,6 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 
 
+def hash_tag(key: str) -> str:
+    """Return the part of a key by which a Redis Cluster chooses its slot, "" when that is the whole key."""
+    return key.partition("{")[2].partition("}")[0] if "}" in key.partition("{")[2] else ""
+
+
 class Keys:
     """The key names of one queue. `base` ends in a colon: scripts build the keys of single jobs from it."""
 

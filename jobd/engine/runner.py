@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import redis.exceptions as failures
 
+from jobd.engine.connect import renew
 from jobd.engine.trouble import is_demoted, translate
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis as AsyncRedis
 
     from jobd.engine.scripts import Script
+    from jobd.locate import RedisSource
 
 T = TypeVar("T")
 Word = str | bytes | int | float
@@ -187,6 +189,14 @@ class AsyncRunner:
     async def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
         """Run commands in one round trip, as SyncRunner.run_many."""
         return _read_all(commands, await self._talk(commands)) if commands else []
+
+    async def renew(self, source: RedisSource) -> None:
+        """Have the next connections opened with the credentials of `source`; idle ones are closed now."""
+        await renew(self.client, source)
+
+    async def aclose(self) -> None:
+        """Close the client's connections."""
+        await self.client.aclose()
 
     async def run_steps(self, steps: Steps[T], on_step: Callable[[], None] | None = None) -> T:
         """Run a piece of work step by step, as SyncRunner.run_steps; `on_step` is called after each."""

@@ -28,6 +28,7 @@ class Trouble(StrEnum):
     LOADING = "loading"
     BUSY = "busy with a script"
     CLUSTER_DOWN = "cluster down"
+    MOVED = "the slot has moved"
     CREDENTIALS = "wrong credentials"
     NO_PERMISSION = "no permission"
     TOO_MANY_CLIENTS = "too many clients"
@@ -39,6 +40,7 @@ class Trouble(StrEnum):
 _BY_CODE = {
     "OOM": Trouble.MEMORY_FULL,
     "READONLY": Trouble.READ_ONLY,
+    "MOVED": Trouble.MOVED,
     "UNBLOCKED": Trouble.READ_ONLY,  # what a blocked client is told when its server becomes a replica
     "MISCONF": Trouble.CANNOT_SAVE,
     "NOREPLICAS": Trouble.TOO_FEW_REPLICAS,
@@ -63,6 +65,8 @@ _CODE_BY_CLASS: tuple[tuple[type[Exception], str], ...] = tuple(
         ("MasterDownError", "MASTERDOWN"),
         ("ClusterDownError", "CLUSTERDOWN"),
         ("TryAgainError", "TRYAGAIN"),
+        ("MovedError", "MOVED"),
+        ("AskError", "TRYAGAIN"),
         ("NoPermissionError", "NOPERM"),
     )
     if hasattr(failures, name)
@@ -79,7 +83,7 @@ _BY_TEXT = (
 _CODE_INSIDE = re.compile(r"(?:^|\s-)([A-Z]+)\s")
 
 _PASSING = frozenset({
-    Trouble.AWAY, Trouble.LOADING, Trouble.BUSY, Trouble.CLUSTER_DOWN, Trouble.TOO_MANY_CLIENTS,
+    Trouble.AWAY, Trouble.LOADING, Trouble.BUSY, Trouble.CLUSTER_DOWN, Trouble.MOVED, Trouble.TOO_MANY_CLIENTS,
 })  # fmt: skip
 """Troubles that end by themselves: to whoever asks, Redis is away."""
 
@@ -124,8 +128,8 @@ def translate(error: failures.RedisError | OSError, *, sent: bool = True) -> Red
 
 
 def is_demoted(error: object) -> bool:
-    """Return whether a reply says that this server is a primary no more: the command did not run there."""
-    return isinstance(error, failures.ResponseError) and trouble_of(error) is Trouble.READ_ONLY
+    """Return whether a reply says that this server is the keys' primary no more: the command did not run there."""
+    return isinstance(error, failures.ResponseError) and trouble_of(error) in (Trouble.READ_ONLY, Trouble.MOVED)
 
 
 def _code_of(error: BaseException, text: str) -> str | None:

@@ -67,7 +67,9 @@ def _hidden(url: str) -> list[tuple[int, int]]:
     assert head is not None  # noqa: S101 - both parts match nothing, too
     if head["place"] and not re.fullmatch(rf"{HOST}(,{HOST})*:?", head["place"]):
         found.append((start, start + head.end("place")))
-    if not socket and not re.fullmatch(r"/?\d{0,9}/?", head["path"], re.ASCII):
+    sentinel = scheme[0].lower().endswith("+sentinel://")
+    path = r"/[\w.\-]{0,200}(/\d{0,9})?/?" if sentinel else r"/?\d{0,9}/?"
+    if not socket and not re.fullmatch(path, head["path"], re.ASCII):
         found.append((start + head.start("path") + 1, start + head.end("path")))
     return found + _hidden_options(url, start + head.end())
 

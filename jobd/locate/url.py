@@ -16,9 +16,10 @@ from jobd.locate.files import absolute, read_regular
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-LATER = ("redis+sentinel", "redis+cluster")
-"""Schemes that a later version connects to."""
+SENTINEL = ("redis+sentinel", "rediss+sentinel")
+CLUSTER = ("redis+cluster", "rediss+cluster")
+SCHEMES = ("redis", "rediss", "unix", *SENTINEL, *CLUSTER)
+SENTINEL_PORT = 26379
 
 _ENCODE = "in a user or a password `/` is written %2F, `?` %3F, `#` %23 and `@` %40; or put it into `password`"
 
@@ -43,7 +44,11 @@ class UrlError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """What a URL says. `path` is that of a Unix socket; `options` has redis-py's names and types."""
+    """What a URL says. `path` is that of a Unix socket; `options` has redis-py's names and types.
+
+    With Sentinel or a Cluster `nodes` are those to ask where the server is, and `host` is the first of them. `master`
+    is the name Sentinel knows it by; `sentinel_auth` what Sentinel itself asks for.
+    """
 
     scheme: str
     host: str = ""
@@ -53,6 +58,19 @@ class RedisAddress:
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     options: dict[str, str | int | float | bool] = field(default_factory=dict, repr=False)
+    nodes: tuple[tuple[str, int], ...] = ()
+    master: str = ""
+    sentinel_auth: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connections are encrypted."""
+        return self.scheme.startswith("rediss")
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys lie on several servers, by their slots."""
+        return self.scheme in CLUSTER
 
 
 def parse_redis_url(url: str) -> RedisAddress:
@@ -69,16 +87,23 @@ def parse_redis_url(url: str) -> RedisAddress:
     user, _, password = userinfo.partition(":")
     if fragment:
         raise UrlError("a redis url has no `#` part", _ENCODE)
-    host, port, database = ("", 0, 0)
+    nodes, database, master = [("", 0)], 0, ""
     if scheme != "unix":
-        host, port = _host_and_port(place, lost)
+        nodes = _nodes(scheme, place, lost)
+        master, path = _master(scheme, unquote(path), lost)
         database = _database(unquote(path), lost)
     options = _options(scheme, query)
     username, secret = options.pop("username", None), options.pop("password", None)
+    sentinel_auth = [str(options.pop(name, "")) for name in ("sentinel_username", "sentinel_password")]
+    if scheme in CLUSTER and (database or options.get("db")):
+        raise UrlError("a Redis Cluster has database 0 only")
     return RedisAddress(
         scheme,
-        host=host,
-        port=port,
+        nodes=tuple(nodes) if scheme in SENTINEL + CLUSTER else (),
+        master=master,
+        sentinel_auth=tuple(part for part in sentinel_auth if part) if sentinel_auth[1] else (),
+        host=nodes[0][0],
+        port=nodes[0][1],
         path=_socket_path(place, unquote(path)) if scheme == "unix" else "",
         database=int(options.pop("db", database)),
         username=unquote(user) or (str(username) if username else None),
@@ -93,11 +118,9 @@ def _split(url: str) -> tuple[str, str, str, str, str]:
     if not mark or scheme.lower() not in SCHEMES:
         near = _nearest(scheme.lower(), SCHEMES) if mark else None
         hint = f"did you mean `{near}://`?" if near else None
-        raise UrlError("expected a URL that starts with redis://, rediss:// or unix://", hint)
+        known = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+        raise UrlError(f"expected a URL that starts with {known}", hint)
     scheme = scheme.lower()
-    if scheme in LATER:
-        message = f'cannot use "{scheme}://": it comes with a later version of jobd'
-        raise UrlError(message, "use redis://, rediss:// or unix://")
     if not rest.isprintable() or " " in rest:
         raise UrlError("a URL has no blanks and no control characters", "in a user or a password a blank is %20")
     head, _, fragment = rest.partition("#")
@@ -112,21 +135,39 @@ def _socket_path(place: str, path: str) -> str:
     return path
 
 
-def _host_and_port(place: str, lost: str | None) -> tuple[str, int]:
+def _nodes(scheme: str, place: str, lost: str | None) -> list[tuple[str, int]]:
+    port = SENTINEL_PORT if scheme in SENTINEL else 6379
+    if scheme in SENTINEL + CLUSTER:
+        return [_host_and_port(part, lost, port) for part in place.split(",")]
     if "," in place:
-        raise UrlError("several hosts in one URL come with a later version of jobd", lost)
+        raise UrlError(f"{scheme}:// has one host", lost or "several are for redis+sentinel:// and redis+cluster://")
+    return [_host_and_port(place, lost, port)]
+
+
+def _master(scheme: str, path: str, lost: str | None) -> tuple[str, str]:
+    """Return the name of the master in a URL of Sentinel, and what is left of the path."""
+    if scheme not in SENTINEL:
+        return "", path
+    name, _, database = path.strip("/").partition("/")
+    if not re.fullmatch(r"[\w.\-]{1,200}", name, re.ASCII):
+        example = f'"{scheme}://sentinel-1:{SENTINEL_PORT},sentinel-2:{SENTINEL_PORT}/mymaster/0"'
+        raise UrlError(f"expected the master's name after the hosts, as in {example}", lost)
+    return name, database
+
+
+def _host_and_port(place: str, lost: str | None, usual_port: int) -> tuple[str, int]:
     if not place or place.startswith(":"):
         raise UrlError('expected a host, as in "redis://127.0.0.1:6379/0"', lost)
     if place.startswith("[") != ("]" in place):
         raise UrlError('cannot read the URL: expected an IPv6 address as in "redis://[::1]:6379/0"', lost)
     host, _, port = place.rpartition(":") if re.search(r":[^\]]*$", place) else (place, "", "")
     if port == "" and place.endswith(":"):
-        port = "6379"
+        port = str(usual_port)
     if (port or place != host) and not (re.fullmatch(r"\d{1,5}", port, re.ASCII) and 0 < int(port) < 65536):
         raise UrlError("cannot read the URL: expected a port from 1 to 65535", lost)
     if not re.fullmatch(HOST, host):
         raise UrlError("cannot read the URL: expected the name or address of a host", lost)
-    return host.strip("[]"), int(port or 6379)
+    return host.strip("[]"), int(port or usual_port)
 
 
 def _database(path: str, lost: str | None) -> int:
@@ -204,20 +245,22 @@ _TLS: dict[str, Callable[[str], str | int | float | bool]] = {
     "ssl_min_version": _tls_version,
     "ssl_password": str,
 }
+_SENTINEL: dict[str, Callable[[str], str | int | float | bool]] = {"sentinel_username": str, "sentinel_password": str}
 _UNUSED = frozenset({"decode_responses", "encoding", "encoding_errors"})
 """Options that other programs need in a shared URL and jobd decides for itself: passed over."""
 
-OPTIONS = frozenset(_COMMON) | frozenset(_NETWORK) | frozenset(_TLS)
+OPTIONS = frozenset(_COMMON) | frozenset(_NETWORK) | frozenset(_TLS) | frozenset(_SENTINEL)
 _MAX_CERTIFICATES = 16 * 2**20
 """Bytes of one file of certificates; the bundle of a whole system has 200 kB."""
 TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
-HIDDEN_OPTIONS = frozenset({"password", "username", "ssl_password"})
+HIDDEN_OPTIONS = frozenset({"password", "username", "ssl_password", "sentinel_username", "sentinel_password"})
 
 
 def _options(scheme: str, query: str) -> dict[str, str | int | float | bool]:
     from urllib.parse import parse_qsl
 
-    known = _COMMON | (_NETWORK if scheme != "unix" else {}) | (_TLS if scheme == "rediss" else {})
+    known = _COMMON | (_NETWORK if scheme != "unix" else {}) | (_TLS if scheme.startswith("rediss") else {})
+    known |= _SENTINEL if scheme in SENTINEL else {}
     found: dict[str, str | int | float | bool] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in _UNUSED:

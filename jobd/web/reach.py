@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from anyio import CapacityLimiter, to_thread
 
-from jobd.engine.connect import async_client
-from jobd.engine.runner import AsyncRunner
+from jobd.engine.routing import runner_on
 from jobd.errors import DaemonAway
 from jobd.locate import redis_source
 from jobd.operations.operation import NamedCaller, Needs, Place
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from redis.asyncio import Redis
-
+    from jobd.engine.runner import AsyncRunner
     from jobd.operations.operation import Operation, P, R
 
 _ANSWER_LIMIT_S = 15.0
@@ -57,7 +55,6 @@ class Reach:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._threads = CapacityLimiter(_THREADS)
-        self._client: Redis | None = None
         self._runner: AsyncRunner | None = None
         self._prefix = ""
         self._kept: dict[str, tuple[float, asyncio.Task[Any]]] = {}
@@ -66,8 +63,8 @@ class Reach:
 
     async def close(self) -> None:
         """Close the connection to Redis."""
-        if self._client is not None:
-            await self._client.aclose()
+        if self._runner is not None:
+            await self._runner.aclose()
 
     async def ask(
         self,
@@ -156,8 +153,7 @@ class Reach:
     def _redis(self) -> AsyncRunner:
         if self._runner is None:
             source = redis_source(self._target.redis, config=self._target.config)
-            self._client = async_client(source)
-            self._runner, self._prefix = AsyncRunner(self._client), source.prefix
+            self._runner, self._prefix = runner_on(source), source.prefix
         return self._runner
 
 

@@ -53,11 +53,15 @@ class RedisServer:
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
-                 "--dir", str(self.folder), "--save", "", *durability],
+                 "--dir", str(self.folder), "--save", "", *durability, *self.more_arguments()],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         wait_until(self.answers, 20, what="redis-server answers")
         return self
+
+    def more_arguments(self) -> tuple[str, ...]:
+        """Return what a server of another kind is started with besides."""
+        return ()
 
     def answers(self) -> bool:
         """Whether it answers PING and has loaded its data."""

@@ -37,14 +37,16 @@ class Connection:
 
     def __init__(
         self, source: RedisSource, client_name: str, scripts: Sequence[Script] = (),
-        closed: Callable[[], None] = lambda: None,
+        closed: Callable[[], None] = lambda: None, *, key: str = "",
     ) -> None:  # fmt: skip
         """`scripts` are made known to Redis at each opening: one that is missing would run after its followers.
 
+        `key` is one of those asked for: on a Cluster it says which server.
         `closed` is called when the server closes it while nothing is under way.
         """
         self.name = client_name
         self._source = source
+        self._key = key
         self._scripts = scripts
         self._closed = closed
         self._redis_py: Any = None
@@ -77,7 +79,7 @@ class Connection:
         """
         self.drop()
         self.client_id = 0
-        redis_py = raw_connection(self._source, client_name=self.name)
+        redis_py = raw_connection(self._source, key=self._key, client_name=self.name)
         try:
             async with asyncio.timeout(OPEN_LIMIT_S):
                 await redis_py.connect()  # type: ignore[no-untyped-call]

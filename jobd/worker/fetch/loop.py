@@ -75,7 +75,8 @@ class FetchLoop:
         self._board = board
         self._report = report
         client_name = f"jobd-turn:{token_prefix.rstrip(':')}"
-        self._connection = Connection(source, client_name, (script("turn"), script("annotate")), self._closed)
+        scripts = (script("turn"), script("annotate"))
+        self._connection = Connection(source, client_name, scripts, self._closed, key=keys.base)
         self._marker = MarkerWait(source, keys, worker_name, self)
         self._slots: Slots
         self._policy: FetchPolicy
@@ -389,9 +390,9 @@ class FetchLoop:
             self._tell_outage(error, tell=tell)
 
     def _moved(self, error: JobdError) -> bool:
-        """Whether this server has become a replica, told for the first time: another may answer at the same address."""
-        demoted = isinstance(error, RedisRefused) and error.trouble == Trouble.READ_ONLY
-        return demoted and not self._delay.is_second
+        """Whether this server is ours no more, told for the first time: another may answer at the same address."""
+        told = error.trouble if isinstance(error, RedisRefused | RedisUnavailable) else ""
+        return told in (Trouble.READ_ONLY, Trouble.MOVED) and not self._delay.is_second
 
     def _tell_outage(self, error: JobdError, *, tell: bool = True) -> None:
         if self._outage:

@@ -87,7 +87,7 @@ class MarkerWait:
     """Blocks on the marker while the taker wants one."""
 
     def __init__(self, source: RedisSource, keys: Keys, worker_name: str, taker: Taker) -> None:
-        self._connection = Connection(source, client_name(keys, worker_name))
+        self._connection = Connection(source, client_name(keys, worker_name), key=keys.base)
         self._keys = keys
         self._taker = taker
         self._clock = RedisClock()

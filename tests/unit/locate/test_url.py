@@ -62,6 +62,18 @@ class TestRead:
             "timeout": 2.5,
         }  # fmt: skip
 
+    def test_sentinels_their_master_and_their_own_password(self) -> None:
+        found = parse_redis_url("redis+sentinel://u:pw@a,b:1,[::1]/my-master.1/2?sentinel_password=s")
+        assert found.nodes == (("a", 26379), ("b", 1), ("::1", 26379))
+        assert (found.master, found.database) == ("my-master.1", 2)
+        assert (found.username, found.password, found.sentinel_auth) == ("u", "pw", ("s",))
+        assert (found.tls, found.is_cluster) == (False, False)
+
+    def test_nodes_of_a_cluster(self) -> None:
+        found = parse_redis_url("rediss+cluster://:pw@a:7000,b?ssl_cert_reqs=none")
+        assert (found.nodes, found.database, found.password) == ((("a", 7000), ("b", 6379)), 0, "pw")
+        assert (found.tls, found.is_cluster) == (True, True)
+
     @pytest.mark.parametrize(
         ("url", "reason"),
         [
@@ -74,8 +86,12 @@ class TestRead:
             (":SECRET@host:6379", "starts with redis://"),
             ("SECRET", "starts with redis://"),
             ("redsi://h", "did you mean `redis://`"),
-            ("redis+cluster://h", "later version"),
-            ("redis://a,b:1/0", "several hosts"),
+            ("redis+cluster://h/1", "database 0 only"),
+            ("redis+sentinel://h:26379", "expected the master's name"),
+            ("redis+sentinel://h/SEC%52ET/x", "number of a database"),
+            ("redis+cluster://a,,b", "expected a host"),
+            ("redis+cluster://a?sentinel_password=x", "cannot read the options"),
+            ("redis://a,b:1/0", "has one host"),
             ("redis:///0", "expected a host"),
             ("redis://h/mail", "number of a database"),
             ("redis://h:0", "port"),
@@ -108,6 +124,9 @@ class TestShown:
             ("redis://h:6379/0", "redis://h:6379/0"),
             ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
             ("redis+sentinel://a:1,b:2/0", "redis+sentinel://a:1,b:2/0"),
+            ("redis+sentinel://:pw@a:1,b/mymaster/0", "redis+sentinel://:***@a:1,b/mymaster/0"),
+            ("redis+sentinel://a/m?sentinel_password=x", "redis+sentinel://a/m?sentinel_password=***"),
+            ("redis+cluster://a:1,b:2", "redis+cluster://a:1,b:2"),
             ("redis://:pw@h", "redis://:***@h"),
             ("redis://u:p@w:x@h/1", "redis://u:***@h/1"),
             ("redis://pw@h", "redis://***@h"),
