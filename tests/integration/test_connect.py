@@ -16,10 +16,11 @@ from jobd.locate import RedisSource
 from tests.support.redis_server import RedisServer
 
 
-@pytest.mark.parametrize("scheme", ["redis+sentinel", "redis+cluster"])
-def test_later_schemes_are_named(scheme: str) -> None:
-    with pytest.raises(InputError, match=f'"{scheme}://": it comes with a later version'.replace("+", r"\+")):
-        connection_kwargs(RedisSource(f"{scheme}://h:1/0"))
+def test_a_cluster_takes_keys_with_a_hash_tag_only() -> None:
+    source = RedisSource("redis+cluster://h:1")
+    with pytest.raises(InputError, match="hash tag"):
+        connection_kwargs(source)
+    assert connection_kwargs(source, "bull:{mail}:")["whereabouts"].key == "bull:{mail}:"
 
 
 @pytest.mark.parametrize(

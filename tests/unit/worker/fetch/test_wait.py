@@ -82,7 +82,7 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
 
 def found_after(monkeypatch: pytest.MonkeyPatch, wire: FakeConnection, next_due_ms: int | None) -> float:
     """Ask once, at NOW_MS; return how many milliseconds later `found` was called."""
-    monkeypatch.setattr(marker, "Connection", lambda *_: wire)
+    monkeypatch.setattr(marker, "Connection", lambda *_, **__: wire)
 
     async def ask() -> float:
         loop = asyncio.get_running_loop()
