@@ -56,6 +56,11 @@ class Queue(QueueKeys):
         preset: list[tuple[str | int, ...]] = [("presets", self.preset)] if self.preset else []
         return [("queues", self.name), *preset, ("defaults",), ("app",)]
 
+    @property
+    def dead_letters_to(self) -> str | None:
+        """The queue that gets copies of failed jobs; one that [defaults] names for all has none itself."""
+        return None if self.dead_letter == self.name else self.dead_letter
+
 
 @dataclass(frozen=True)
 class Config:

@@ -33,8 +33,6 @@ MAX_SOCKET_PATH = 107
 
 NOT_YET: dict[str, Callable[[Any], bool]] = {
     "batch": lambda value: value is not None,
-    "dead_letter": lambda _: True,
-    "job_log_output": lambda value: value is not None,
     "workers": lambda value: isinstance(value, dict),
 }
 """Keys of [app] and of queues that this version reads but does not act on, with when that matters. A setting that does
@@ -61,8 +59,8 @@ def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapp
     _check_daemon(tree, settings, queues)
     _check_release_folder(tree, settings, env)
     _check_defaults(tree, settings)
-    for name, queue in queues.items():
-        _check_queue(tree, settings, queue, ("queues", name))
+    for queue in queues.values():
+        _check_queue(tree, settings, queue, queues)
     for name, schedule in settings.schedules.items():
         _check_schedule(tree, schedule, ("schedules", name), queues)
     if settings.schedules:
@@ -152,7 +150,8 @@ def _check_defaults(tree: Tree, settings: Settings) -> None:
                 _check_backoff(tree, job.backoff, (*path, "jobs", name, "backoff"))
 
 
-def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> None:
+def _check_queue(tree: Tree, settings: Settings, queue: Queue, queues: Mapping[str, Queue]) -> None:
+    path: Path_ = ("queues", queue.name)
     _check_queue_name(tree, queue.name, path)
     table = settings.queues[queue.name]
     presets = tree.values.get("presets")
@@ -177,6 +176,8 @@ def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> N
         place = _first_written(tree, queue, ("recycle",))
         if not tree.is_broken(place):
             tree.refuse(place, "`recycle` says when with one of `jobs`, `age` and `memory`")
+    if queue.dead_letter is not None:
+        _check_dead_letter(tree, queue, queues, queue.dead_letter)
     _check_own_concurrency(tree, settings, queue, path)
     _check_files(tree, queue)
     _check_bounds(tree, queue)
@@ -185,6 +186,24 @@ def _check_queue(tree: Tree, settings: Settings, queue: Queue, path: Path_) -> N
     if endless:
         message = f"queue {queue.name} has no {' and no '.join(endless)}: Redis grows with every such job"
         tree.warnings.append(_warning(tree, path, message, f"{endless[0]} = 1000 keeps the latest thousand"))
+
+
+def _check_dead_letter(tree: Tree, queue: Queue, queues: Mapping[str, Queue], target: str) -> None:
+    """Refuse a circle: a job that fails everywhere would be copied for ever; and a name that no queue can have."""
+    place = _first_written(tree, queue, ("dead_letter",))
+    if tree.is_broken(place) or (target == queue.name and place[0] != "queues"):
+        return  # a queue that [defaults] names for all has none itself
+    if ":" in target or not target.isprintable():
+        tree.refuse(place, f"a queue's name has no `:` in it, got `{target}`")
+        return
+    seen = [queue.name]
+    following: str | None = target
+    while following is not None and following not in seen:
+        seen.append(following)
+        following = queues[following].dead_letters_to if following in queues else None
+    if following == queue.name:
+        circle = " -> ".join([*seen, following])
+        tree.refuse(place, f"`dead_letter` leads back to its queue: {circle}", "a failed job would be copied for ever")
 
 
 def _parts_broken(tree: Tree, path: Path_, queue: Queue, settings: Settings) -> bool:

@@ -81,6 +81,8 @@ class Finish:
     suspect: bool = False
     child: bool = False
     key: bytes | None = None
+    dead_letter: str | None = None
+    """The queue that gets a copy, of a job that fails for good."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.engine.job import KEEP_ALL, Keep, Recovered, Taken
 from jobd.engine.runner import Command, Word
 from jobd.engine.scripts import script
-from jobd.engine.turn import decode_id, decode_ids, encode_id, keep_words, read_taken
+from jobd.engine.turn import dead_word, decode_id, decode_ids, encode_id, keep_words, read_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,6 +66,7 @@ def recover_jobs(
     reason: str,
     now_ms: int,
     keep: Keep = KEEP_ALL,
+    dead_letter: str | None = None,
 ) -> Command[list[Recovered]]:
     """Take every active job under this prefix from its dead worker: it waits at the front again, or has failed.
 
@@ -76,13 +77,14 @@ def recover_jobs(
             several, those that wait again become suspects.
         reason: failedReason of those that fail.
         keep: for a failed job that has no removeOnFail.
+        dead_letter: the queue that gets a copy of a failed job.
     Returns:
         The jobs, newest first. Safe to send twice: the second time finds nothing.
     """
     words = (
         3, keys.meta, keys.active, keys.events,
         keys.base, token_prefix, now_ms, int(counted), max_crashes, reason.encode("utf-8", "backslashreplace"),
-        *keep_words(keep), *map(encode_id, started),
+        *keep_words(keep), dead_word(dead_letter, keys.prefix), *map(encode_id, started),
     )  # fmt: skip
     return Command(words, _recovered, script("recover_jobs"), safe_twice=True)
 

@@ -47,13 +47,17 @@ class JobOptions:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the queue's file says where a job says nothing. `attempts_max` bounds what jobs say."""
+    """What the queue's file says where a job says nothing. `attempts_max` bounds what jobs say.
+
+    `dead_letter` is the queue that gets a copy of what fails for good.
+    """
 
     attempts: int = 1
     attempts_max: int | None = None
     backoff: Backoff | None = None
     keep_completed: Keep = KEEP_ALL
     keep_failed: Keep = KEEP_ALL
+    dead_letter: str | None = None
 
     def attempts_of(self, options: JobOptions) -> int:
         """Return how often the job may run: its own number up to `attempts_max`, else the file's."""
@@ -178,14 +182,17 @@ def after_failure(
     *,
     chance: float | None = None,
     final: bool = False,
+    cancelled: bool = False,
 ) -> Finish:
     """Return the finish of a job whose handler raised: RETRY while attempts are left, FAILED after them or if `final`.
 
     Args:
         reason: the failedReason; never stored empty.
         trace: the traceback, one entry of the stack trace; the reason stands in for an empty one.
+        cancelled: somebody did not want it any more: failed, and no copy for `dead_letter`.
         chance: in [0, 1) for the backoff's random number; None rolls it.
     """
+    final = final or cancelled
     attempts = policy.attempts_of(options)
     number = taken.attempts_made + 1
     text = reason or "failed without a reason"
@@ -202,6 +209,7 @@ def after_failure(
         suspect=taken.suspect,
         child=taken.parent_key is not None,
         key=taken.key,
+        dead_letter=None if cancelled else policy.dead_letter,
     )
     if not final and number < attempts:
         backoff = policy.backoff_of(options)

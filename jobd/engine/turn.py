@@ -50,7 +50,7 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
         finish = finishes[index]
         words += (encode_id(finish.job_id), finish.token, finish.value, finish.made + 1)  # type: ignore[operator]
     for index in others:
-        words += _other_words(finishes[index])
+        words += _other_words(finishes[index], keys.prefix)
     if per_key:
         words += [finishes[index].key or "" for index in (*quick, *others)]
     order = quick + others if others else None
@@ -89,11 +89,17 @@ def keep_words(keep: Keep) -> tuple[Word, Word, Word]:
     )
 
 
-def _other_words(finish: Finish) -> tuple[Word, ...]:
+def dead_word(queue: str | None, prefix: str) -> str:
+    """Return the queue that gets copies of failed jobs as scripts take it: its base, "" for none."""
+    return "" if queue is None else f"{prefix}:{queue}:"
+
+
+def _other_words(finish: Finish, prefix: str) -> tuple[Word, ...]:
     return (
         encode_id(finish.job_id), finish.token, finish.outcome.value, finish.value,
         "" if finish.stacktrace is None else finish.stacktrace,
         finish.delay_ms, *keep_words(finish.keep), finish.attempts, int(finish.lifo),
+        dead_word(finish.dead_letter, prefix),
     )  # fmt: skip
 
 

@@ -70,6 +70,10 @@ class Numbers:
     batch_max: int | None = None
     """Most jobs of one call of a handler, which then gets a list; None: a call for each job."""
     batch_wait_ms: int = 0
+    dead_letter: str | None = None
+    """The queue that gets a copy of what fails for good."""
+    log_output_bytes: int | None = None
+    """How much of what an attempt prints goes to its job's log; None: nothing."""
 
 
 # --- daemon and template ---------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from jobd.worker.handlers.on_failed import OnFailed, load_on_failed
 from jobd.worker.handlers.primitives import newly_replaced
 from jobd.worker.handlers.wraps import Wrap, load_wraps
 from jobd.worker.own_log import log
+from jobd.worker.run.output import capture
 from jobd.worker.run.slots import Slots
 from jobd.worker.run.wording import all_stacks, reason_of, trace_of
 
@@ -196,6 +197,8 @@ class Worker:
             framing.send(self._sock, messages.encode(messages.StartFailed("setup", failure, self._start.setup)))
             return Exit.SETUP_FAILED
         start = self._start
+        if start.numbers.log_output_bytes is not None:
+            capture()  # behind `setup`, which may set up logging
         keys = Keys(start.redis.prefix, start.queue)
         self._fetch = FetchLoop(
             self._redis.now(), keys, self._board, worker_name=_shown_name(start.name),

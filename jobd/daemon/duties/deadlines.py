@@ -89,7 +89,7 @@ def _finish(taken: Taken, queue: Queue, view: SlotView) -> Finish:
     deferred = taken.deferred_failure
     if deferred is not None and deferred.startswith(CANCELLED):
         reason = f"{deferred}; the handler did not stop and its worker was killed"
-        return after_failure(taken, read_opts(taken.opts), policy_of(queue, taken.name), reason, "", final=True)
+        return after_failure(taken, read_opts(taken.opts), policy_of(queue, taken.name), reason, "", cancelled=True)
     ran = format_duration((view.deadline_at - view.started_at) * 1000)
     reason = f"timed out after {ran}; the handler did not stop and its worker was killed"
     return after_failure(taken, read_opts(taken.opts), policy_of(queue, taken.name), reason, "")
@@ -105,4 +105,5 @@ def policy_of(queue: Queue, name: str | None) -> Policy:
         backoff=backoff.rule() if backoff else None,
         keep_completed=queue.keep_completed,
         keep_failed=queue.keep_failed,
+        dead_letter=queue.dead_letters_to,
     )

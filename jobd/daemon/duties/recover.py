@@ -121,6 +121,7 @@ class Recover:
                 reason=reason_of(loss),
                 now_ms=self._fleet.clock.now_ms(),
                 keep=loss.pool.queue.keep_failed,
+                dead_letter=loss.pool.queue.dead_letters_to,
             )
         )
         for job in recovered:

@@ -141,6 +141,8 @@ def numbers_of(queue: Queue) -> Numbers:
         per_key=KeyLimit(queue.per_key.key, queue.per_key.concurrency) if queue.per_key else None,
         batch_max=queue.batch.max if queue.batch else None,
         batch_wait_ms=queue.batch.wait_ms if queue.batch else 0,
+        dead_letter=queue.dead_letters_to,
+        log_output_bytes=queue.job_log_output_bytes,
     )
 
 

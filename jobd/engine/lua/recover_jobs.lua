@@ -8,7 +8,8 @@
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 token_prefix   3 now_ms   4 counted (1: the death is
 --             held against jobs that had started)   5 max_crashes   6 reason (failedReason)
 --             7 keep_count   8 keep_age_s   9 keep_limit ("" none; for failed jobs without removeOnFail)
---             10 on: ids of the jobs whose handler had begun
+--             10 dead (base of the queue that gets a copy of a failed job, "" none)
+--             11 on: ids of the jobs whose handler had begun
 -- Returns:    per job, newest first: id, what (0 waits, 1 failed, 2 waits as a suspect)
 -- Events:     waiting (prev active), and stalled when counted; or those of end_job and free_key; drained
 -- Complexity: O(active), plus the place in active of each recovered id
@@ -29,7 +30,7 @@ local META, ACTIVE, EVENTS = KEYS[1], KEYS[2], KEYS[3]
 local base, token_prefix, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local counted, max_crashes, reason = ARGV[4] == '1', tonumber(ARGV[5]), ARGV[6]
 local default_keep = { count = tonumber(ARGV[7]), age_s = tonumber(ARGV[8]), limit = tonumber(ARGV[9]) }
-local STARTED_FROM = 10
+local dead, STARTED_FROM = ARGV[10], 11
 local ARGS, call = ARGV, redis.call
 local max_len = max_events(META)
 
@@ -82,7 +83,7 @@ local function fail(id)
   local opts = json_of(stored[1])
   call('HSET', job, 'failedReason', reason, 'stacktrace', stacktrace_with(stored[2], opts))
   end_job(base, id, 'failed', reason, keep_rule(opts.removeOnFail, default_keep), tonumber(opts.attempts) or 0, now_ms,
-    max_len)
+    max_len, nil, dead)
 end
 
 check_places(base)

@@ -14,8 +14,9 @@
 --             data, or into opts when the first one is opts)
 --             17 on, 4 each, the quick finishes (completed, without deduplication id or parent, not suspect):
 --                job id, token, returnvalue, the new atm
---             then, 11 each, the others: job id, token, outcome (states.Outcome), value, stacktrace ("" leave),
---                delay_ms, keep_count, keep_age_s, keep_limit, attempts, lifo (1 or 0)
+--             then, 12 each, the others: job id, token, outcome (states.Outcome), value, stacktrace ("" leave),
+--                delay_ms, keep_count, keep_age_s, keep_limit, attempts, lifo (1 or 0),
+--                dead (base of the queue that gets a copy of a failed job, "" none)
 --             then with key_most, 1 each, all finishes in this order: the key ("" none)
 -- Returns:    1 codes, quick ones first (codes.py: 0, -1, -2, -3, -4, -6, -9)
 --             2 jobs, each the fields of read_job (ats the new one), then with key_most the key   3 limited_ms   4 next_due_ms (-1 none)
@@ -55,7 +56,7 @@ local take, busy = tonumber(ARGV[6]), tonumber(ARGV[7])
 local limiter_max, limiter_ms, quick = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
 local quick_keep = { count = tonumber(ARGV[11]), age_s = tonumber(ARGV[12]), limit = tonumber(ARGV[13]) }
 local clock_ms = tonumber(ARGV[14])
-local QUICK_FROM, QUICK_SIZE, OTHER_SIZE = 17, 4, 11
+local QUICK_FROM, QUICK_SIZE, OTHER_SIZE = 17, 4, 12
 local call = redis.call
 if clock_ms then
   local time = call('TIME')
@@ -99,7 +100,7 @@ local function note_failure(job, reason, stacktrace)
 end
 
 -- Carries out one finish whatever its outcome; returns its code.
-local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, attempts, lifo)
+local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, attempts, lifo, dead)
   local job = base .. id
   local lock = call('GET', job .. ':lock')
   local code = holds(base, id, token, lock)
@@ -120,7 +121,8 @@ local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, att
     if outcome == 'f' then
       note_failure(job, value, stacktrace)
     end
-    end_job(base, id, outcome == 'c' and 'completed' or 'failed', value, keep, attempts, now_ms, max_len)
+    end_job(base, id, outcome == 'c' and 'completed' or 'failed', value, keep, attempts, now_ms, max_len,
+      nil, dead)
     return 0
   end
   if outcome == 'r' then
@@ -203,7 +205,8 @@ local function finish_all()
   end
   for at = OTHERS_FROM, keys_from - 1, OTHER_SIZE do
     codes[#codes + 1] = finish(ARGS[at], ARGS[at + 1], ARGS[at + 2], ARGS[at + 3], ARGS[at + 4],
-      tonumber(ARGS[at + 5]), keep_of(at + 6), tonumber(ARGS[at + 9]), ARGS[at + 10] == '1')
+      tonumber(ARGS[at + 5]), keep_of(at + 6), tonumber(ARGS[at + 9]), ARGS[at + 10] == '1',
+      ARGS[at + 11])
   end
 end
 

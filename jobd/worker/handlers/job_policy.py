@@ -35,6 +35,8 @@ class JobPolicy:
     kill_after_s: float | None
     expire_ms: int | None
     on_failed: OnFailed | None = None
+    log_output_bytes: int | None = None
+    """How much of what an attempt prints goes to its job's log; None: nothing."""
 
 
 class JobPolicies:
@@ -96,6 +98,7 @@ def _job_policy(
         None if spec.kill_after_ms is None else spec.kill_after_ms / 1000,
         spec.expire_ms,
         on_failed,
+        numbers.log_output_bytes,
     )
 
 
@@ -113,6 +116,7 @@ def _policy(numbers: Numbers, spec: HandlerSpec | Numbers) -> Policy:
         backoff=spec.backoff,
         keep_completed=numbers.keep_completed,
         keep_failed=numbers.keep_failed,
+        dead_letter=numbers.dead_letter,
     )
 
 

@@ -17,6 +17,7 @@ from jobd.worker import forks
 from jobd.worker.handlers.job import current
 from jobd.worker.handlers.payload import to_json
 from jobd.worker.own_log import log
+from jobd.worker.run.output import Output
 from jobd.worker.run.wording import reason_of, trace_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Attempt:
 
     __slots__ = (
         "_board", "_told_failed", "deadline_at", "ended_at", "finish", "guard", "interruption", "job", "limited_ms",
-        "options",
+        "options", "output",
         "policy", "settled", "slot", "started_at", "struck", "taken", "task", "thread_id", "why",
     )  # fmt: skip
 
@@ -69,6 +70,8 @@ class Attempt:
         self.finish: Finish | None = None
         self.interruption = Interruption.NONE
         self.why = ""
+        most = policy.log_output_bytes
+        self.output = None if most is None else Output(job, most)
         self.settled = False
         self._told_failed = False
         self.started_at = self.deadline_at = self.ended_at = 0.0
@@ -97,6 +100,8 @@ class Attempt:
         if self.interruption is not Interruption.NONE:
             raise Cancelled(self.interruption.value)
         current.set(self.job)
+        if self.output is not None:
+            self.output.begin()
         self.job.data  # noqa: B018 - read here, where the handler runs: broken data fails before it, large data costs no other job
         return policy.call
 
@@ -153,6 +158,8 @@ class Attempt:
         log.warning("on_failed of job %s failed: %s\n%s", self.taken.id, reason_of(error), trace_of(error))
 
     def _end(self, finish: Finish | None) -> None:
+        if self.output is not None:
+            self.output.end()
         self.finish = None if self.interruption is Interruption.LOST else finish
         self.ended_at = monotonic()
         self._board.returned(self.slot)
@@ -163,7 +170,7 @@ class Attempt:
             return None
         if self.interruption is Interruption.CANCELLED:
             # Whatever it raises on its way out: nobody wants it to run again.
-            return self._failure(self.why or "cancelled", trace_of(error), final=True)
+            return self._failure(self.why or "cancelled", trace_of(error), cancelled=True)
         if isinstance(error, RetryLater):
             try:
                 return self._later(error)
@@ -186,8 +193,10 @@ class Attempt:
         outcome = Outcome.LIMITED if isinstance(error, RateLimited) else Outcome.LATER
         return Finish(taken.id, taken.token, outcome, delay_ms=delay_ms, suspect=taken.suspect, key=taken.key)
 
-    def _failure(self, reason: str, trace: str, *, final: bool) -> Finish:
-        finish = after_failure(self.taken, self.options, self.policy.outcome, reason, trace, final=final)
+    def _failure(self, reason: str, trace: str, *, final: bool = False, cancelled: bool = False) -> Finish:
+        finish = after_failure(
+            self.taken, self.options, self.policy.outcome, reason, trace, final=final, cancelled=cancelled
+        )
         unknown = self.options.unknown_backoff
         if unknown is not None and finish.outcome is Outcome.RETRY:
             delay = format_duration(finish.delay_ms)

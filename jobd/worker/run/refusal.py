@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from jobd.engine.admin import CANCELLED
 from jobd.engine.codes import Code
 from jobd.engine.outcome_policy import after_failure, children_refusal
 from jobd.engine.states import Outcome
@@ -21,7 +22,7 @@ def refusal_of(
     """Return how a job that must not run ends, None when it may; `policy` is None when nobody handles its name."""
     taken = attempt.taken
     if taken.deferred_failure is not None:
-        return _for_good(attempt, taken.deferred_failure)
+        return _deferred(attempt, taken.deferred_failure)
     if taken.name is None:
         return _for_good(attempt, "the job has no name: its hash is incomplete")
     if policy is None:
@@ -57,6 +58,13 @@ def _first_due(attempt: Attempt) -> int:
     # The hash's own `delay` is 0 again once the job was promoted; the producer's wish stays in the options.
     delay = attempt.job.opts.get("delay")
     return attempt.taken.timestamp + (delay if isinstance(delay, int) else attempt.taken.delay_ms)
+
+
+def _deferred(attempt: Attempt, reason: str) -> Finish:
+    cancelled = reason.startswith(CANCELLED)
+    return after_failure(
+        attempt.taken, attempt.options, attempt.policy.outcome, reason, "", final=True, cancelled=cancelled
+    )
 
 
 def _for_good(attempt: Attempt, reason: str) -> Finish:

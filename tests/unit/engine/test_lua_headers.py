@@ -87,7 +87,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (remove_scheduler(KEYS, "s"), 0),
     (pause_scheduler(KEYS, "s", who="me", now_ms=1), 0),
     (list_schedulers(KEYS), 0),
-    (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name", [QUICK, OTHER], 5, 0, Limiter(1, 1000))), 4 + 11),
+    (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name", [QUICK, OTHER], 5, 0, Limiter(1, 1000))), 4 + 12),
 ]
 
 

@@ -4,13 +4,15 @@
 -- include: release_deduplication
 -- include: settle_child
 -- include: leave_parent
--- end_job(base, id, set, value, keep, attempts, now_ms, max_len, prev): an active job, its lock and its place in active
--- already gone, is completed or failed for good. prev: it was no active one but in this state; no attempt is counted.
+-- include: copy_dead
+-- end_job(base, id, set, value, keep, attempts, now_ms, max_len, prev, dead): an active job, its lock and its place in
+-- active already gone, is completed or failed for good. prev: it was no active one but in this state; no attempt is
+-- counted. dead: the base of the queue that gets a copy of a failed one (copy_dead), nil or '' for none.
 -- set is 'completed' (value: the returnvalue, JSON) or 'failed' (value: the failedReason); keep is {count, age_s,
 -- limit}, numbers or nil, count 0 deletes the job; attempts is the effective number of tries.
 -- Events: those of the parent; completed | failed (+ retries-exhausted). The order is BullMQ's: deduplication, parent,
 -- attempt, place, events.
-local function end_job(base, id, set, value, keep, attempts, now_ms, max_len, prev)
+local function end_job(base, id, set, value, keep, attempts, now_ms, max_len, prev, dead)
   local job, events, now = base .. id, base .. 'events', string.format('%.0f', now_ms)
   local stored = redis.call('HMGET', job, 'deid', 'parentKey', 'parent')
   local dedup_id, parent_key = stored[1], stored[2]
@@ -23,6 +25,10 @@ local function end_job(base, id, set, value, keep, attempts, now_ms, max_len, pr
   end
   local made = prev and -1 or count_up(job, 'atm')
   local field = set == 'completed' and 'returnvalue' or 'failedReason'
+  if dead and dead ~= '' and set == 'failed' then
+    -- Keys of a wrong type in another queue must not cost this job its end.
+    pcall(copy_dead, base, id, dead, value, made, now_ms)
+  end
   if keep.count == 0 then
     delete_job(base, id)
     if parent_key then
@@ -31,7 +37,7 @@ local function end_job(base, id, set, value, keep, attempts, now_ms, max_len, pr
   else
     redis.call('ZADD', base .. set, now, id)
     redis.call('HSET', job, field, value, 'finishedOn', now)
-    redis.call('HDEL', job, 'sus', set == 'failed' and 'defa' or 'sus')
+    redis.call('HDEL', job, 'sus', 'defa')
     if keep.count or keep.age_s then
       trim_finished(base, base .. set, now_ms, keep.count, keep.age_s, keep.limit)
     end
