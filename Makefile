@@ -5,13 +5,15 @@
 # make docs   write the pages that are made from the code
 # make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look
 #
-# Installing happens in .venv, .venv-lowest and tests/interop/node_modules only, once, and again when the lists of
+# Installing happens in `.venv*` and tests/interop/node_modules only, once, and again when the lists of
 # packages change.
 
 SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
+# What examples and the manual need and jobd does not: other people's frameworks, the site generator, package checks.
+MORE := .venv-more
 # Whatever talks to Redis through names of redis-py, in a virtualenv with the oldest one that pyproject.toml allows.
 LOWEST_TESTS := tests/integration/test_connect.py tests/integration/test_client.py tests/integration/test_client_async.py \
 	tests/integration/test_worker_redis.py tests/integration/test_worker_ahead.py
@@ -66,7 +68,7 @@ docs: install-test
 
 install-demo: $(VENV)/installed-demo
 
-install-test: $(VENV)/installed-test $(LOWEST)/installed $(NODE_MODULES)/.package-lock.json
+install-test: $(VENV)/installed-test $(LOWEST)/installed $(MORE)/installed $(NODE_MODULES)/.package-lock.json
 	@.ci/system-packages redis-server=redis-server /lib/systemd/systemd=systemd zsh=zsh fish=fish man=man-db \
 		chromium=chromium chromedriver=chromium-driver
 
@@ -86,6 +88,12 @@ $(LOWEST)/installed: pyproject.toml | $(BIN)/python
 	@$(QUIETLY) $(LOWEST)/bin/python -m pip install --editable . 'redis==6.4.0' bullmq hiredis hypothesis pytest pytest-timeout
 	@touch $@
 
+$(MORE)/installed: pyproject.toml examples/requirements.txt docs/requirements.txt | $(BIN)/python
+	@echo "installing frameworks of the examples and the site generator into $(MORE)"
+	@$(QUIETLY) $(PYTHON) -m venv --clear $(MORE)
+	@$(QUIETLY) $(MORE)/bin/python -m pip install --editable '.[daemon,embedded]' pytest -r examples/requirements.txt -r docs/requirements.txt
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "jobd needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/system-packages /no-ensurepip=python3-venv
@@ -97,4 +105,4 @@ $(NODE_MODULES)/.package-lock.json: tests/interop/package-lock.json
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) $(LOWEST) $(NODE_MODULES) examples/nestjs/node_modules examples/nestjs/dist
+	@rm -rf $(VENV) $(LOWEST) $(MORE) site $(NODE_MODULES) examples/nestjs/node_modules examples/nestjs/dist

@@ -49,6 +49,14 @@ def schedule_command(
         InputError: something is wrong; the text names it.
     """
     now_ms = SYSTEM_CLOCK.now_ms()
+    repeat, template = read_schedule(sid, name, data, options, now_ms)
+    return upsert_scheduler(keys, sid, repeat, template, now_ms=now_ms)
+
+
+def read_schedule(
+    sid: str, name: str | None, data: Any, options: Mapping[str, Any], now_ms: int
+) -> tuple[Repeat, Template]:
+    """Return when its jobs are due and what they are. Raises InputError."""
     when = {key: value for key, value in options.items() if key in _OWN and value is not None}
     cron = when.get("cron")
     if cron is not None and not isinstance(cron, str):
@@ -64,8 +72,7 @@ def schedule_command(
         bool(when.get("immediately", False)) and cron is not None,
     ).checked(now_ms)
     rest = {key: value for key, value in options.items() if key not in _OWN}
-    template = Template.of(check_scheduler_id(sid) if name is None else name, data, rest, now_ms=now_ms)
-    return upsert_scheduler(keys, sid, repeat, template, now_ms=now_ms)
+    return repeat, Template.of(check_scheduler_id(sid) if name is None else name, data, rest, now_ms=now_ms)
 
 
 def scheduled(sid: str, answer: tuple[str, int]) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jobd.config.model import Config
     from jobd.engine.job import JobRecord
     from jobd.engine.new_job import NewJob
+    from jobd.engine.schedulers import Scheduler
     from jobd.protocol.worker import Numbers
     from jobd.testing.memory import MemoryJob
     from jobd.worker.handlers.job_policy import JobPolicies
@@ -43,6 +44,7 @@ class FakeQueue:
         self._memory = Memory()
         self._added: dict[str, list[Added]] = {}
         self._policies: dict[str, tuple[Numbers, JobPolicies]] = {}
+        self._schedules: dict[tuple[str, str], Scheduler] = {}
 
     @classmethod
     @contextlib.contextmanager
@@ -110,6 +112,8 @@ class FakeQueue:
             "add": self._add, "add_many": self._add_many, "add_flow": self._add_flow, "get": self._get,
             "counts": self._counts, "children_values": self._children_values,
             "ignored_children_failures": self._ignored, "wait_for": self._wait_for, "close": self._close,
+            "schedule": self._schedule, "unschedule": self._unschedule, "schedules": self._all_schedules,
+            "get_schedule": self._get_schedule,
         }  # fmt: skip
 
     def _add(self, queue: Any, name: str, data: Any = {}, **options: Any) -> Any:  # noqa: B006 - never changed
@@ -164,6 +168,24 @@ class FakeQueue:
 
     def _close(self, queue: Any) -> None:
         """Nothing is open."""
+
+    def _schedule(self, queue: Any, id: str, name: str | None = None, data: Any = {}, **options: Any) -> str:  # noqa: A002, B006
+        """Keep it; it makes no jobs here, or a drain would never end."""
+        from jobd.client.schedules import read_schedule
+        from jobd.engine.schedulers import Scheduler
+
+        repeat, template = read_schedule(id, name, data, options, self._memory.now_ms)
+        self._schedules[queue.name, id] = Scheduler(id, repeat, template, 0, None)
+        return f"repeat:{id}:0"
+
+    def _unschedule(self, queue: Any, id: str) -> bool:  # noqa: A002
+        return self._schedules.pop((queue.name, id), None) is not None
+
+    def _all_schedules(self, queue: Any) -> list[Scheduler]:
+        return [schedule for (name, _), schedule in self._schedules.items() if name == queue.name]
+
+    def _get_schedule(self, queue: Any, id: str) -> Scheduler | None:  # noqa: A002
+        return self._schedules.get((queue.name, id))
 
     def _store(self, keys: Any, new: NewJob) -> Outcome:
         outcome, job = self._memory.add(keys, new)

@@ -279,3 +279,19 @@ def test_a_handler_that_never_ends_is_told(added: FakeQueue, monkeypatch: pytest
     Queue("chain").add_many([("start", {})] * 9)
     with pytest.raises(InputError, match="3 runs"):
         added.drain()
+
+
+def test_schedules_are_kept_and_make_no_jobs(added: FakeQueue) -> None:
+    queue = Queue("notes")
+    assert queue.schedule("nightly", "note", {"n": 1}, cron="0 3 * * *") is not None
+    with pytest.raises(InputError):
+        queue.schedule("wrong", every="soon")
+    found = queue.get_schedule("nightly")
+    assert found is not None
+    assert ([each.id for each in queue.schedules()], found.template.name) == (["nightly"], "note")
+    assert (added.drain(), queue.unschedule("nightly"), queue.schedules()) == ([], True, [])
+
+
+def test_no_method_of_a_queue_goes_to_redis_from_memory(added: FakeQueue) -> None:
+    own = {name for name in vars(Queue) if not name.startswith("_")}
+    assert own <= set(added._methods()), "what is new in Queue needs a place in FakeQueue"
