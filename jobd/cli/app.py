@@ -30,6 +30,7 @@ _HOMES = {
     "status": ("jobd.cli.commands.status:status", "what runs, waits, fails; what differs from the file"),
     "logs": ("jobd.cli.commands.logs:logs", "the last lines of the daemon's log, live with -f"),
     "events": ("jobd.cli.commands.events:events", "what happens to the jobs of queues, live with -f"),
+    "metrics": ("jobd.cli.commands.metrics:metrics", "the numbers of the daemon, as Prometheus reads them"),
     "health": ("jobd.cli.commands.health:health", "is it running and ready, for probes"),
     "web": ("jobd.cli.commands.web:web", "the page: the same in a browser"),
     "stop": ("jobd.cli.commands.stop:stop", "stop the daemon, return when it is gone"),

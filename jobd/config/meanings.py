@@ -119,6 +119,8 @@ _MEANINGS: list[tuple[type[Table], dict[str, Meaning]]] = [
         "state_dir": ("Folder of the daemon's state; else `.jobd` beside the file, or /var/lib/jobd.", "/var/lib/shop"),
         "socket_group": ("This group may use the control socket, for everything.", "deploy"),
         "status_group": ("This group gets `status.sock`, which only reads.", "monitoring"),
+        "http": ("Serve `/metrics`, `/livez` and `/readyz` here: `HOST:PORT` or `unix:PATH`; with the extra `metrics`.",
+                 "127.0.0.1:9464"),
     }),
     (LogSettings, {
         "format": ("`auto`: text on a terminal, journal prefixes under systemd, else JSON.", "json"),

@@ -106,7 +106,7 @@ then take the old one from the server. `reload` reads the source again and renew
 ### What needs a restart
 
 Of `[redis]`: the address in `url` (its user and password do not count), `embedded`, `prefix`, `embedded_port`, `server`
-and `socket_mode`. Of `[daemon]`: `socket`, `state_dir`, `socket_group` and `status_group`. `jobd plan` says so,
+and `socket_mode`. Of `[daemon]`: `socket`, `state_dir`, `socket_group`, `status_group` and `http`. `jobd plan` says so,
 and `jobd reload` then applies nothing.
 
 ### Rights of an ACL user

@@ -28,7 +28,10 @@ def resolve_app(app: App, base: Path) -> App:
 
 def resolve_daemon(daemon: DaemonSettings, base: Path) -> DaemonSettings:
     """Return [daemon] with absolute paths."""
-    return _absolute(daemon, base, ("socket", "state_dir"))
+    daemon = _absolute(daemon, base, ("socket", "state_dir"))
+    if daemon.http is None or not daemon.http.startswith("unix:"):
+        return daemon
+    return _changed(daemon, {"http": f"unix:{base / daemon.http.removeprefix('unix:')}"})
 
 
 def resolve_redis(redis: RedisSettings, base: Path) -> RedisSettings:

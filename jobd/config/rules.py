@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from jobd.config.tables import MAX_SLOTS, BackoffTable, Mode
@@ -30,6 +31,8 @@ NOWHERE: Path_ = ("",)
 """A path that nothing has: the problem is reported at the start of the file."""
 MAX_SOCKET_PATH = 107
 """sun_path of unix(7), less its final NUL."""
+
+METRICS_HINT = "install it with: pip install '.[daemon,embedded,metrics]' in a clone of jobd"
 
 NOT_YET: dict[str, Callable[[Any], bool]] = {
     "batch": lambda value: value is not None,
@@ -117,6 +120,8 @@ def _check_daemon(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -
     socket = settings.daemon.socket
     if socket is not None and len(os.fsencode(tree.main.parent / socket)) > MAX_SOCKET_PATH:
         tree.refuse(("daemon", "socket"), f"the path of a socket has at most {MAX_SOCKET_PATH} bytes")
+    if settings.daemon.http is not None and find_spec("prometheus_client") is None:
+        tree.refuse(("daemon", "http"), "`http` needs the extra `metrics`", METRICS_HINT, at="key")
     if not queues and not tree.is_broken(("queues",)):
         tree.warnings.append(_warning(tree, ("queues",), "[queues] names no queue: there is nothing to run"))
 

@@ -24,6 +24,7 @@ from jobd.config.values import (
     Filled,
     Flag,
     Handler,
+    HttpAddress,
     KeepRule,
     KeyPath,
     Number,
@@ -212,6 +213,7 @@ class DaemonSettings(Table):
     state_dir: FilePath | None = None
     socket_group: Filled | None = None
     status_group: Filled | None = None
+    http: HttpAddress | None = None
 
     @property
     def log_format(self) -> LogFormat:

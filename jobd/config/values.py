@@ -212,6 +212,18 @@ def _path(value: Any) -> Path:
     return Path(_filled(value))
 
 
+def _http_address(value: Any) -> str:
+    text = _filled(value)
+    if text.startswith("unix:") and text.removeprefix("unix:").strip("/"):
+        return text
+    host, _, port = text.rpartition(":")
+    bare = not host.startswith("[") and ":" not in host
+    bracketed = host.startswith("[") and host.endswith("]") and ":" in host
+    if host and (bare or bracketed) and re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) and int(port) < 65536:
+        return text
+    raise refuse(f'expected an address such as "127.0.0.1:9464" or "unix:/run/jobd/http.sock", got {told(value)}')
+
+
 def _text_or_secret(value: Any) -> str | Secret:
     if isinstance(value, Secret):
         return value
@@ -258,6 +270,12 @@ Filled = Annotated[str, PlainValidator(_filled), WithJsonSchema({"type": "string
 _KEY_JSON: dict[str, Any] = {"type": "string", "examples": ["tenantId", "opts.group.id"]}
 KeyPath = Annotated[str, PlainValidator(_key_path), WithJsonSchema(_KEY_JSON)]
 """Where a member lies: names joined by dots, into a job's data, or into its options when it begins with "opts."."""
+HttpAddress = Annotated[
+    str,
+    PlainValidator(_http_address),
+    WithJsonSchema({"type": "string", "examples": ["127.0.0.1:9464", "unix:/run/jobd/http.sock"]}),
+]
+"""Where to serve HTTP: "HOST:PORT", "[HOST]:PORT" or "unix:PATH"."""
 FilePath = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
 _SECRET_JSON: dict[str, Any] = {
     "anyOf": [

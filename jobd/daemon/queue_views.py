@@ -76,7 +76,9 @@ def queue_view(pool: Pool, tally: Tally, now: float) -> QueueView:
     """Return one queue as this host knows it."""
     workers = [worker_view(pool, worker, now) for worker in pool.workers()]
     workers += [
-        WorkerView(0, pool.name, "restarting", pool.generation, 0, 0.0, 0, 0, place.restarts, [])
+        WorkerView(
+            0, pool.name, "restarting", pool.generation, 0, 0.0, 0, 0, place.restarts, [], number=place.number - 1
+        )
         for place in pool.places.values()
         if place.vacant
     ]
@@ -115,6 +117,7 @@ def worker_view(pool: Pool, worker: Worker, now: float) -> WorkerView:
         restarts=place.restarts if place else 0,
         jobs=jobs,
         why=worker_trouble(worker, now),
+        number=worker.number,
     )
 
 

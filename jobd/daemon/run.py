@@ -58,11 +58,13 @@ from jobd.protocol.control import STATUS_SOCKET
 from jobd.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from jobd.config.model import Config
     from jobd.daemon.duties.duty import Duty
+    from jobd.daemon.numbers_page import NumbersPage
+    from jobd.daemon.processes.fleet import Loss
     from jobd.locate import RedisSource
 
 log = logs.event_log(__name__)
@@ -83,8 +85,10 @@ class RunOptions:
     dev: bool = False
 
 
-async def main(config: Config, options: RunOptions) -> int:
+async def main(config: Config, options: RunOptions, page: Callable[[Path], NumbersPage] | None) -> int:
     """Run the daemon until it is stopped; return the exit code of the process.
+
+    `page` makes the page of numbers with a folder of its own; None: the extra is missing.
 
     Raises:
         ConfigError: a handler does not import, or a secret cannot be read (exit 78).
@@ -95,7 +99,7 @@ async def main(config: Config, options: RunOptions) -> int:
     logs.configure(config.daemon.log_format, config.daemon.log_level)
     memory = LogMemory()
     logs.remember(memory)
-    daemon = Daemon(config, options, memory)
+    daemon = Daemon(config, options, memory, page)
     try:
         return await daemon.run()
     finally:
@@ -115,9 +119,17 @@ async def count_waiting(runner: AsyncRunner, prefix: str, queue: str) -> int | N
 class Daemon:
     """All parts of one `jobd run`."""
 
-    def __init__(self, config: Config, options: RunOptions, memory: LogMemory) -> None:
+    def __init__(
+        self,
+        config: Config,
+        options: RunOptions,
+        memory: LogMemory,
+        page: Callable[[Path], NumbersPage] | None,
+    ) -> None:
         self.config = config
         self.memory = memory
+        folder = config.state_folder(os.environ) / "numbers"
+        self.page = None if page is None else page(folder)
         self.options = options
         self.environ = dict(os.environ)
         self.notifier = Notifier(self.environ)
@@ -205,7 +217,7 @@ class Daemon:
 
     async def _serve(self, source: RedisSource, record: IncarnationRecord) -> int:
         runner = runner_on(source)
-        templates = TemplateStore(self.environ)
+        templates = TemplateStore(self._worker_environment())
         in_force = InForce(
             self.config, SYSTEM_CLOCK,
             environ=self.environ, globs=self.options.queues, redis_argument=self.options.redis, dev=self.options.dev,
@@ -221,12 +233,13 @@ class Daemon:
             renew_connections=lambda: self._renew_connections(runner),
         )  # fmt: skip
         supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
-        supervisor.on_loss = recover.lost
+        supervisor.on_loss = lambda loss: self._worker_ended(loss, recover)
         self._serving = True
         history, presence = History(), Presence(supervisor, runner, supervisor.redis_said)
         self.methods = Methods(
-            supervisor, runner, source, self.notifier, self.memory, history=history, strangers=presence.strangers
-        )
+            supervisor, runner, source, self.notifier,
+            memory=self.memory, page=self.page, history=history, strangers=presence.strangers,
+        )  # fmt: skip
         servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
         duties = [
             *self._duties(supervisor, runner, record),
@@ -238,6 +251,9 @@ class Daemon:
         try:
             for server in servers:
                 await server.start()
+            if self.page is not None and self.config.daemon.http is not None:
+                self.page.serve(self.config.daemon.http, self.methods.numbers, supervisor.live, supervisor.ready)
+                log.info("numbers are served", at=self.config.daemon.http)
             if not await self._start(supervisor):
                 await self._stopped.wait()
                 return 0
@@ -256,9 +272,23 @@ class Daemon:
             for duty in reversed(duties):
                 await duty.stop()
             await recover.stop()
+            if self.page is not None:
+                await self.page.stop()
             for server in servers:
                 await server.stop()
             await runner.aclose()
+
+    def _worker_environment(self) -> dict[str, str]:
+        """Return what workers inherit, the place for their own numbers too."""
+        if self.page is None:
+            return self.environ
+        self.page.prepare()
+        return {**self.environ, **self.page.worker_environment}
+
+    def _worker_ended(self, loss: Loss, recover: Recover) -> None:
+        recover.lost(loss)
+        if self.page is not None:
+            self._in_background(self.page.worker_ended())
 
     def _control_servers(self, dispatch: Dispatch) -> list[ControlServer]:
         settings = self.config.daemon
@@ -277,7 +307,7 @@ class Daemon:
         fleet, told = supervisor.fleet, supervisor.redis_said
         return [
             Probe(fleet, runner, told),
-            Renew(fleet, runner, told),
+            Renew(fleet, runner, told, supervisor.counters.renewed),
             Earlier(fleet, runner, record, told),
             Stalled(fleet, runner, told),
             Limits(fleet, runner, told),

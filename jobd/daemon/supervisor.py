@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from jobd.config.tables import MAX_WORKERS
+from jobd.daemon.counters import Counters
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.queue_views import Tally, queue_view
@@ -113,6 +114,7 @@ class Supervisor:
         self.fleet = fleet
         self.fleet.on_loss = self._lost
         self.on_loss: Callable[[Loss], None] = lambda loss: None
+        self.counters = Counters()
         self._redis_troubles: dict[str, str] = {}
         """{duty: what Redis refused it}."""
         self.stopping = False
@@ -223,8 +225,12 @@ class Supervisor:
 
     def views(self) -> list[QueueView]:
         """Return every queue of this host, removed ones that still drain last."""
+        return [view for _, view in self.pools_and_views()]
+
+    def pools_and_views(self) -> list[tuple[Pool, QueueView]]:
+        """Return every queue of this host with its pool, as `views` does."""
         now = self.clock.monotonic()
-        return [queue_view(pool, self._tally(pool), now) for pool in self.fleet.all_pools()]
+        return [(pool, queue_view(pool, self._tally(pool), now)) for pool in self.fleet.all_pools()]
 
     def runs(self, queue: str) -> tuple[int, int]:
         """Return how many runs of a queue ended since the start, and how many of them in an error."""
@@ -376,12 +382,14 @@ class Supervisor:
             report = await self.reloader.reload(progress, code=code, who=who)
         except JobdError as error:
             self._last_reload = {**outcome, "generation": self.generation, "error": str(error)}
+            self.counters.reload_ended(error)
             raise
         finally:
             self._reloads -= 1
             if announce and not self.stopping and not self._reloads:
                 self._announce.ready()
         self._last_reload = {**outcome, "generation": report.generation, "applied": True}
+        self.counters.reload_ended(None)
         return report
 
     async def stop(self, grace_ms: int | None, now: bool, progress: Callable[[str], None]) -> StopReport:
@@ -416,6 +424,7 @@ class Supervisor:
 
     def _lost(self, loss: Loss) -> None:
         self._tally(loss.pool).worker_gone(loss.worker)
+        self.counters.of(loss.pool.name).worker_gone(loss.pool, loss.worker)
         self.reloader.worker_lost(loss)
         self.on_loss(loss)
 

@@ -68,6 +68,8 @@ class WorkerView:
     restarts: int
     jobs: list[JobView]
     why: str | None = None
+    number: int = 0
+    """Which of its queue's workers it is, from 0; its replacement has the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from jobd.operations.documents import (
     Health,
     Hello,
     LogLines,
+    NumbersText,
     OwnQueue,
     Plan,
     QueueStates,
@@ -113,6 +114,13 @@ class DaemonSide(Protocol):
 
     async def config_show(self, params: ConfigShow, caller: Caller) -> ConfigShown:
         """Tell the configuration in force, secrets as ***."""
+
+    async def metrics(self, params: Nothing, caller: Caller) -> NumbersText:
+        """Tell the numbers that `/metrics` serves; waits for Redis at most 300 ms.
+
+        Raises:
+            Refused: the daemon's extra `metrics` is missing.
+        """
 
     async def logs(self, params: LogsOf, caller: Caller) -> LogLines:
         """Tell the last lines of the daemon's log, of which it keeps 8 MiB whatever it writes them to.

@@ -380,6 +380,13 @@ class LogLines(TypedDict):
     missed: Annotated[int, "lines after the cursor that are forgotten already"]
 
 
+class NumbersText(TypedDict):
+    """The numbers of a daemon."""
+
+    text: Annotated[str, "in Prometheus' text format"]
+    content_type: str
+
+
 class QueueEvent(TypedDict):
     """An event of a queue as BullMQ writes it; beside these members it has the stream's own, which are texts."""
 

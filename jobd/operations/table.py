@@ -53,6 +53,7 @@ WORKER_RESTART = ByDaemon("worker.restart", CHANGES, lambda: DaemonSide.worker_r
 WORKER_STACK = ByDaemon("worker.stack", READS, lambda: DaemonSide.worker_stack, for_status_group=False)
 WORKER_KILL = ByDaemon("worker.kill", CHANGES, lambda: DaemonSide.worker_kill, logged=("pid",))
 CONFIG_SHOW = ByDaemon("config.show", READS, lambda: DaemonSide.config_show)
+METRICS = ByDaemon("metrics", READS, lambda: DaemonSide.metrics)
 LOGS = ByDaemon("logs", READS, lambda: DaemonSide.logs, for_status_group=False)
 HISTORY = OnRedis("history", READS, lambda: history.read)
 EVENTS = OnRedis("events", READS, lambda: events.read)

@@ -15,7 +15,10 @@ import zlib
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-LAYOUT = 2
+from jobd.protocol.counts import SIZE as COUNTS_SIZE
+from jobd.protocol.counts import CountsReader, CountsWriter
+
+LAYOUT = 3
 """Number of this layout; daemon and template compare it in their handshake."""
 
 SLOTS = 1024
@@ -28,7 +31,8 @@ _MAGIC = 0x6A6F6264  # "jobd"
 _HEADER_BYTES = 4096 + 8 * SLOTS
 _RECORD_BYTES = 288
 _SLOT_BYTES = 2 * _RECORD_BYTES
-SIZE = _HEADER_BYTES + SLOTS * _SLOT_BYTES
+_COUNTS_AT = _HEADER_BYTES + SLOTS * _SLOT_BYTES
+SIZE = _COUNTS_AT + COUNTS_SIZE
 
 _PREAMBLE = struct.Struct("<III")
 _HEAD = struct.Struct("<QI")
@@ -102,6 +106,9 @@ class _Mapped:
         self._counts = header.cast("Q")
         header.release()
 
+    def _counts_memory(self) -> memoryview:
+        return memoryview(self._memory)[_COUNTS_AT:]
+
     def close(self) -> None:
         """Unmap; nothing of the board may be used afterwards."""
         self._floats.release()
@@ -110,11 +117,17 @@ class _Mapped:
 
 
 class BoardWriter(_Mapped):
-    """The worker's side."""
+    """The worker's side. `counts` is for one thread."""
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
+        self.counts = CountsWriter(self._counts_memory())
         self._seq = [0] * SLOTS
+
+    def close(self) -> None:
+        """Unmap."""
+        self.counts.release()
+        super().close()
 
     def run(self, slot: int, job_id: str, name: str, ats: int, moments: tuple[float, float, float]) -> None:
         """Show that `slot` runs a job. `moments` are started_at, deadline_at and kill_at; 0 for none."""
@@ -172,6 +185,15 @@ class BoardWriter(_Mapped):
 
 class BoardReader(_Mapped):
     """The daemon's side. Reading never waits and never raises on a half-written record."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self.counts = CountsReader(self._counts_memory())
+
+    def close(self) -> None:
+        """Unmap."""
+        self.counts.release()
+        super().close()
 
     @property
     def beat_at(self) -> float:
@@ -231,6 +253,20 @@ class BoardReader(_Mapped):
 
     def slot(self, number: int) -> SlotView | None:
         """Return one slot by its last complete record, or None when it is empty."""
+        newest, body = self._record(number)
+        fate = self._counts[_FATE + number]
+        if newest == 0 or fate == newest | _CLEARED:
+            return None
+        return _view(number, SlotState.RETURNED if fate == newest else SlotState.RUNNING, body)
+
+    def latest(self, limit: int = SLOTS) -> SlotView | None:
+        """Return what started last in the slots below `limit`, over or not; None when nothing ever did."""
+        records = [(number, self._record(number)) for number in range(min(limit, SLOTS))]
+        views = [_view(number, SlotState.RETURNED, body) for number, (newest, body) in records if newest]
+        return max(views, key=lambda view: view.started_at, default=None)
+
+    def _record(self, number: int) -> tuple[int, bytes]:
+        """Return the last complete record of a slot with its number, 0 when there is none."""
         base = _HEADER_BYTES + number * _SLOT_BYTES
         newest, body = 0, b""
         for place in (base, base + _RECORD_BYTES):
@@ -239,13 +275,13 @@ class BoardReader(_Mapped):
                 candidate = self._memory[place + _HEAD.size : place + _HEAD.size + _BODY.size]
                 if zlib.crc32(candidate, seq & 0xFFFFFFFF) == crc:
                     newest, body = seq, candidate
-        fate = self._counts[_FATE + number]
-        if newest == 0 or fate == newest | _CLEARED:
-            return None
-        state = SlotState.RETURNED if fate == newest else SlotState.RUNNING
-        length, label, ats, started, deadline, kill, identity, name = _BODY.unpack(body)
-        job_id = None if length > _ID_BYTES else identity[:length].decode("utf-8", "surrogatepass")
-        return SlotView(number, state, job_id, name[:label].decode("utf-8", "replace"), ats, started, deadline, kill)
+        return newest, body
+
+
+def _view(number: int, state: SlotState, body: bytes) -> SlotView:
+    length, label, ats, started, deadline, kill, identity, name = _BODY.unpack(body)
+    job_id = None if length > _ID_BYTES else identity[:length].decode("utf-8", "surrogatepass")
+    return SlotView(number, state, job_id, name[:label].decode("utf-8", "replace"), ats, started, deadline, kill)
 
 
 def bucket_of(duration_s: float) -> int:

@@ -9,7 +9,11 @@ import click
 from jobd.cli.click_commands import command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from jobd.cli.settings import Settings
+    from jobd.metrics.page import NumbersPage
 
 
 @command(
@@ -37,4 +41,15 @@ def run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: boo
     from jobd.daemon.run import RunOptions, main
 
     options = RunOptions(queues=queues, until_empty=until_empty, dev=dev, socket=settings.socket, redis=settings.redis)
-    return asyncio.run(main(config, options))
+    return asyncio.run(main(config, options, _numbers_page()))
+
+
+def _numbers_page() -> Callable[[Path], NumbersPage] | None:
+    """Return what makes the page of numbers, None without the extra."""
+    from importlib.util import find_spec
+
+    if find_spec("prometheus_client") is None:
+        return None
+    from jobd.metrics.page import NumbersPage
+
+    return NumbersPage

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, cast
 
 import jobd
 from jobd.config.model import LogLevel
+from jobd.config.rules import METRICS_HINT as EXTRA_HINT
 from jobd.daemon import logs
+from jobd.daemon.control.numbers import numbers_of
 from jobd.daemon.control.redis_answer import ask_redis
 from jobd.daemon.control.status_document import (
     DaemonFacts,
@@ -26,7 +28,7 @@ from jobd.daemon.log_memory import Search
 from jobd.daemon.reload.machine import newer_code
 from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.daemon.worker_orders import WorkerOrders
-from jobd.errors import NotThere
+from jobd.errors import NotThere, Refused
 from jobd.operations import configuration
 from jobd.protocol.control import PROTOCOL
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from jobd.daemon.history import History
     from jobd.daemon.log_memory import LogMemory
     from jobd.daemon.notify import Notifier
+    from jobd.daemon.numbers_page import NumbersPage
     from jobd.daemon.supervisor import Supervisor
     from jobd.daemon.views import QueueView
     from jobd.daemon.views import Step as PlanStep
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
         Health,
         Hello,
         LogLines,
+        NumbersText,
         OwnQueue,
         Plan,
         Queue,
@@ -69,6 +73,7 @@ if TYPE_CHECKING:
         WorkerShown,
         WorkerStack,
     )
+    from jobd.operations.numbers import Numbers
     from jobd.operations.operation import Caller
     from jobd.operations.params import (
         ConfigShow,
@@ -100,19 +105,21 @@ class Methods:
         runner: AsyncRunner,
         source: RedisSource,
         notifier: Notifier,
-        memory: LogMemory,
         *,
+        memory: LogMemory,
+        page: NumbersPage | None,
         history: History,
         strangers: Callable[[], list[str]],
     ) -> None:
         """Prepare.
 
-        `memory` has the last lines of the log, `history` the last hours of the queues; `strangers` tells of daemons
-        that run something else.
+        `memory` has the last lines of the log, `history` the last hours of the queues; `page` draws the numbers (None:
+        the extra is missing); `strangers` tells of daemons that run something else.
         """
         self._history = history
         self._strangers = strangers
         self._memory = memory
+        self._page = page
         self._supervisor = supervisor
         self._runner = runner
         self._source = source
@@ -243,6 +250,24 @@ class Methods:
         """Tell the configuration in force."""
         del caller
         return configuration.shown(self._supervisor.config, origin=params.origin)
+
+    async def numbers(self) -> Numbers:
+        """Return what this daemon measures; never waits longer than 300 ms."""
+        daemon = self._supervisor
+        queues = daemon.pools_and_views()
+        redis = await self._ask_redis([view for _, view in queues])
+        return numbers_of(
+            jobd.__version__, daemon.generation,
+            ready=daemon.ready()[0], redis=redis, counters=daemon.counters, queues=queues, now_ms=_now_ms(),
+        )  # fmt: skip
+
+    async def metrics(self, params: Nothing, caller: Caller) -> NumbersText:
+        """Tell the numbers as Prometheus reads them."""
+        del params, caller
+        if self._page is None:
+            raise Refused("extra-missing", f"the daemon has no numbers: its extra `metrics` is missing; {EXTRA_HINT}")
+        text, content_type = await self._page.text(await self.numbers())
+        return {"text": text, "content_type": content_type}
 
     async def logs(self, params: LogsOf, caller: Caller) -> LogLines:
         """Tell the last lines of the log."""

@@ -132,7 +132,7 @@ def queue_document(view: QueueView, redis: RedisAnswer, now_ms: int) -> Queue:
         "slots": view.slots,
         "busy": view.busy,
         **_counts(facts),
-        "oldest_waiting_s": _oldest_waiting_s(facts, now_ms),
+        "oldest_waiting_s": oldest_waiting_s(facts, now_ms),
         "longest_active_s": _longest_active_s(view.workers),
         "done_per_min": view.done_per_min,
         "p95_ms": view.p95_ms,
@@ -219,7 +219,8 @@ def _pause_note(facts: QueueFacts, now_ms: int) -> str | None:
     return f"by {facts.paused_by}{when}" + (f': "{facts.paused_why}"' if facts.paused_why else "")
 
 
-def _oldest_waiting_s(facts: QueueFacts | None, now_ms: int) -> float | None:
+def oldest_waiting_s(facts: QueueFacts | None, now_ms: int) -> float | None:
+    """Return the age of the job that runs next; None when none waits, or Redis could not be asked."""
     if facts is None or facts.oldest_waiting_at is None:
         return None
     # The producer's clock may be ahead of ours.

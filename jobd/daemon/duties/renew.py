@@ -56,8 +56,16 @@ class Renew(Duty):
 
     name = "renew"
 
-    def __init__(self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str, str | None], None]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        runner: AsyncRunner,
+        on_redis: Callable[[str, str | None], None],
+        count: Callable[[str, int, int], None] = lambda queue, renewed, lost: None,
+    ) -> None:
+        """Prepare. `count` is told how many locks of a queue were renewed, and how many are lost."""
         super().__init__(on_redis)
+        self._count = count
         self._fleet = fleet
         self._runner = runner
         self._renewed_at: WeakKeyDictionary[Pool, float] = WeakKeyDictionary()
@@ -120,9 +128,13 @@ class Renew(Duty):
         return max(SHORTEST_S, min([TICK_S, *rests]))
 
     def _look_at(self, share: _Share, codes: list[int | str]) -> None:
+        lost = 0
         for view, code in zip(share.views, codes, strict=True):
-            if (isinstance(code, str) or code in _LOST) and self._still_runs(share.worker, view):
-                self._stop(share, view, code if isinstance(code, str) else None)
+            reason = code if isinstance(code, str) else None
+            if (reason is not None or code in _LOST) and self._still_runs(share.worker, view):
+                told = self._stop(share, view, reason)
+                lost += told and reason is None
+        self._count(share.pool.name, sum(code not in _LOST for code in codes), lost)
 
     def _still_runs(self, worker: Worker, seen: SlotView) -> bool:
         """Whether the job was not simply finished between the look at the board and Redis' answer."""
@@ -133,11 +145,14 @@ class Renew(Duty):
             view is not None and view.state is SlotState.RUNNING and (view.job_id, view.ats) == (seen.job_id, seen.ats)
         )
 
-    def _stop(self, share: _Share, view: SlotView, reason: str | None) -> None:
-        """Tell the worker, once, that a job of it must not go on: cancelled for a reason, or its lock is another's."""
+    def _stop(self, share: _Share, view: SlotView, reason: str | None) -> bool:
+        """Tell the worker, once, that a job of it must not go on: cancelled for a reason, or its lock is another's.
+
+        False when that was done before.
+        """
         key = (share.worker, view.slot, view.ats)
         if key in self._killers:
-            return
+            return False
         where: dict[str, Any] = {"queue": share.pool.name, "pid": share.worker.pid, "job": view.job_id}
         if reason is None:
             log.warning("lock lost, job cancelled", **where)
@@ -147,6 +162,7 @@ class Renew(Duty):
         # The worker shows the same moment on its board, unless its loop stands still.
         patience_s = share.pool.queue.kill_after_ms / 1000
         self._killers[key] = asyncio.get_running_loop().call_later(patience_s, self._kill, key, view, reason)
+        return True
 
     def _kill(self, key: tuple[Worker, int, int], view: SlotView, reason: str | None) -> None:
         del self._killers[key]

@@ -66,6 +66,7 @@ class Upkeep(Duty):
         for place in pool.places.values():
             why = _worn_out(place, rule, now)
             if why is not None and place.worker is not None and pool.replace(place):
+                place.worker.replaced_for = "recycle"
                 log.info("worker recycled", queue=pool.name, pid=place.worker.pid, why=why)
                 return
 

@@ -134,7 +134,10 @@ class Pool:
         if self.is_open and self.wanted and worker.state is WorkerState.HELD:
             worker.release()
             self.was_ready = True
-            self._let_go(self.places.setdefault(1, Place(1)).adopt(worker))
+            replaced = self.places.setdefault(1, Place(1)).adopt(worker)
+            for old in replaced:
+                old.replaced_for = "reload"
+            self._let_go(replaced)
         else:
             self._let_go([worker])
         self._go_on()
@@ -304,6 +307,8 @@ class Pool:
             elif place.replacement in old and place.replacement is not None:
                 self._let_go([place.replacement])
                 place.gone(place.replacement)
+            for worker in old:
+                worker.replaced_for = "reload"
             self._to_roll.update(old)
         self._go_on()
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
@@ -63,6 +64,9 @@ class WorkerProcess:
         self._stacks_asked: list[asyncio.Future[str]] = []
         self._overheard: list[str] | None = None
         """Lines it prints while somebody waits for the stacks it prints."""
+        self._read_at = 0.0
+        self._read_together = False
+        self._printing: str | None = None
 
     async def spawn(self) -> None:
         """Fork it and send it its start message.
@@ -188,16 +192,27 @@ class WorkerProcess:
         if self._overheard is not None:
             self._overheard.append(line)
         worker = self.worker
-        log.info("output", queue=worker.queue, worker=worker.number, pid=worker.pid, job=self._only_job(), line=line)
+        if not self._read_together:
+            # What is read in one go was written since the last time: one look at the board for all of it.
+            self._read_together = True
+            self._printing = self._only_job()
+            asyncio.get_running_loop().call_soon(self._read_on)
+        log.info("output", queue=worker.queue, worker=worker.number, pid=worker.pid, job=self._printing, line=line)
+
+    def _read_on(self) -> None:
+        self._read_together, self._read_at = False, time.monotonic()
 
     def _dropped(self, count: int) -> None:
         log.warning("output dropped", queue=self.worker.queue, pid=self.worker.pid, lines=count)
 
     def _only_job(self) -> str | None:
-        """The job that printed it, when only one runs."""
+        """The job that printed it, when only one runs, or ran since the last line and is through already."""
         reader = self.worker.board
-        if reader is None or reader.busy != 1:
+        if reader is None or reader.busy > 1:
             return None
+        if reader.busy == 0:
+            last = reader.latest(self.worker.slot_limit)
+            return None if last is None or last.started_at < self._read_at else last.job_id
         views = reader.slots(self.worker.slot_limit)
         return views[0].job_id if len(views) == 1 else None
 

@@ -106,6 +106,8 @@ class Worker:
         """What it says is wrong with Redis, a word of engine.trouble.Trouble."""
         self.loop_stands_since: float | None = None
         """Since when its event loop has not turned; None while it turns."""
+        self.replaced_for: str | None = None
+        """Why a worker that is asked to go is replaced: "recycle" or "reload"; None when it is not."""
         self.owner = owner
         self.starts_nothing = False
         """Whether it has said that no take is in flight and none will be."""

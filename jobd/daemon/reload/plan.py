@@ -29,7 +29,7 @@ _IN_PLACE = frozenset({
 
 _NOT_COMPARED = frozenset({"name", "written", "preset"})
 
-_COLD_DAEMON = ("socket", "state_dir", "socket_group", "status_group")
+_COLD_DAEMON = ("socket", "state_dir", "socket_group", "status_group", "http")
 _COLD_REDIS = ("embedded", "prefix", "embedded_port", "server", "socket_mode")
 _CREDENTIALS = ("username", "password")
 

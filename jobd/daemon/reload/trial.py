@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from jobd.daemon.processes.worker_spec import TemplateKey
     from jobd.locate import Secret
 
+TRIAL_FAILED = "trial-failed"
+"""Code of the error that says that a reload was rolled back because a trial worker was not ready."""
+
 
 class Imports:
     """Templates that have imported the handlers of a configuration and fork nothing yet."""
@@ -95,7 +98,7 @@ class Imports:
         told = None
         if isinstance(error, InputError):
             told = unreadable_secrets(self._config, self._in_force.environ, self._in_force.redis_argument)
-        return told or Refused("trial-failed", f"cannot start a trial worker: {error}")
+        return told or Refused(TRIAL_FAILED, f"cannot start a trial worker: {error}")
 
 
 class TrialWorker:
@@ -150,7 +153,7 @@ class TrialWorker:
         text = f"{self.queue.name}: the trial worker is not ready: {stage} failed: {reason}"
         imports = stage == "import"
         return Refused(
-            "import-failed" if imports else "trial-failed", text,
+            "import-failed" if imports else TRIAL_FAILED, text,
             exit_code=os.EX_CONFIG if imports else 1, detail={"queue": self.queue.name},
         )  # fmt: skip
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from jobd.worker.handlers.job_policy import JobPolicies, JobPolicy
     from jobd.worker.run.attempt import Attempt
 
+EXPIRED = "expired"
+"""The failedReason of a job that came too late to be run."""
+
 
 def refusal_of(
     attempt: Attempt, policy: JobPolicy | None, policies: JobPolicies, unknown: Literal["fail", "retry"], now_ms: int
@@ -29,8 +32,8 @@ def refusal_of(
         known = ", ".join(sorted(policies.by_name)) or "none"
         reason = f'no handler for job name "{taken.name}"; known names: {known}'
         return after_failure(taken, attempt.options, attempt.policy.outcome, reason, "", final=unknown == "fail")
-    if policy.expire_ms is not None and taken.attempts_made == 0 and now_ms - _first_due(attempt) > policy.expire_ms:
-        return _for_good(attempt, "expired")
+    if policy.expire_ms is not None and taken.attempts_made == 0 and now_ms - first_due(attempt) > policy.expire_ms:
+        return _for_good(attempt, EXPIRED)
     return None
 
 
@@ -54,7 +57,10 @@ def refused(attempts: list[Attempt], codes: list[int]) -> list[Attempt]:
     return again
 
 
-def _first_due(attempt: Attempt) -> int:
+def first_due(attempt: Attempt) -> int:
+    """Return when a job was to start first, in milliseconds since 1970."""
+    if b'"delay"' not in (attempt.taken.opts or b""):  # reading the options costs more than most jobs
+        return attempt.taken.timestamp + attempt.taken.delay_ms
     # The hash's own `delay` is 0 again once the job was promoted; the producer's wish stays in the options.
     delay = attempt.job.opts.get("delay")
     return attempt.taken.timestamp + (delay if isinstance(delay, int) else attempt.taken.delay_ms)

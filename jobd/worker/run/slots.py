@@ -14,9 +14,10 @@ from jobd.engine.turn import Note
 from jobd.protocol.board import SLOTS, BoardWriter
 from jobd.worker.handlers.job import Job
 from jobd.worker.run.attempt import Attempt, Interruption
+from jobd.worker.run.ends import end_of, end_of_refused
 from jobd.worker.run.executors import CoroutineExecutor, ThreadExecutor
 from jobd.worker.run.iterations import Iterations
-from jobd.worker.run.refusal import refusal_of
+from jobd.worker.run.refusal import first_due, refusal_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,10 +59,11 @@ class Slots:
         self.threads = ThreadExecutor(loop, self._over)
         self._coroutines = CoroutineExecutor(loop, self._over)
         self._iterations = Iterations(loop, lambda: self._own_queue, self._iteration_made)
+        self._board = board
+        self._counts = board.counts
         self.use(numbers, policies)
         self._loop = loop
         self._thread_id = threading.get_ident()
-        self._board = board
         self._queue = queue
         self._wake = wake
         self._free_slots = list(range(SLOTS - 1, -1, -1))
@@ -74,6 +76,7 @@ class Slots:
     def use(self, numbers: Numbers, policies: JobPolicies) -> None:
         """Run the jobs to come by these numbers and policies; what runs already keeps its own."""
         self.numbers, self.policies = numbers, policies.inside_coroutines(self.threads.awaited)
+        self._labels = {name: self._board.counts.label(name) for name in numbers.jobs}
 
     @property
     def limiter(self) -> Limiter | None:
@@ -120,8 +123,11 @@ class Slots:
     def _run(self, attempt: Attempt, now_ms: int) -> None:
         policy = self.policies.of(attempt.taken.name or "")
         finish = attempt.finish or self._refusal(attempt, policy, now_ms)
+        if attempt.taken.attempts_started == 1:
+            self._counts.waited((now_ms - first_due(attempt)) / 1000)
         if finish is not None:
             attempt.finish = finish
+            self._counts.ended(self._labels.get(attempt.job.name, 0), end_of_refused(attempt))
             self.ended.append(attempt)
             self._wake()
             return
@@ -241,7 +247,9 @@ class Slots:
     def _over(self, attempt: Attempt) -> None:
         del self.running[attempt.slot]
         finish = attempt.finish
-        self._board.count_run(attempt.ended_at - attempt.started_at, finish is None or finish.outcome != "c")
+        ran_s = attempt.ended_at - attempt.started_at
+        self._board.count_run(ran_s, finish is None or finish.outcome != "c")
+        self._counts.ran(self._labels.get(attempt.job.name, 0), end_of(attempt), ran_s)
         self._board.busy(len(self.running))
         if attempt.taken.suspect:
             self.suspects -= 1

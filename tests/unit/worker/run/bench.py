@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobd.engine.job import Keep, Taken
+from jobd.protocol.counts import SIZE, CountsWriter
 from jobd.protocol.worker import HandlerSpec, Numbers
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.on_failed import OnFailed
@@ -27,6 +28,7 @@ class Board:
         self.cleared: list[int] = []
         self.busy_now = 0
         self.failures: list[bool] = []
+        self.counts = CountsWriter(memoryview(bytearray(SIZE)))
 
     def run(self, slot: int, *facts: Any) -> None:
         self.shown[slot] = facts
