@@ -114,6 +114,7 @@ def test_every_run_counts_once_and_nothing_is_lost_with_a_worker(daemon: DaemonP
     assert found['shop_seen_total{kind="fails"}'] == 3
     assert found['shop_seen_total{kind="dies"}'] == 2
     before = outcomes(found, "welcome")
+    wait_until(lambda: len(daemon.worker_pids("email")) == 2, what="both workers are back")
     for pid in daemon.worker_pids("email"):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: scrape(short_tmp)['jobd_worker_restarts_total{queue="email",reason="crash"}'] == 4, what="seen")
