@@ -223,6 +223,7 @@ ACTS: dict[str, Act] = {
     "/queues/{queue}/resume": _queue_act(table.QUEUE_RESUME, "{} is resumed."),
     "/queues/{queue}/quiet": _queue_act(table.QUEUE_QUIET, "{} is quiet: this host takes none of its jobs."),
     "/queues/{queue}/unquiet": _queue_act(table.QUEUE_UNQUIET, "{} takes jobs on this host again."),
+    "/queues/{queue}/reset": _queue_act(table.QUEUE_RESET, "{} is tried again: its breaker is reset."),
     "/queues/{queue}/scale": _scale,
     "/queues/{queue}/empty": _empty,
     "/queues/{queue}/jobs": _jobs,

@@ -21,7 +21,7 @@ BEHIND_S = 60.0
 """A queue whose next job has waited longer is not keeping up."""
 
 _WIDTH, _HEIGHT = 400, 104
-_LEFT, _TOP, _BASE = 34, 8, 86
+_LEFT, _TOP, _BASE = 44, 8, 86
 _MINUTE_MS = 60_000
 _POINTS = 120
 """A chart has at most so many points: six hours are drawn in steps of three minutes."""
@@ -48,9 +48,11 @@ class Series:
 
 def charts(queues: Sequence[QueueHistory]) -> list[Chart]:
     """Return the three charts of some queues together: throughput, wait, failures. Nothing is drawn without a past."""
-    if not queues or max(len(queue["done"]) for queue in queues) < 2:
+    if not queues or max(len(queue["done"]) for queue in queues) < 3:
         return []
     done, failed = _joined(queues, "done", _sum), _joined(queues, "failed", _sum)
+    # The minute that is under way would look like a fall.
+    done = Series(done.until - _MINUTE_MS, done.values[:-1])
     found = [_throughput(done)]
     if any(value is not None for queue in queues for value in queue["oldest_s"]):
         found.append(_wait(queues))
@@ -75,7 +77,7 @@ def spark(queue: QueueHistory) -> Markup:
 
 
 def _throughput(done: Series) -> Chart:
-    last = [value or 0.0 for value in done.values[-6:-1]] or [0.0]
+    last = [value or 0.0 for value in done.values[-5:]] or [0.0]
     now = sum(last) / len(last)
     total = sum(value or 0.0 for value in done.values)
     note = f"{text.count(total)} in {format_duration(len(done.values) * _MINUTE_MS)}"
@@ -104,12 +106,12 @@ def _failures(queues: Sequence[QueueHistory], failed: Series) -> Chart:
     hour = {queue["name"]: sum(value or 0.0 for value in queue["failed"][-60:]) for queue in queues}
     worst = max(hour, key=lambda name: hour[name])
     total = sum(hour.values())
-    note = "none in the last hour"
+    note = ""
     if total:
         runs = sum(value or 0.0 for queue in queues for value in queue["done"][-60:]) or total
         note = f"{total / runs:.1%} of the last hour's runs" if len(queues) == 1 else f"most in {worst}"
     svg = _drawn(failed, "bars", text.count, f"Failures per minute, {text.count(total)} in the last hour")
-    return Chart("Failures", f"{text.count(total)} in the last hour", note, bool(total), svg)
+    return Chart("Failures", f"{text.count(total) if total else 'none'} in the last hour", note, bool(total), svg)
 
 
 def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) -> Markup:

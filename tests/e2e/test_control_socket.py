@@ -65,6 +65,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "unquiet": {},
     "logs": {},
     "events": {},
+    "history": {"queues": ["a"]},
     "queue.list": {},
     "queue.show": {"queue": "a"},
     "queue.pause": {"queue": "a", "reason": "test"},
@@ -93,7 +94,8 @@ FIELD = {
     "unquiet": "queues", "queue.list": "queues", "job.add": "job", "job.list": "jobs", "job.show": "job",
     "job.logs": "lines", "job.wait": "ended", "queue.empty": "removed", "queue.clean": "removed",
     "queue.obliterate": "removed", "job.retry": "done", "job.cancel": "running", "job.remove": "done",
-    "job.promote": "done", "worker.list": "workers", "logs": "lines", "events": "events", "config.show": "entries",
+    "job.promote": "done", "worker.list": "workers", "logs": "lines", "events": "events", "history": "queues",
+    "config.show": "entries",
     "reload": "generation", "queue.scale": "workers",
 }  # fmt: skip
 

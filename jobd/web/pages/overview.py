@@ -12,11 +12,15 @@ from jobd.web.rows import Row, by_trouble
 
 if TYPE_CHECKING:
     from jobd.operations.documents import QueueRow
+    from jobd.operations.documents_history import QueueHistory
+    from jobd.operations.host_documents import Host
     from jobd.web.site import Visit
 
 
 _HISTORY_AGE_S = 10.0
 """Its numbers are minutes."""
+
+_HOSTS_AGE_S = 5.0
 
 
 async def page(visit: Visit) -> View:
@@ -27,20 +31,21 @@ async def page(visit: Visit) -> View:
     redis_up = status is None or status["redis"]["up"]
     others = await _others(visit, {row["name"] for row in own}) if redis_up else []
     rows = by_trouble([Row.of(row, own=True) for row in own] + [Row.of(row, own=False) for row in others])
-    histories = (
-        (await visit.shared(table.HISTORY, {"queues": [row.name for row in rows]}, max_age_s=_HISTORY_AGE_S))["queues"]
-        if rows and redis_up
-        else []
-    )
+    histories: list[QueueHistory] = []
+    hosts: list[Host] = []
+    if redis_up:
+        names_shown = {"queues": [row.name for row in rows]}
+        if rows:
+            histories = (await visit.shared(table.HISTORY, names_shown, max_age_s=_HISTORY_AGE_S))["queues"]
+        hosts = (await visit.shared(table.HOST_LIST, max_age_s=_HOSTS_AGE_S))["hosts"]
     context = {
         "status": status,
         "rows": rows,
         "searching": names.searching,
         "search_error": None if rows or names.error is None else str(names.error),
-        "totals": _totals(rows),
         "charts": charts(histories),
         "sparks": {queue["name"]: spark(queue) for queue in histories},
-        "hosts": [],
+        "hosts": hosts,
     }
     return View("overview.html", context)
 
@@ -56,13 +61,3 @@ async def _others(visit: Visit, own: set[str]) -> list[QueueRow]:
         return (await visit.read(table.QUEUE_LIST, {"queues": known}))["queues"]
     except DaemonAway:
         return []
-
-
-def _totals(rows: list[Row]) -> dict[str, int]:
-    """Return the sums that the head of the page tells."""
-    return {
-        "waiting": sum(row.waiting or 0 for row in rows),
-        "active": sum(row.counts["active"] or 0 for row in rows),
-        "delayed": sum(row.counts["delayed"] or 0 for row in rows),
-        "failed": sum(row.counts["failed"] or 0 for row in rows),
-    }

@@ -51,7 +51,7 @@ def test_one_queues_failures_are_a_share_of_its_runs() -> None:
 def test_minutes_of_queues_that_began_at_other_times_are_joined_by_the_clock() -> None:
     young, old = queue("young", [5.0, 5.0]), queue("old", [1.0] * 10)
     young["until"] = UNTIL - 60_000
-    assert charts([young, old])[0].note == "20 in 10m"
+    assert charts([young, old])[0].note == "19 in 9m"
 
 
 def test_six_hours_are_well_formed_and_short() -> None:
