@@ -37,7 +37,12 @@ async def page(visit: Visit) -> View:
     hidden = await visit.site.hidden(visit)
     lines: list[Mapping[str, Any]] = [{**line} for line in found["lines"]]
     known = await visit.site.repeated.of(visit, hidden, ((line["queue"], line["job"]) for line in lines))
-    shown = [_line(line, hidden, known.get((line["queue"], line["job"]), [])) for line in reversed(lines)]
+    nameless = (line["queue"] for line in lines if line["queue"] and not line["job"] and line["line"] is not None)
+    of_queue = await visit.site.repeated.of_queues(visit, hidden, nameless)
+    shown = [
+        _line(line, hidden, known.get((line["queue"], line["job"])) or of_queue.get(line["queue"], []))
+        for line in reversed(lines)
+    ]
     context = {"filters": given, "levels": LEVELS, "lines": shown}
     return View("logs.html", context)
 
