@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobd.config.model import Queue
+from jobd.config.scaling import Scaling
 from jobd.config.secrets import SECRET_NAME
 from jobd.config.tables import ProcessKeys
 from jobd.config.values import Table, keep_value
@@ -115,6 +116,8 @@ def plain(value: Any, key: str = "") -> Any:
         return "***"
     if key == "url" and isinstance(value, str):
         return mask_url(value)
+    if isinstance(value, Scaling):
+        return value.plain()
     if isinstance(value, Keep):
         return keep_value(value)
     if isinstance(value, Table):

@@ -52,7 +52,10 @@ _QUEUE: dict[str, Meaning] = {
     "handler": ("Who runs the jobs that `jobs` does not name: `module:attribute`.", "shop.mail:send"),
     "jobs": ("Handlers by job name.", {"receipt": "shop.mail:receipt"}),
     "preset": ("A table of `[presets]` whose keys hold where the queue's own do not.", "cpu"),
-    "workers": ("Processes that serve the queue.", 2),
+    "workers": (
+        'Processes that serve the queue; `{ min = 1, max = 6, target_wait = "30s" }`: more while jobs wait longer.',
+        2,
+    ),
     "concurrency": ("Jobs at once in each worker.", 4),
     "mode": (
         "How a slot runs the handler; without it `async` for `async def` and `thread` for `def`. `process`: on "

@@ -51,6 +51,11 @@ class Queue(QueueKeys):
     written: frozenset[str] = frozenset()
 
     @property
+    def workers(self) -> int:
+        """How many workers it begins with."""
+        return self.scaling.min
+
+    @property
     def levels(self) -> list[tuple[str | int, ...]]:
         """The tables that a key of this queue may come from, the nearest first."""
         preset: list[tuple[str | int, ...]] = [("presets", self.preset)] if self.preset else []

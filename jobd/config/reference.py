@@ -158,7 +158,7 @@ def _section(title: str, text: str, table: type[Table], more: str) -> Iterator[s
     for name, key in keys_of(table):
         meaning, example = meaning_of(table, key) or ("", None)
         later = NOT_YET if issubclass(table, ProcessKeys) else {}
-        since = "a later version" if key in later and key not in {"workers"} else SINCE
+        since = "a later version" if key in later else SINCE
         words = (f"`{key}`", _type(table, key), _default(table, name), meaning, f"`{inline(example)}`", since)
         yield "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
     if more:

@@ -36,7 +36,6 @@ METRICS_HINT = "install it with: pip install '.[daemon,embedded,metrics]' in a c
 
 NOT_YET: dict[str, Callable[[Any], bool]] = {
     "batch": lambda value: value is not None,
-    "workers": lambda value: isinstance(value, dict),
 }
 """Keys of [app] and of queues that this version reads but does not act on, with when that matters. A setting that does
 nothing must not be accepted in silence; delete a line when its key works."""
@@ -51,8 +50,7 @@ def refuse_not_yet(tree: Tree) -> None:
 def _refuse_in(tree: Tree, path: Path_, keys: Mapping[str, Callable[[Any], bool]]) -> None:
     table = at(tree.values, path)
     for key in [key for key, matters in keys.items() if key in table and matters(table[key])]:
-        what = f"`{key}` as a table" if isinstance(table[key], dict) and key == "workers" else f"`{key}`"
-        tree.refuse((*path, key), f"{what} comes with a later version of jobd", "remove it", at="key")
+        tree.refuse((*path, key), f"`{key}` comes with a later version of jobd", "remove it", at="key")
         del table[key]
 
 

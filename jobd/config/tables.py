@@ -15,6 +15,7 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from jobd.config.scaling import Scaling, WorkersValue
 from jobd.config.values import (
     Choice,
     Count,
@@ -41,10 +42,6 @@ from jobd.engine.outcome_policy import DEFAULT_BACKOFF as ENGINE_DEFAULT
 
 MAX_SLOTS = 1024
 """A worker's board has this many slots."""
-
-
-MAX_WORKERS = 1000
-"""Of one queue. jobd is designed for about 100 on a machine; a slip of the keyboard must not start a million."""
 
 
 class Mode(StrEnum):
@@ -229,7 +226,7 @@ class DaemonSettings(Table):
 class QueueKeys(ProcessKeys):
     """Every key of a queue that [defaults] and presets may hold as well, with its built-in value."""
 
-    workers: Annotated[int, Whole(1, MAX_WORKERS)] = 1
+    scaling: Annotated[Scaling, WorkersValue()] = Field(default=Scaling(), alias="workers")
     concurrency: Annotated[int, Whole(1, MAX_SLOTS)] = 1
     mode: Annotated[Mode, Choice()] | None = None
     attempts: Count = 1

@@ -149,4 +149,9 @@ def _note(pool: Pool, now: float) -> str | None:
         return f"{pool.hold.reason}; retry in {format_duration(max(0.0, pool.hold.until - now) * 1000)}"
     if pool.quieted_by is not None:
         return f"quiet {pool.quieted_by.told(now)}"
-    return "quiet = true in the file" if pool.queue.quiet else None
+    if pool.queue.quiet:
+        return "quiet = true in the file"
+    auto = pool.autoscale
+    if auto.scaling.moves and pool.scaled_to is None and auto.why:
+        return f"{auto.workers} of {auto.scaling.min} to {auto.scaling.max} workers: {auto.why}"
+    return None

@@ -17,6 +17,7 @@ from jobd.daemon.control.dispatch import Dispatch
 from jobd.daemon.control.listen import check_free
 from jobd.daemon.control.methods import Methods
 from jobd.daemon.control.server import ControlServer
+from jobd.daemon.duties.autoscaling import Autoscaling
 from jobd.daemon.duties.deadlines import Deadlines
 from jobd.daemon.duties.earlier import Earlier, kill_survivors
 from jobd.daemon.duties.limits import Limits
@@ -312,6 +313,7 @@ class Daemon:
             Stalled(fleet, runner, told),
             Limits(fleet, runner, told),
             Trim(fleet, runner, told),
+            Autoscaling(fleet, runner, told),
             Deadlines(fleet),
             Standstill(fleet),
             Upkeep(supervisor, self._awaited_pids),

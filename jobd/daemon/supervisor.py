@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from jobd.config.tables import MAX_WORKERS
+from jobd.config.scaling import MAX_WORKERS
 from jobd.daemon.counters import Counters
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.hold import HeldBy
@@ -242,8 +242,8 @@ class Supervisor:
         lines = []
         now = self.clock.monotonic()
         for pool in self.fleet.pools.values():
-            if pool.scaled_to is not None and pool.scaled_to != pool.queue.workers and pool.scaled_by is not None:
-                written = pool.queue.workers
+            written = pool.queue.scaling
+            if pool.scaled_to not in (None, written.plain()) and pool.scaled_by is not None:
                 told = pool.scaled_by.told(now)
                 lines.append(
                     f"{pool.name} scaled {written} -> {pool.scaled_to} at runtime {told} (file says {written})"
@@ -337,8 +337,8 @@ class Supervisor:
         """
         pool = self._pools(queue)[0]
         before = pool.wanted
-        after = pool.queue.workers if to is None else _scaled(before, to)
-        pool.scaled_to = None if to is None or after == pool.queue.workers else after
+        after = pool.autoscale.workers if to is None else _scaled(before, to)
+        pool.scaled_to = None if to is None or after == pool.queue.scaling.plain() else after
         pool.scaled_by = Order(who, self.clock.monotonic(), why)
         log.info("scaled", queue=queue, was=before, workers=after, by=who, why=why)
         pool.fill()

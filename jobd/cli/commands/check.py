@@ -105,7 +105,7 @@ def _document(config: Config, imported: Imported) -> dict[str, Any]:
         "config": {"path": str(config.path), "files": [file.name for file in config.files]},
         "redis": source,
         "queues": [_queue(queue, imported.modes) for queue in config.queues.values()],
-        "slots": sum(queue.workers * queue.concurrency for queue in config.queues.values()),
+        "slots": sum(queue.scaling.max * queue.concurrency for queue in config.queues.values()),
         "warnings": [str(problem) for problem in config.warnings],
         "notices": list(imported.notices),
     }
@@ -118,9 +118,9 @@ def _queue(queue: Queue, modes: Mapping[str, str]) -> dict[str, Any]:
     own = queue.mode.value if queue.mode else None
     return {
         "name": queue.name,
-        "workers": queue.workers,
+        "workers": queue.scaling.plain(),
         "concurrency": queue.concurrency,
-        "slots": queue.workers * queue.concurrency,
+        "slots": queue.scaling.max * queue.concurrency,
         "handlers": [{"job": name, "handler": path, "mode": own or modes.get(path)} for name, path in named],
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from jobd.daemon.logs import event_log
+from jobd.daemon.processes.autoscale import Autoscale
 from jobd.daemon.processes.exits import Ending, describe
 from jobd.daemon.processes.hold import HeldBy, Hold
 from jobd.daemon.processes.place import Place, PlaceState
@@ -63,6 +64,7 @@ class Pool:
         self.generation = generation
         self.places: dict[int, Place] = {}
         self.leaving: list[Worker] = []
+        self.autoscale = Autoscale(queue.scaling, queue.workers)
         self.scaled_to: int | None = None
         self.scaled_by: Order | None = None
         self.quieted_by = quieted_by
@@ -85,7 +87,7 @@ class Pool:
     @property
     def wanted(self) -> int:
         """How many workers there are to be."""
-        return self.queue.workers if self.scaled_to is None else self.scaled_to
+        return self.autoscale.workers if self.scaled_to is None else self.scaled_to
 
     @property
     def is_quiet(self) -> bool:
@@ -158,8 +160,9 @@ class Pool:
 
         A number of workers set at run time holds until the file changes that key.
         """
-        if queue.workers != self.queue.workers:
+        if queue.scaling != self.queue.scaling:
             self.scaled_to = None
+        self.autoscale.use(queue.scaling)
         self.queue, self.generation = queue, generation
 
     def apply_in_place(self, queue: Queue, generation: int) -> None:

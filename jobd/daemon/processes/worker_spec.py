@@ -46,7 +46,7 @@ _FILES_PER_WORKER = 4
 
 def open_files_needed(queues: Collection[Queue]) -> int:
     """Return how many files the daemon may have open with these queues: a replacement and a template for each too."""
-    workers = sum(queue.workers for queue in queues)
+    workers = sum(queue.scaling.max for queue in queues)
     return open_files_of(workers + 3 * len(queues))
 
 

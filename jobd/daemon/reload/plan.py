@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jobd.config.model import Config, Queue
 
 _IN_PLACE = frozenset({
-    "workers", "concurrency", "attempts", "attempts_max", "backoff", "timeout_ms", "kill_after_ms", "expire_ms",
+    "scaling", "concurrency", "attempts", "attempts_max", "backoff", "timeout_ms", "kill_after_ms", "expire_ms",
     "rate_limit", "global_concurrency", "keep_completed", "keep_failed", "lock_duration_ms", "stalled_interval_ms",
     "max_crashes", "breaker", "recycle", "quiet", "unknown", "per_key", "dead_letter",
 })  # fmt: skip
