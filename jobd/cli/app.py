@@ -31,6 +31,7 @@ _HOMES = {
     "logs": ("jobd.cli.commands.logs:logs", "the last lines of the daemon's log, live with -f"),
     "events": ("jobd.cli.commands.events:events", "what happens to the jobs of queues, live with -f"),
     "metrics": ("jobd.cli.commands.metrics:metrics", "the numbers of the daemon, as Prometheus reads them"),
+    "doctor": ("jobd.cli.commands.doctor:doctor", "what is wrong, what follows from it, what mends it"),
     "health": ("jobd.cli.commands.health:health", "is it running and ready, for probes"),
     "web": ("jobd.cli.commands.web:web", "the page: the same in a browser"),
     "stop": ("jobd.cli.commands.stop:stop", "stop the daemon, return when it is gone"),

@@ -31,6 +31,17 @@ class HostSign:
     queues: tuple[str, ...]
     since: int
     config: str
+    now: int = 0
+    """The daemon's wall clock when it showed itself, ms since 1970; 0 when it did not say."""
+
+
+def sign_ages(prefix: str, names: Sequence[str]) -> list[Command[int | None]]:
+    """Read how many milliseconds ago each showed itself last; None for one that is gone."""
+
+    def age(reply: Any) -> int | None:
+        return LIFE_MS - int(reply) if int(reply) >= 0 else None
+
+    return [Command(("PTTL", _sign(prefix, name)), age, safe_twice=True) for name in names]
 
 
 def show_sign(prefix: str, sign: HostSign) -> list[Command[None]]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from jobd.engine.runner import AsyncRunner
     from jobd.operations.daemon_side import DaemonSide
+    from jobd.operations.doctor_documents import Finding
     from jobd.operations.documents import QueueRow
     from jobd.operations.documents_history import QueueHistory
     from jobd.operations.params import Params
@@ -59,6 +60,9 @@ class Host(Protocol):
 
     async def own_queues(self, wanted: Sequence[str] | None) -> dict[str, QueueRow]:
         """Return {queue: its row} for those of the wanted queues (None: all) that this host runs."""
+
+    async def findings(self) -> list[Finding]:
+        """Return what is wrong on this host, for `doctor`."""
 
     def look_for_cancelled(self, queue: str) -> None:
         """See now, and not only at the next renewal, which running jobs of the queue were cancelled."""

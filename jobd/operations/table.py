@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations.operation import ByDaemon, Effect, OnRedis, Operation
 
 if TYPE_CHECKING:
-    from jobd.operations import bulk, clearing, events, history, hosts, jobs, queues
+    from jobd.operations import bulk, clearing, doctor, events, history, hosts, jobs, queues
     from jobd.operations.daemon_side import DaemonSide
 else:
 
@@ -26,9 +26,9 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
-    bulk, clearing, events, history, hosts, jobs, queues = (
+    bulk, clearing, doctor, events, history, hosts, jobs, queues = (
         _Later(f"jobd.operations.{name}")
-        for name in ("bulk", "clearing", "events", "history", "hosts", "jobs", "queues")
+        for name in ("bulk", "clearing", "doctor", "events", "history", "hosts", "jobs", "queues")
     )
 
     class _DaemonSideLater(_Later):
@@ -56,6 +56,7 @@ CONFIG_SHOW = ByDaemon("config.show", READS, lambda: DaemonSide.config_show)
 METRICS = ByDaemon("metrics", READS, lambda: DaemonSide.metrics)
 LOGS = ByDaemon("logs", READS, lambda: DaemonSide.logs, for_status_group=False)
 HISTORY = OnRedis("history", READS, lambda: history.read)
+DOCTOR = OnRedis("doctor", READS, lambda: doctor.diagnose)
 EVENTS = OnRedis("events", READS, lambda: events.read)
 
 QUEUE_LIST = OnRedis("queue.list", READS, lambda: queues.list_queues)

@@ -15,6 +15,7 @@ import jobd
 from jobd.config.model import LogLevel
 from jobd.config.rules import METRICS_HINT as EXTRA_HINT
 from jobd.daemon import logs
+from jobd.daemon.control.host_findings import host_findings
 from jobd.daemon.control.numbers import numbers_of
 from jobd.daemon.control.redis_answer import ask_redis
 from jobd.daemon.control.status_document import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from jobd.daemon.views import Step as PlanStep
     from jobd.engine.runner import AsyncRunner
     from jobd.locate import RedisSource
+    from jobd.operations.doctor_documents import Finding
     from jobd.operations.documents import (
         ConfigShown,
         HandedBack,
@@ -285,6 +287,10 @@ class Methods:
         else:
             found = await self._memory.wait_after(params.after, search, limit, (params.wait_ms or 0) / 1000)
         return {"lines": found.lines, "cursor": found.cursor, "more": found.more, "missed": found.missed}
+
+    async def findings(self) -> list[Finding]:
+        """Return what is wrong on this host."""
+        return list(host_findings(self._supervisor, self._strangers()))
 
     async def own_queues(self, wanted: Sequence[str] | None) -> dict[str, QueueRow]:
         """Return {queue: its row} for those of the wanted queues (None: all) that this host runs."""

@@ -84,6 +84,7 @@ class Presence(Duty):
             queues=tuple(sorted(supervisor.fleet.pools)),
             since=self._since,
             config=digest_of(supervisor.config),
+            now=supervisor.clock.now_ms(),
         )
 
 
