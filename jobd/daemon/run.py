@@ -236,7 +236,7 @@ class Daemon:
         supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
         supervisor.on_loss = lambda loss: self._worker_ended(loss, recover)
         self._serving = True
-        history, presence = History(), Presence(supervisor, runner, supervisor.redis_said)
+        history, presence = History(), Presence(supervisor, runner, supervisor.condition.redis_said)
         self.methods = Methods(
             supervisor, runner, source, self.notifier,
             memory=self.memory, page=self.page, history=history, strangers=presence.strangers,
@@ -305,7 +305,7 @@ class Daemon:
             self.embedded.tell_in(folder)
 
     def _duties(self, supervisor: Supervisor, runner: AsyncRunner, record: IncarnationRecord) -> list[Duty]:
-        fleet, told = supervisor.fleet, supervisor.redis_said
+        fleet, told = supervisor.fleet, supervisor.condition.redis_said
         return [
             Probe(fleet, runner, told),
             Renew(fleet, runner, told, supervisor.counters.renewed),

@@ -95,7 +95,7 @@ class Stopper:
             worker.drain()
         await self._wait_for_jobs()
         names |= self._names()
-        away = supervisor.redis_down()
+        away = supervisor.condition.redis_down()
         await self._end_workers()
         settled = await self._recover.settle(0.0 if away else _SETTLE_LIMIT_S)
         handed_back = [replace(job, name=names.get((job.queue, job.id), "")) for job in self._recover.handed_back]
@@ -112,7 +112,7 @@ class Stopper:
         told_at, told_count = 0.0, -1
         while self._someone() and clock.monotonic() < self._deadline:
             running = self._running()
-            if self._supervisor.redis_down() and not running:
+            if self._supervisor.condition.redis_down() and not running:
                 return
             now = clock.monotonic()
             if running and (len(running) != told_count or now - told_at >= _TELL_EVERY_S):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from jobd.config.scaling import MAX_WORKERS
+from jobd.daemon.condition import Condition
 from jobd.daemon.counters import Counters
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.queue_views import Tally, queue_view
 from jobd.daemon.reload.plan import Facts
 from jobd.daemon.views import DaemonState, Order, QueueView, ReloadReport, Step, StopReport
-from jobd.engine.trouble import Trouble
 from jobd.errors import JobdError, NotThere, Refused
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from jobd.operations.documents import LastReload
 
 log = event_log(__name__)
-
-FETCH_LIMIT_S = 15.0
-"""A queue whose last answered fetch is older is not ready."""
 
 LOOP_LIMIT_S = 10.0
 """The daemon is live while its loop turned within this time."""
@@ -115,8 +111,7 @@ class Supervisor:
         self.fleet.on_loss = self._lost
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.counters = Counters()
-        self._redis_troubles: dict[str, str] = {}
-        """{duty: what Redis refused it}."""
+        self.condition = Condition(fleet)
         self.stopping = False
         self.loop_beat_at = clock.monotonic()
         self._announce = announce
@@ -161,7 +156,7 @@ class Supervisor:
             return DaemonState.RELOADING
         if not self.ready_once:
             return DaemonState.STARTING
-        return DaemonState.DEGRADED if self.degraded_by() else DaemonState.READY
+        return DaemonState.DEGRADED if self.condition.degraded_by() else DaemonState.READY
 
     @property
     def ready_once(self) -> bool:
@@ -170,40 +165,6 @@ class Supervisor:
             pools = self.fleet.pools.values()
             self._ready_once = all(pool.was_ready or pool.hold.is_on for pool in pools)
         return self._ready_once
-
-    def degraded_by(self) -> list[str]:
-        """Return what is not as it should be: "reports: breaker", "redis: down"."""
-        found = []
-        for pool in self.fleet.pools.values():
-            if pool.hold.by is HeldBy.BREAKER:
-                found.append(f"{pool.name}: breaker")
-            elif pool.hold.by is HeldBy.SETUP:
-                found.append(f"{pool.name}: {pool.hold.reason.splitlines()[0]}")
-            elif pool.was_ready and not pool.has_ready() and pool.wanted and not self.stopping:
-                found.append(f"{pool.name}: no worker is ready")
-        trouble = self.redis_trouble()
-        if trouble is not None:
-            found.append(f"redis: {trouble}")
-        return found
-
-    def redis_said(self, duty: str, trouble: str | None) -> None:
-        """A duty had its answer from Redis, or (with a word of engine.trouble.Trouble) did not."""
-        if trouble is None:
-            self._redis_troubles.pop(duty, None)
-        else:
-            self._redis_troubles[duty] = trouble
-
-    def redis_trouble(self) -> str | None:
-        """Return what is wrong with Redis in a few words: "down" when nobody answers, None when nothing is wrong."""
-        found = [*self._redis_troubles.values()]
-        found += [w.redis_trouble for _, w in self.fleet.workers() if w.is_up and w.redis_trouble is not None]
-        # A reason says more than silence: while a server loads, connections are refused and answered by turns.
-        words = [word for word in found if word != Trouble.AWAY]
-        return words[0] if words else "down" if found else None
-
-    def redis_down(self) -> bool:
-        """Tell whether any worker that is up says that Redis is away."""
-        return any(worker.is_up and not worker.redis_up for _, worker in self.fleet.workers())
 
     def live(self) -> tuple[bool, str | None]:
         """Tell whether the loop turns, and why not."""
@@ -217,10 +178,7 @@ class Supervisor:
         if not self.ready_once:
             return False, self._starting()
         now = self.clock.monotonic()
-        problems = [
-            *self.degraded_by(),
-            *filter(None, (_not_fetching(pool, now) for pool in self.fleet.pools.values())),
-        ]
+        problems = [*self.condition.degraded_by(), *self.condition.not_fetching(now)]
         return (not problems, "; ".join(problems) or None)
 
     def views(self) -> list[QueueView]:
@@ -236,21 +194,6 @@ class Supervisor:
         """Return how many runs of a queue ended since the start, and how many of them in an error."""
         pools = [pool for pool in self.fleet.all_pools() if pool.name == queue]
         return self._tallies[queue].runs(pools) if queue in self._tallies else (0, 0)
-
-    def drift(self) -> list[str]:
-        """Return one line for each thing that was changed at run time and differs from the file: who, when and why."""
-        lines = []
-        now = self.clock.monotonic()
-        for pool in self.fleet.pools.values():
-            written = pool.queue.scaling
-            if pool.scaled_to not in (None, written.plain()) and pool.scaled_by is not None:
-                told = pool.scaled_by.told(now)
-                lines.append(
-                    f"{pool.name} scaled {written} -> {pool.scaled_to} at runtime {told} (file says {written})"
-                )
-            if pool.quieted_by is not None:
-                lines.append(f"{pool.name} quiet at runtime {pool.quieted_by.told(now)}")
-        return lines
 
     def last_reload(self) -> LastReload | None:
         """Return what became of the last reload: whoever asked for it may have gone away, or was a signal."""
@@ -438,21 +381,3 @@ def _scaled(before: int, to: str) -> int:
     if not 0 <= after <= MAX_WORKERS:
         raise Refused("scale-invalid", f"expected 0 to {MAX_WORKERS} workers, got {after}")
     return after
-
-
-def _not_fetching(pool: Pool, now: float) -> str | None:
-    """Say that a queue that should be consumed is not, or None."""
-    if pool.is_quiet or pool.withheld or pool.hold.is_on or not pool.wanted:
-        return None
-    youngest = 0.0
-    for worker in pool.workers():
-        if worker.board is None or not worker.is_up:
-            continue
-        if worker.loop_stands_since is not None and not worker.slots():
-            stands_s = now - worker.loop_stands_since
-            return f"{pool.name}: the event loop of worker {worker.pid} has not turned for {stands_s:.0f}s"
-        if worker.board.busy >= pool.queue.concurrency and worker.redis_up:
-            return None  # all slots are taken: nothing to fetch for
-        youngest = max(youngest, worker.board.fetched_at, worker.ready_at or 0.0)
-    age = now - youngest
-    return None if age < FETCH_LIMIT_S else f"{pool.name}: no fetch was answered for {age:.0f}s"

@@ -336,7 +336,7 @@ class Methods:
         changed = daemon.config.changed_on_disk()
         return DaemonFacts(
             state=daemon.state,
-            degraded_by=daemon.degraded_by(),
+            degraded_by=daemon.condition.degraded_by(),
             pid=os.getpid(),
             host=os.uname().nodename,
             version=jobd.__version__,
@@ -348,7 +348,7 @@ class Methods:
             config_changed=changed,
             config_changed_s=_since_change_s(daemon.config.path) if changed else None,
             code_changed=bool(daemon.code_changed()),
-            drift=daemon.drift(),
+            drift=daemon.condition.drift(now),
             strangers=self._strangers(),
             last_reload=daemon.last_reload(),
             now_ms=_now_ms(),

@@ -1,0 +1,94 @@
+"""In what condition the daemon is: what is not as it should be, and what differs from the file. Asks nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobd.daemon.processes.hold import HeldBy
+from jobd.engine.trouble import Trouble
+
+if TYPE_CHECKING:
+    from jobd.daemon.processes.fleet import Fleet
+    from jobd.daemon.processes.pool import Pool
+
+FETCH_LIMIT_S = 15.0
+"""A queue whose last answered fetch is older is not ready."""
+
+
+class Condition:
+    """Reads the pools, and keeps what the duties say about Redis."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._redis_troubles: dict[str, str] = {}
+        """{duty: what Redis refused it}."""
+
+    def degraded_by(self) -> list[str]:
+        """Return what is not as it should be: "reports: breaker", "redis: down"."""
+        found = []
+        for pool in self._fleet.pools.values():
+            if pool.hold.by is HeldBy.BREAKER:
+                found.append(f"{pool.name}: breaker")
+            elif pool.hold.by is HeldBy.SETUP:
+                found.append(f"{pool.name}: {pool.hold.reason.splitlines()[0]}")
+            elif pool.was_ready and pool.is_open and pool.wanted and not pool.has_ready():
+                found.append(f"{pool.name}: no worker is ready")
+        trouble = self.redis_trouble()
+        if trouble is not None:
+            found.append(f"redis: {trouble}")
+        return found
+
+    def not_fetching(self, now: float) -> list[str]:
+        """Return the queues that should be consumed and are not, a text each."""
+        return [text for pool in self._fleet.pools.values() if (text := _idle_of(pool, now)) is not None]
+
+    def redis_said(self, duty: str, trouble: str | None) -> None:
+        """A duty had its answer from Redis, or (with a word of engine.trouble.Trouble) did not."""
+        if trouble is None:
+            self._redis_troubles.pop(duty, None)
+        else:
+            self._redis_troubles[duty] = trouble
+
+    def redis_trouble(self) -> str | None:
+        """Return what is wrong with Redis in a few words: "down" when nobody answers, None when nothing is wrong."""
+        found = [*self._redis_troubles.values()]
+        found += [w.redis_trouble for _, w in self._fleet.workers() if w.is_up and w.redis_trouble is not None]
+        # A reason says more than silence: while a server loads, connections are refused and answered by turns.
+        words = [word for word in found if word != Trouble.AWAY]
+        return words[0] if words else "down" if found else None
+
+    def redis_down(self) -> bool:
+        """Tell whether any worker that is up says that Redis is away."""
+        return any(worker.is_up and not worker.redis_up for _, worker in self._fleet.workers())
+
+    def drift(self, now: float) -> list[str]:
+        """Return one line for each thing that was changed at run time and differs from the file: who, when and why."""
+        lines = []
+        for pool in self._fleet.pools.values():
+            written = pool.queue.scaling
+            if pool.scaled_to not in (None, written.plain()) and pool.scaled_by is not None:
+                told = pool.scaled_by.told(now)
+                lines.append(
+                    f"{pool.name} scaled {written} -> {pool.scaled_to} at runtime {told} (file says {written})"
+                )
+            if pool.quieted_by is not None:
+                lines.append(f"{pool.name} quiet at runtime {pool.quieted_by.told(now)}")
+        return lines
+
+
+def _idle_of(pool: Pool, now: float) -> str | None:
+    """Say that a queue that should be consumed is not, or None."""
+    if pool.is_quiet or pool.withheld or pool.hold.is_on or not pool.wanted:
+        return None
+    youngest = 0.0
+    for worker in pool.workers():
+        if worker.board is None or not worker.is_up:
+            continue
+        if worker.loop_stands_since is not None and not worker.slots():
+            stands_s = now - worker.loop_stands_since
+            return f"{pool.name}: the event loop of worker {worker.pid} has not turned for {stands_s:.0f}s"
+        if worker.board.busy >= pool.queue.concurrency and worker.redis_up:
+            return None  # all slots are taken: nothing to fetch for
+        youngest = max(youngest, worker.board.fetched_at, worker.ready_at or 0.0)
+    age = now - youngest
+    return None if age < FETCH_LIMIT_S else f"{pool.name}: no fetch was answered for {age:.0f}s"
