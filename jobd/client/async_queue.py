@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobd.client.async_queue_upkeep import AsyncQueueUpkeep
 from jobd.client.producer import Producer, check_added, check_kind, finish, lost_add, timed_out
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from jobd.engine.job import JobRecord, Taken
     from jobd.engine.new_job import Added
     from jobd.engine.options import AddOptions
+    from jobd.engine.runner import Steps
     from jobd.engine.schedulers import Iteration, Scheduler
+
+T = TypeVar("T")
 
 
 class AsyncJobHandle:
@@ -54,7 +58,7 @@ class AsyncJobHandle:
         return await self._queue.wait_for(self, timeout)
 
 
-class AsyncQueue(Producer):
+class AsyncQueue(Producer, AsyncQueueUpkeep):
     """As Queue, for asyncio: `async with AsyncQueue("email") as queue`. Each event loop gets its own connections."""
 
     _loop: _Loop | None = None
@@ -189,6 +193,15 @@ class AsyncQueue(Producer):
         except TimeoutError:
             raise timed_out(job.id, timeout) from None
         return finish(job.id, ending)
+
+    def handle(self, job_id: str) -> AsyncJobHandle:
+        """Return a handle of a job that exists, to wait for it; nothing is asked of Redis."""
+        from jobd.engine.new_job import Added
+
+        return AsyncJobHandle(self, Added(job_id, "0-0", False, False))
+
+    async def _run(self, steps: Steps[T]) -> T:
+        return await self._live().runner.run_steps(steps)
 
     def _live(self) -> _Loop:
         # A connection lives on one loop of one process; another loop, or a forked child, starts afresh.

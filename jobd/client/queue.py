@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobd.client.producer import Producer, check_added, check_kind, finish, lost_add, timed_out
+from jobd.client.queue_upkeep import QueueUpkeep
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from jobd.engine.job import JobRecord
     from jobd.engine.new_job import Added
     from jobd.engine.options import AddOptions
+    from jobd.engine.runner import Steps
     from jobd.engine.schedulers import Scheduler
+
+T = TypeVar("T")
 
 
 class JobHandle:
@@ -65,7 +69,7 @@ class JobHandle:
         return self._queue.wait_for(self, timeout)
 
 
-class Queue(Producer):
+class Queue(Producer, QueueUpkeep):
     """One queue as producers see it: `Queue("email")`, or `Queue("email", url=…, prefix=…)`.
 
     Which Redis: `connection`, `url`, else $JOBD_REDIS_URL, else the file. Connections open when they are needed;
@@ -242,6 +246,15 @@ class Queue(Producer):
         if ending is None:
             raise timed_out(job.id, timeout)
         return finish(job.id, ending)
+
+    def handle(self, job_id: str) -> JobHandle:
+        """Return a handle of a job that exists, to wait for it; nothing is asked of Redis."""
+        from jobd.engine.new_job import Added
+
+        return JobHandle(self, Added(job_id, "0-0", False, False))
+
+    def _run(self, steps: Steps[T]) -> T:
+        return self._live().runner.run_steps(steps)
 
     def _live(self) -> _Process:
         # A forked child has the parent's sockets and locks: it starts afresh and touches neither.

@@ -214,7 +214,7 @@ def _with_options(name: str, data: bytes, options: Mapping[str, Any], now_ms: in
     if "timestamp" in given:
         opts["timestamp"] = job.timestamp = _whole("timestamp", given["timestamp"], 0, MAX_DUE_MS)
     if "priority" in given:
-        job.priority = _whole("priority", given["priority"], 0, MAX_PRIORITY)
+        job.priority = check_priority(given["priority"])
         if job.priority:
             opts["priority"] = job.priority
     if "delay" in given:
@@ -324,6 +324,11 @@ def _milliseconds(option: str, value: Any) -> int:
         return to_ms(value)
     except InputError as error:
         raise InputError(f"{option}: {error}") from error
+
+
+def check_priority(value: Any) -> int:
+    """Return a priority that BullMQ takes, 0 for none. Raises InputError."""
+    return _whole("priority", value, 0, MAX_PRIORITY)
 
 
 def _whole(option: str, value: Any, low: int, high: int) -> int:

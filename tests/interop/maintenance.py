@@ -1,6 +1,8 @@
 """Scenarios of maintenance by hand, in the steps of scenarios.py and these.
 
-["empty", queue, delayed], ["clean", queue, BullMQ's state, grace in ms, limit (0 none)], ["obliterate", queue, force].
+["delay", queue, id, ms], ["priority", queue, id, {priority, lifo}], ["data", queue, id, data], ["promote", queue, id],
+["orphans", queue], ["empty", queue, delayed], ["clean", queue, BullMQ's state, grace in ms, limit (0 none)],
+["obliterate", queue, force].
 """
 
 from __future__ import annotations
@@ -61,5 +63,30 @@ MAINTENANCE: dict[str, list[Step]] = {
     ],
     "a queue with a whole flow is obliterated": [
         ["flow", parent("reads", job("ok", "C1"), job("ok", "C2"), queue="c")], ["obliterate", "c"],
+    ],
+    "a delay is changed": [
+        *EVERY_STATE, ["add", "c", "ok", {}, {"jobId": "L2", "delay": 120_000}], ["delay", "c", "L2", 60_000],
+        ["delay", "c", "L1", 20], ["delay", "c", "W1", 20],
+    ],
+    "a delay is changed to nothing": [
+        ["add", "c", "ok", {}, {"jobId": "L1", "delay": 90_000}], ["delay", "c", "L1", 0], ["run", "c"],
+    ],
+    **{
+        f"a priority is changed to {how} {where}": [
+            *([["pause", "c"]] if where == "while paused" else []),
+            *EVERY_STATE, ["add", "c", "ok", {}, {"jobId": "P2", "priority": 3}],
+            *(["priority", "c", job_id, how] for job_id in ("W1", "P1", "L1", "F1", "P2")),
+        ]
+        for where in ("in every state", "while paused")
+        for how in ({"priority": 0}, {"priority": 0, "lifo": True}, {"priority": 3}, {"priority": 3, "lifo": True})
+    },
+    "data is changed": [*EVERY_STATE, *(["data", "c", job_id, {"n": [1]}] for job_id in ("W1", "D1", "L1"))],
+    "delayed jobs are promoted": [
+        ["add", "c", "ok", {}, {"jobId": "L1", "delay": 90_000}],
+        ["add", "c", "ok", {}, {"jobId": "L2", "delay": 90_000, "priority": 2}],
+        ["add", "c", "ok", {}, {"jobId": "W1"}], ["promote", "c", "L1"], ["promote", "c", "L2"], ["promote", "c", "W1"],
+    ],
+    "nothing is an orphan": [
+        *EVERY_STATE, ["flow", parent("reads", job("ok", "C1"), job("ok", "C2"))], ["orphans", "c"], ["orphans", "p"],
     ],
 }  # fmt: skip

@@ -11,8 +11,9 @@ import redis
 
 from jobd.client.flow import Flow, flow_jobs
 from jobd.engine.adding import add_flow, add_job
-from jobd.engine.admin import pause_queue, remove_job, resume_queue, retry_job
+from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job
 from jobd.engine.bulk import Tally
+from jobd.engine.changing import change_delay, change_priority, removing_orphans, update_data
 from jobd.engine.clearing import cleaning, emptying, obliterating
 from jobd.engine.codes import Code
 from jobd.engine.job import Finish, Taken
@@ -115,6 +116,26 @@ class Side:
 
     def do_resume(self, queue: str) -> None:
         self.queue(queue).run(resume_queue(self.queue(queue).keys))
+
+    def do_delay(self, queue: str, job_id: str, delay_ms: int) -> None:
+        q = self.queue(queue)
+        q.run(change_delay(q.keys, job_id, delay_ms=delay_ms, now_ms=now_ms()))
+
+    def do_priority(self, queue: str, job_id: str, how: dict[str, Any]) -> None:
+        q = self.queue(queue)
+        q.run(change_priority(q.keys, job_id, priority=how["priority"], lifo=how.get("lifo", False)))
+
+    def do_data(self, queue: str, job_id: str, data: Any) -> None:
+        q = self.queue(queue)
+        q.run(update_data(q.keys, job_id, json.dumps(data, separators=(",", ":")).encode()))
+
+    def do_promote(self, queue: str, job_id: str) -> None:
+        q = self.queue(queue)
+        q.run(promote_job(q.keys, job_id))
+
+    def do_orphans(self, queue: str) -> None:
+        q = self.queue(queue)
+        q.runner.run_steps(removing_orphans(q.keys))
 
     def do_empty(self, queue: str, delayed: bool = False) -> None:
         q = self.queue(queue)

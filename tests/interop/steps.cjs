@@ -33,6 +33,11 @@ class Side {
     else if (verb === "pause") await this.queue(args[0]).pause();
     else if (verb === "resume") await this.queue(args[0]).resume();
     else if (verb === "empty") await this.queue(args[0]).drain(args[1] ?? false);
+    else if (verb === "delay") await (await this.queue(args[0]).getJob(args[1])).changeDelay(args[2]).catch(() => {});
+    else if (verb === "priority") await (await this.queue(args[0]).getJob(args[1])).changePriority(args[2]);
+    else if (verb === "data") await (await this.queue(args[0]).getJob(args[1])).updateData(args[2]);
+    else if (verb === "promote") await (await this.queue(args[0]).getJob(args[1])).promote().catch(() => {});
+    else if (verb === "orphans") await this.queue(args[0]).removeOrphanedJobs();
     else if (verb === "clean") await this.queue(args[0]).clean(args[2], args[3], args[1]);
     else if (verb === "obliterate") await this.queue(args[0]).obliterate({ force: args[1] ?? false });
     else if (verb === "run") await this.run(args);

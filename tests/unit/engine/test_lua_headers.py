@@ -19,6 +19,7 @@ from jobd.engine.admin import (
     retry_job,
     trim_history,
 )
+from jobd.engine.changing import _remove_orphans, change_delay, change_priority
 from jobd.engine.clearing import drop_jobs, forget_queue
 from jobd.engine.job import Finish, Keep, Limiter, Taken, TurnRequest
 from jobd.engine.keys import Keys
@@ -66,6 +67,9 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (promote_job(KEYS, "1"), 0),
     (cancel_job(KEYS, "1", who="me", now_ms=1), 0),
     (remove_job(KEYS, "1"), 0),
+    (change_delay(KEYS, "1", delay_ms=1, now_ms=1), 0),
+    (change_priority(KEYS, "1", priority=1), 0),
+    (_remove_orphans(KEYS, ["1", "2"]), 2),
     (drop_jobs(KEYS, State.WAITING), 0),
     (forget_queue(KEYS), 0),
     (trim_history(KEYS, KEYS.completed, Keep(10), now_ms=1), 0),
