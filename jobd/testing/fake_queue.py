@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jobd.config.model import Config
     from jobd.engine.job import JobRecord
     from jobd.engine.new_job import NewJob
+    from jobd.engine.runner import Steps
     from jobd.engine.schedulers import Scheduler
     from jobd.protocol.worker import Numbers
     from jobd.testing.memory import MemoryJob
@@ -113,7 +114,7 @@ class FakeQueue:
             "counts": self._counts, "children_values": self._children_values,
             "ignored_children_failures": self._ignored, "wait_for": self._wait_for, "close": self._close,
             "schedule": self._schedule, "unschedule": self._unschedule, "schedules": self._all_schedules,
-            "get_schedule": self._get_schedule,
+            "get_schedule": self._get_schedule, "_run": self._upkeep,
         }  # fmt: skip
 
     def _add(self, queue: Any, name: str, data: Any = {}, **options: Any) -> Any:  # noqa: B006 - never changed
@@ -186,6 +187,11 @@ class FakeQueue:
 
     def _get_schedule(self, queue: Any, id: str) -> Scheduler | None:  # noqa: A002
         return self._schedules.get((queue.name, id))
+
+    def _upkeep(self, queue: Any, steps: Steps[Any]) -> Any:
+        """Refuse what is done to queues and jobs by hand: all of it goes through here."""
+        steps.close()
+        raise InputError(f"a FakeQueue has no maintenance (retry, clean, jobs, …): use jobd_daemon for {queue.name}")
 
     def _store(self, keys: Any, new: NewJob) -> Outcome:
         outcome, job = self._memory.add(keys, new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -197,15 +197,10 @@ def test_orphans_go_and_everything_that_is_somewhere_stays(queue: Any, r: redis.
     assert set(r.keys(keys.base + "*")) == kept | {keys.base + "note"}
 
 
-def test_a_job_of_another_program_is_waited_for(
-    queue: Any, redis_server: RedisServer, r: redis.Redis, keys: Keys
-) -> None:
+def test_a_job_of_another_program_is_waited_for(queue: Any, r: redis.Redis, keys: Keys) -> None:
     job = queue.add("n").id
     finish(r, keys, job, result='{"sent": 7}')
     if isinstance(queue, Queue):
         assert queue.handle(job).wait("10s") == {"sent": 7}
     else:
         assert queue.wait_for(queue.handle(job), "10s") == {"sent": 7}
-
-
-Wait = Callable[..., Any]

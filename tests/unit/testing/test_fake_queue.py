@@ -294,4 +294,15 @@ def test_schedules_are_kept_and_make_no_jobs(added: FakeQueue) -> None:
 
 def test_no_method_of_a_queue_goes_to_redis_from_memory(added: FakeQueue) -> None:
     own = {name for name in vars(Queue) if not name.startswith("_")}
-    assert own <= set(added._methods()), "what is new in Queue needs a place in FakeQueue"
+    # A handle is made without Redis; what is done with it is not.
+    assert own - {"handle"} <= set(added._methods()), "what is new in Queue needs a place in FakeQueue"
+
+
+def test_maintenance_is_refused_and_not_done_elsewhere(added: FakeQueue) -> None:
+    job = Queue("notes").add("a")
+    for act in (Queue("notes").empty, Queue("notes").obliterate, lambda: Queue("notes").retry(job.id)):
+        with pytest.raises(InputError, match="has no maintenance"):
+            act()
+    with pytest.raises(InputError, match="has no maintenance"):
+        asyncio.run(AsyncQueue("notes").empty())
+    assert len(added["notes"]) == 1
