@@ -330,7 +330,7 @@ class JobList(TypedDict):
     """Jobs, state by state: next to run first, newest finished first.
 
     One that was asked for with `after` has the last two as well. It ends after `limit` jobs that fit (50 without), or
-    after a few thousand that were looked at: then it may be short, and the next one goes on from there.
+    after a thousand or more that were looked at: then it may be short, and the next one goes on from there.
     """
 
     jobs: list[Job]

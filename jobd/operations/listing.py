@@ -27,7 +27,7 @@ _LIMIT_MAX = 1000
 _FIELD_MAX = 2 * 1024
 """Bytes of each payload on a page: what a list can show, and what may be looked through a thousand times."""
 
-_LOOK_AT_LEAST = 2_000
+_LOOK_AT_LEAST = 1_000
 _LOOK_S = 0.1
 """Filters are tried on at least so many jobs, then on more for so long: a page over a million jobs must answer."""
 

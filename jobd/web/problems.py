@@ -25,9 +25,8 @@ def problem(error: BaseException) -> View:
         lines = [str(line) for line in getattr(error, "problems", ())]
     text = redact(str(error) or type(error).__name__)
     title = {404: "Not there", 403: "Not permitted", 503: "Away"}.get(status_of(error), "Not done")
-    return View(
-        "problem.html", {"title": title, "text": text, "lines": [redact(line) for line in lines]}, status_of(error)
-    )
+    context = {"title": title, "text": text, "lines": [redact(line) for line in lines]}
+    return View("problem.html", context, status_of(error), live=False)
 
 
 def status_of(error: BaseException) -> int:

@@ -48,6 +48,9 @@ class Renderer:
         # As globals, because a block that is rendered alone has no imports of its page.
         parts = self._environment.get_template("parts.html").module
         self._environment.globals |= {name: getattr(parts, name) for name in _PARTS}
+        # Compiled before the first visitor comes, who would wait for it.
+        for name in self._environment.list_templates(["html"]):
+            self._environment.get_template(name)
 
     def page(self, view: View, frame: dict[str, Any]) -> str:
         """Return the whole page; `frame` is what every page is given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,12 @@ class Row:
 
 def by_trouble(rows: list[Row]) -> list[Row]:
     """Return the rows with those first that somebody should look at, else by name."""
-    return sorted(rows, key=lambda row: (not row.bad, not row.own, row.name))
+    return sorted(rows, key=lambda row: (not row.bad, not row.own, _natural(row.name)))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return what sorts tenant-2 before tenant-10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _note(row: dict[str, Any]) -> str:

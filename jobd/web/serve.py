@@ -89,6 +89,7 @@ async def _serve(site: Site, sock: socket.socket, listening: Callable[[], None])
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.leave)
+    site.names.start()
     listening()
     try:
         await server.serve(sockets=[sock])

@@ -18,6 +18,7 @@ from tests.support.waiting import wait_until
 
 _ROOT = Path(__file__).parents[2]
 _UNIT = _ROOT / "systemd" / "jobd.service"
+_WEB_UNIT = _ROOT / "systemd" / "jobd-web.service"
 _CONFIG = "/etc/jobd/jobd.toml"
 
 pytestmark = pytest.mark.systemd
@@ -53,13 +54,14 @@ concurrency = 2
 """
 
 
-def test_the_unit_is_valid_and_tight() -> None:
+@pytest.mark.parametrize("unit", [_UNIT, _WEB_UNIT], ids=["daemon", "page"])
+def test_the_unit_is_valid_and_tight(unit: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze")
-    verified = subprocess.run(["systemd-analyze", "verify", str(_UNIT)], capture_output=True, text=True, check=False)
+    verified = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
     scored = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(_UNIT)],
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(unit)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert scored.returncode == 0, scored.stdout[-500:]  # the threshold is ten times the exposure
@@ -80,6 +82,7 @@ def machine() -> Iterator[SystemdSandbox]:
             sandbox.write("/etc/sysusers.d/jobd.conf", (_ROOT / "systemd" / "jobd.sysusers.conf").read_text())
             sandbox.must("systemd-sysusers")
             sandbox.write("/etc/systemd/system/jobd.service", _UNIT.read_text())
+            sandbox.write("/etc/systemd/system/jobd-web.service", _WEB_UNIT.read_text())
             sandbox.write("/srv/app/handlers.py", _HANDLERS)
             yield sandbox
         finally:
@@ -155,6 +158,48 @@ def test_a_wrong_file_ends_the_start_with_78_and_is_not_tried_again(machine: Sys
         assert "did you mean `concurrency`?" in machine.must("journalctl -u jobd")
     finally:
         machine.run("systemctl reset-failed jobd")
+
+
+_VISIT = """
+import http.client, re, socket, sys
+def ask(method, path, body=None):
+    page = http.client.HTTPConnection("localhost")
+    page.sock = socket.socket(socket.AF_UNIX)
+    page.sock.connect("/run/jobd-web/web.sock")
+    kind = {"content-type": "application/x-www-form-urlencoded", "origin": "http://localhost"} if body else {}
+    page.request(method, path, body, {"x-user": "alice", **kind})
+    answer = page.getresponse()
+    return answer.status, answer.read().decode()
+status, text = ask("GET", "/queues/email")
+form = re.search(r'action="/queues/email/pause".*?name="csrf" value="(\\w+)"', text, re.DOTALL)
+print(status, ask("POST", "/queues/email/pause", "csrf=" + form[1])[0] if form else "reads only")
+"""
+
+
+@pytest.mark.parametrize(("key", "seen"), [("socket_group", "200 303"), ("status_group", "200 reads only")])
+def test_the_page_runs_as_another_user_and_may_what_its_group_may(machine: SystemdSandbox, key: str, seen: str) -> None:
+    machine.write(_CONFIG, _BASE.replace('grace = "2s"', f'grace = "2s"\n{key} = "jobd"'))
+    place = "--listen unix:/run/jobd-web/web.sock --auth-header X-User"
+    machine.write(
+        "/etc/systemd/system/jobd-web.service.d/proxy.conf",
+        f"[Service]\nExecStart=\nExecStart=/usr/bin/env jobd web --socket /run/jobd/control.sock {place}\n",
+    )
+    machine.write("/srv/visit.py", _VISIT)
+    try:
+        machine.run("systemctl daemon-reload")
+        started = machine.run("systemctl start jobd jobd-web")
+        assert started.returncode == 0, machine.run("journalctl -u jobd -u jobd-web | tail -30").stdout
+        wait_until(
+            lambda: machine.run("test -S /run/jobd-web/web.sock").returncode == 0, 20, what="it listens", every=0.2
+        )
+        assert machine.must("/opt/jobd/bin/python /srv/visit.py").strip() == seen
+        if key == "socket_group":
+            assert _queues(machine)["email"]["paused_by"].startswith("alice through ")
+            assert "by=alice" in machine.must("journalctl -u jobd-web")
+    finally:
+        machine.run("systemctl stop jobd-web; systemctl kill --signal=KILL jobd; systemctl stop jobd")
+        machine.run("systemctl reset-failed jobd; rm -rf /var/lib/jobd/* /etc/systemd/system/jobd-web.service.d")
+        machine.run("systemctl daemon-reload")
 
 
 def _binds(folder: Path) -> dict[str, Path]:

@@ -73,7 +73,9 @@ def listen_privately(path: Path, group: str | None = None) -> socket.socket:
                 sock.bind(name)
             fresh.chmod(0o600)
             if gid is not None:
-                os.chown(fresh, -1, gid)
+                # The shipped unit filters chown: the daemon's own group needs none.
+                if fresh.stat().st_gid != gid:
+                    os.chown(fresh, -1, gid)
                 fresh.chmod(0o660)
             sock.listen(BACKLOG)
             sock.setblocking(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from jobd.errors import DaemonAway
+from jobd.errors import DaemonAway, Refused
 from jobd.operations import table
 from jobd.web.charts import charts, spark
 from jobd.web.render import View
@@ -31,13 +31,8 @@ async def page(visit: Visit) -> View:
     redis_up = status is None or status["redis"]["up"]
     others = await _others(visit, {row["name"] for row in own}) if redis_up else []
     rows = by_trouble([Row.of(row, own=True) for row in own] + [Row.of(row, own=False) for row in others])
-    histories: list[QueueHistory] = []
-    hosts: list[Host] = []
-    if redis_up:
-        names_shown = {"queues": [row.name for row in rows]}
-        if rows:
-            histories = (await visit.shared(table.HISTORY, names_shown, max_age_s=_HISTORY_AGE_S))["queues"]
-        hosts = (await visit.shared(table.HOST_LIST, max_age_s=_HOSTS_AGE_S))["hosts"]
+    histories = await _histories(visit, rows) if redis_up else []
+    hosts = await _hosts(visit) if redis_up else []
     context = {
         "status": status,
         "rows": rows,
@@ -60,4 +55,23 @@ async def _others(visit: Visit, own: set[str]) -> list[QueueRow]:
     try:
         return (await visit.read(table.QUEUE_LIST, {"queues": known}))["queues"]
     except DaemonAway:
+        return []
+
+
+async def _histories(visit: Visit, rows: list[Row]) -> list[QueueHistory]:
+    """Return the last hours; nothing from a daemon that is older than this page."""
+    if not rows:
+        return []
+    try:
+        shown = {"queues": [row.name for row in rows]}
+        return (await visit.shared(table.HISTORY, shown, max_age_s=_HISTORY_AGE_S))["queues"]
+    except Refused:
+        return []
+
+
+async def _hosts(visit: Visit) -> list[Host]:
+    """Return the daemons on this Redis; none from a daemon that is older than this page."""
+    try:
+        return (await visit.shared(table.HOST_LIST, max_age_s=_HOSTS_AGE_S))["hosts"]
+    except Refused:
         return []
