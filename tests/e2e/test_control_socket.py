@@ -99,6 +99,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "queue.reset": {"queue": "a"},
     "host.list": {},
     "metrics": {},
+    "doctor": {},
     "config.show": {"origin": True},
     "reload": {"code": False},
 }
@@ -109,6 +110,7 @@ FIELD = {
     "queue.obliterate": "removed", "job.retry": "done", "job.cancel": "running", "job.remove": "done",
     "job.promote": "done", "worker.list": "workers", "worker.show": "worker", "worker.stack": "stack",
     "host.list": "hosts", "logs": "lines", "events": "events", "history": "queues", "metrics": "text",
+    "doctor": "findings",
     "config.show": "entries",
     "reload": "generation", "queue.scale": "workers",
 }  # fmt: skip

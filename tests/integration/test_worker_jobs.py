@@ -206,13 +206,6 @@ def test_job_without_a_hash_fails_and_the_next_one_runs(bench: Bench) -> None:
     wait_until(lambda: bench.r.llen(bench.base + "active") == 0)
 
 
-def test_job_of_a_scheduler_is_failed_and_kept(bench: Bench) -> None:
-    bench.queue.add("a", {}, keep_failed=False)
-    bench.r.hset(bench.base + "1", "rjk", "nightly")
-    bench.parent.start("mail", numbers("basic:echo"))
-    assert bench.ended("1")["failedReason"] == "jobd: scheduler jobs need a later version"
-
-
 @pytest.mark.parametrize("handler", ["basic:gather", "basic:gather_async"])
 def test_parent_reads_what_its_children_returned(bench: Bench, handler: str) -> None:
     flow = Flow(
