@@ -83,6 +83,15 @@ class Trial:
         with _stdout_to_stderr():
             return self._alone.run(taken)
 
+    def run_batch(self, payloads: list[Any]) -> list[Ending]:
+        """Run a batch of jobs with these data; return how each ended. Raises as `run`."""
+        batch = [
+            (taken_of(self._name, {"id": f"exec-{number}", "data": data}), self._alone.notes)
+            for number, data in enumerate(payloads, 1)
+        ]
+        with _stdout_to_stderr():
+            return self._alone.run_batch(batch)
+
     def _enter_environment(self) -> None:
         queue, before = self._queue, dict(os.environ)
         env = {name: self._read(name, value, before) for name, value in queue.env.items()}

@@ -56,6 +56,11 @@ class Queue(QueueKeys):
         return self.scaling.min
 
     @property
+    def jobs_at_once(self) -> int:
+        """How many jobs one worker may run at once: `concurrency` counts calls."""
+        return self.concurrency * (self.batch.max if self.batch else 1)
+
+    @property
     def levels(self) -> list[tuple[str | int, ...]]:
         """The tables that a key of this queue may come from, the nearest first."""
         preset: list[tuple[str | int, ...]] = [("presets", self.preset)] if self.preset else []

@@ -34,9 +34,7 @@ MAX_SOCKET_PATH = 107
 
 METRICS_HINT = "install it with: pip install '.[daemon,embedded,metrics]' in a clone of jobd"
 
-NOT_YET: dict[str, Callable[[Any], bool]] = {
-    "batch": lambda value: value is not None,
-}
+NOT_YET: dict[str, Callable[[Any], bool]] = {}
 """Keys of [app] and of queues that this version reads but does not act on, with when that matters. A setting that does
 nothing must not be accepted in silence; delete a line when its key works."""
 

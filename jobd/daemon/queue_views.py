@@ -90,7 +90,7 @@ def queue_view(pool: Pool, tally: Tally, now: float) -> QueueView:
         state=state,
         why=why,
         concurrency=pool.queue.concurrency,
-        slots=len(up) * pool.queue.concurrency,
+        slots=len(up) * pool.queue.jobs_at_once,
         busy=sum(view.busy for view in workers),
         workers=workers,
         note=_note(pool, now),

@@ -75,6 +75,11 @@ class Numbers:
     log_output_bytes: int | None = None
     """How much of what an attempt prints goes to its job's log; None: nothing."""
 
+    @property
+    def most(self) -> int:
+        """How many jobs may run at once: `concurrency` counts calls."""
+        return self.concurrency * (self.batch_max or 1)
+
 
 # --- daemon and template ---------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jobd.testing.fake_queue import FakeQueue
     from jobd.testing.real_daemon import RealDaemon
-    from jobd.testing.running import Done, run
+    from jobd.testing.running import Done, run, run_batch
     from jobd.worker.run.alone import Added
 
 _HOMES = {
@@ -31,10 +31,11 @@ _HOMES = {
     "FakeQueue": "jobd.testing.fake_queue",
     "RealDaemon": "jobd.testing.real_daemon",
     "run": "jobd.testing.running",
+    "run_batch": "jobd.testing.running",
 }
 """Loaded when first used: the pytest plugin lies here, and every test run of the application loads that."""
 
-__all__ = ["Added", "Done", "FakeQueue", "RealDaemon", "run"]
+__all__ = ["Added", "Done", "FakeQueue", "RealDaemon", "run", "run_batch"]
 
 
 def __getattr__(name: str) -> Any:

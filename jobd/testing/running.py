@@ -8,10 +8,11 @@ import json
 import sys
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobd.engine.job import Keep
 from jobd.errors import InputError, NotThere, Unrecoverable
+from jobd.protocol.board import SLOTS
 from jobd.protocol.worker import HandlerSpec, Numbers
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.on_failed import load_on_failed
@@ -19,12 +20,14 @@ from jobd.worker.handlers.wraps import load_wraps
 from jobd.worker.run.alone import Added, Alone, Ending, added_of, taken_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from jobd.config.model import Queue
     from jobd.engine.new_job import NewJob
     from jobd.worker.handlers.on_failed import OnFailed
     from jobd.worker.handlers.wraps import Wrap
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -118,6 +121,46 @@ def run(
     return done
 
 
+def run_batch(
+    handler: str | Callable[..., Any] | None = None,
+    data: Sequence[Any] = (),
+    *,
+    queue: str | None = None,
+    name: str = "",
+    attempt: int = 1,
+    opts: Mapping[str, Any] | None = None,
+) -> list[Done]:
+    """Run one attempt of a batch here: the handler gets a list with a job for each entry of `data`.
+
+    Returns how each ended, in their order. With a queue whose `batch` says less it is called several times.
+    Otherwise as `run`.
+    """
+    if attempt < 1:
+        raise InputError("attempt: the first one is 1")
+    if queue is not None:
+        numbers, policies = _of_queue(queue, handler)
+        if numbers.batch_max is None:
+            raise InputError(f'queue "{queue}" has no `batch` in jobd.toml')
+    elif handler is not None:
+        most = max(1, min(len(data), SLOTS))
+        numbers, policies = _of_handler(replace(_BARE, batch_max=most), handler, [], None)
+    else:
+        raise InputError("give a handler, or a queue of jobd.toml")
+    dones = [
+        Done(data={} if each is None else each, id=str(number), queue=queue or "test", name=name)
+        for number, each in enumerate(data, 1)
+    ]
+    batch = []
+    for done in dones:
+        stored = {"id": done.id, "data": done.data, "opts": dict(opts or {}), "attempts_made": attempt - 1}
+        batch.append((taken_of(name, stored), _Notes(done)))
+    alone = Alone(numbers, policies, queue or "test", _Notes(Done()))
+    endings = outside_of_loops(lambda: alone.run_batch(batch)) if batch else []
+    for done, ending in zip(dones, endings, strict=True):
+        done.take(ending)
+    return dones
+
+
 _BARE = Numbers(
     concurrency=1, lock_ms=30_000, keep_completed=Keep(), keep_failed=Keep(), limiter_max=None,
     limiter_duration_ms=None, unknown="fail", default=None, jobs={},
@@ -159,13 +202,13 @@ def policies_of(queue: Queue, handler: str | Callable[..., Any] | None = None) -
     return _of_handler(numbers, handler, wraps, on_failed)
 
 
-def outside_of_loops(call: Callable[[], Ending]) -> Ending:
+def outside_of_loops(call: Callable[[], T]) -> T:
     """Call where no event loop runs: in an `async def` test, in a thread of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return call()
-    endings: list[Ending | BaseException] = []
+    endings: list[T | BaseException] = []
 
     def work() -> None:
         try:

@@ -105,7 +105,7 @@ def _document(config: Config, imported: Imported) -> dict[str, Any]:
         "config": {"path": str(config.path), "files": [file.name for file in config.files]},
         "redis": source,
         "queues": [_queue(queue, imported.modes) for queue in config.queues.values()],
-        "slots": sum(queue.scaling.max * queue.concurrency for queue in config.queues.values()),
+        "slots": sum(queue.scaling.max * queue.jobs_at_once for queue in config.queues.values()),
         "warnings": [str(problem) for problem in config.warnings],
         "notices": list(imported.notices),
     }
@@ -120,7 +120,7 @@ def _queue(queue: Queue, modes: Mapping[str, str]) -> dict[str, Any]:
         "name": queue.name,
         "workers": queue.scaling.plain(),
         "concurrency": queue.concurrency,
-        "slots": queue.scaling.max * queue.concurrency,
+        "slots": queue.scaling.max * queue.jobs_at_once,
         "handlers": [{"job": name, "handler": path, "mode": own or modes.get(path)} for name, path in named],
     }
 

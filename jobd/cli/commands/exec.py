@@ -12,15 +12,16 @@ from jobd.cli.click_commands import command
 from jobd.cli.output import json_text, print_document, warn
 from jobd.cli.params import read_payload
 from jobd.cli.reach import ask, redis_is_in_reach
-from jobd.errors import NotThere, Refused
+from jobd.errors import NotThere, Refused, RetryLater, Unrecoverable
 from jobd.exits import Exit
 from jobd.operations.table import JOB_SHOW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jobd.cli.settings import Settings
     from jobd.config.model import Queue
+    from jobd.worker.run.alone import Ending
 
 
 @command(
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     examples=[
         "jobd exec email welcome '{\"userId\": 7}'     # prints the result as JSON; prints and logs go to stderr",
         "jobd exec email welcome @payload.json --pdb",
+        'jobd exec embed text \'[{"text": "a"}, {"text": "b"}]\' --batch     # a call with two jobs',
         "jobd exec email welcome --job 4711          # with the data of a job that is in Redis",
     ],
 )
@@ -35,14 +37,17 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.argument("data", required=False, metavar="[JSON|-|@FILE]")
 @click.option("--job", "job_id", metavar="ID", help="Take data, options and attempts of this job.")
+@click.option("--batch", "as_batch", is_flag=True, help="DATA is a list: one call of the handler with a job for each.")
 @click.option("--pdb", is_flag=True, help="Open the debugger where the handler raised.")
 @click.pass_obj
 def exec_(  # noqa: PLR0917 - click passes them by name
-    settings: Settings, queue: str, name: str, data: str | None, job_id: str | None, pdb: bool
+    settings: Settings, queue: str, name: str, data: str | None, job_id: str | None, as_batch: bool, pdb: bool
 ) -> int:
     """Run the handler of one job here, in this process. No daemon is needed, nothing is written to Redis."""
     if data is not None and job_id is not None:
         raise click.UsageError("give either data or --job")
+    if as_batch and job_id is not None:
+        raise click.UsageError("--batch takes a list of data, not a job")
     from jobd.config.load import load
 
     payload = None if job_id else read_payload(data)
@@ -50,6 +55,8 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     found = config.queues.get(queue)
     if found is None:
         raise NotThere("queue", queue, known=sorted(config.queues))
+    if as_batch:
+        _check_batch(found, payload)
     _check_name(found, name)
     _check_python(found)
     stored = _stored(settings, queue, job_id) if job_id else {"data": payload}
@@ -59,12 +66,15 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     trial = Trial(config, found, name, stored)
     trial.prepare()
     try:
-        ending = trial.run()
+        endings = trial.run_batch(payload or []) if as_batch else [trial.run()]
     except KeyboardInterrupt:
         raise
     # Setup and teardown are the user's code: whatever they raise, SystemExit included, is how this ends.
     except BaseException as error:
         return _tell_failure(settings, "failed", reason_of(error), error, pdb=pdb)
+    if as_batch:
+        return _tell_batch(settings, endings)
+    (ending,) = endings
     if ending.outcome != "completed":
         return _tell_failure(settings, ending.outcome, ending.value.decode(), ending.error, pdb=pdb)
     result = json.loads(ending.value)
@@ -98,6 +108,38 @@ def _check_name(queue: Queue, name: str) -> None:
         known = sorted(queue.jobs)
         message = f'queue "{queue.name}" has no handler for job name "{name}"; known: {", ".join(known)}'
         raise Refused("job-name-unknown", message, detail={"queue": queue.name, "name": name, "known": known})
+
+
+def _check_batch(queue: Queue, payload: Any) -> None:
+    if queue.batch is None:
+        raise Refused("no-batch", f'queue "{queue.name}" has no `batch`: its handler gets one job')
+    if not isinstance(payload, list) or not 1 <= len(payload) <= queue.batch.max:
+        text = f"--batch needs a list of 1 to {queue.batch.max} data (`batch` of the queue), such as '[{{}}, {{}}]'"
+        raise click.UsageError(text)
+
+
+def _tell_batch(settings: Settings, endings: Sequence[Ending]) -> int:
+    """Print how each job ended, in their order; a failed one fails the command."""
+    from jobd.worker.run.wording import reason_of, trace_of, users_part
+
+    results: list[dict[str, Any]] = []
+    for ending in endings:
+        if ending.outcome == "completed":
+            results.append({"outcome": ending.outcome, "result": json.loads(ending.value)})
+            continue
+        reason = reason_of(ending.error) if ending.error is not None else ending.value.decode()
+        results.append({"outcome": ending.outcome, "reason": reason})
+    if settings.json:
+        print_document({"results": results})
+    else:
+        for result in results:
+            click.echo(json_text(result))
+    # One exception may have ended them all; what says by itself why it is the end needs no trace.
+    raised = {id(ending.error): ending.error for ending in endings if ending.error is not None}
+    for error in raised.values():
+        if users_part(error.__traceback__) is not None and not isinstance(error, Unrecoverable | RetryLater):
+            warn(trace_of(error))
+    return Exit.OK if all(ending.outcome == "completed" for ending in endings) else Exit.FAILED
 
 
 def _check_python(queue: Queue) -> None:

@@ -231,7 +231,7 @@ class Worker:
     def settings(self, numbers: Numbers, generation: int) -> None:
         """Take over new numbers."""
         self.generation = generation
-        self.slot_limit = max(self.slot_limit, numbers.concurrency)
+        self.slot_limit = max(self.slot_limit, numbers.most)
         if self.state in _LIVES or self.state is WorkerState.STARTING:
             self._send(Settings(numbers))
 

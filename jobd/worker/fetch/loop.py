@@ -100,7 +100,7 @@ class FetchLoop:
         """Serve these slots."""
         self._slots = slots
         self._policy = FetchPolicy(slots)
-        self._policy.resized(slots.numbers.concurrency)
+        self._policy.resized(slots.numbers.most)
         self._notes = Notes(self._keys, slots.notes, refused=self._notes_refused)
 
     async def connect(self) -> bool:
@@ -136,7 +136,7 @@ class FetchLoop:
 
     def look_again(self) -> None:
         """Ask for jobs again: there may be some, or more slots, or another limiter."""
-        self._policy.resized(self._slots.numbers.concurrency)
+        self._policy.resized(self._slots.numbers.most)
         self._policy.look_again()
         self.wake()
 

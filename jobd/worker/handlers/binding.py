@@ -64,14 +64,14 @@ class Binding:
 
 def binding_of(function: Callable[..., Any], path: str) -> Binding | None:
     """Return what makes the arguments of a handler; None when it is called with the job alone. Raises as `bind`."""
-    parameters = _parameters(function)
+    parameters = parameters_of(function)
     if parameters is None:
         return None
     positional = [each for each in parameters if each.kind in (_KIND.POSITIONAL_ONLY, _KIND.POSITIONAL_OR_KEYWORD)]
     starred = any(each.kind is _KIND.VAR_POSITIONAL for each in parameters)
     members = [each for each in parameters if each.kind is _KIND.KEYWORD_ONLY]
     rest = any(each.kind is _KIND.VAR_KEYWORD for each in parameters)
-    resolve = _Annotations(function, path)
+    resolve = annotations_of(function, path)
     makers = _positional_makers(positional, starred, resolve, path)
     if not makers and not members and not rest:
         raise HandlerError(path, "signature", f'cannot use "{path}" as a handler: it takes no parameter; write (job)')
@@ -80,7 +80,13 @@ def binding_of(function: Callable[..., Any], path: str) -> Binding | None:
     return Binding(makers, Members(members, rest, resolve) if members or (rest and not makers) else None)
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+def annotations_of(function: Callable[..., Any], path: str) -> _Annotations:
+    """Return what reads the types in a handler's signature."""
+    return _Annotations(function, path)
+
+
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    """Return a function's parameters; None for a builtin that tells nothing about them."""
     try:
         return list(inspect.signature(function).parameters.values())
     except (ValueError, TypeError):

@@ -27,7 +27,8 @@ class JobPolicy:
     """How the jobs of one name are run. Times are seconds; None none."""
 
     mode: Mode
-    call: Callable[[Job], Any]
+    call: Callable[[Any], Any]
+    """Gets the job; with a batch the jobs of one call (batch_binding.Jobs)."""
     on_loop: Sequence[Wrap]
     """Wraps which only a coroutine can enter, around a `call` that runs in a thread; Slots joins the two."""
     outcome: Policy
@@ -37,6 +38,8 @@ class JobPolicy:
     on_failed: OnFailed | None = None
     log_output_bytes: int | None = None
     """How much of what an attempt prints goes to its job's log; None: nothing."""
+    entry: Callable[[Job], Any] | None = None
+    """With a batch: what makes the handler's entry of a job; None the job itself."""
 
 
 class JobPolicies:
@@ -46,7 +49,8 @@ class JobPolicies:
         """Load every handler. Raises HandlerError for the first that cannot be."""
 
         def policy_of(spec: HandlerSpec) -> JobPolicy:
-            return _job_policy(numbers, spec, load_handler(spec.path, spec.mode), wraps, on_failed)
+            handler = load_handler(spec.path, spec.mode, batch=numbers.batch_max is not None)
+            return _job_policy(numbers, spec, handler, wraps, on_failed)
 
         self.nobody = JobPolicy("thread", _nobody, (), _policy(numbers, numbers), None, None, None)
         self.by_name = {name: policy_of(spec) for name, spec in numbers.jobs.items()}
@@ -63,7 +67,8 @@ class JobPolicies:
     ) -> JobPolicies:  # fmt: skip
         """Return policies that give every job to this function. Raises HandlerError."""
         made = cls(replace(numbers, default=None, jobs={}), wraps, on_failed)
-        made.default = _job_policy(numbers, spec, handler_of(function, spec.path, spec.mode), wraps, on_failed)
+        handler = handler_of(function, spec.path, spec.mode, batch=numbers.batch_max is not None)
+        made.default = _job_policy(numbers, spec, handler, wraps, on_failed)
         return made
 
     def inside_coroutines(self, awaited: Callable[[Plain], Awaited]) -> JobPolicies:
@@ -99,6 +104,7 @@ def _job_policy(
         spec.expire_ms,
         on_failed,
         numbers.log_output_bytes,
+        handler.entry,
     )
 
 

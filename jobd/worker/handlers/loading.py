@@ -43,7 +43,7 @@ def load_all(load: Load) -> Imports:
 
 
 def _mode_of(use: HandlerUse, searched: list[str]) -> HandlerReport:
-    mode = load_handler(use.path, use.mode, searched=searched).mode
+    mode = load_handler(use.path, use.mode, searched=searched, batch=use.batch).mode
     return HandlerReport(use.path, ok=True, mode=mode, wanted=use.mode, batch=use.batch)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.errors import HandlerError
 from jobd.words import nearest
 from jobd.worker.handlers.awaitables import awaited, is_coroutine_function, looks_async, may_be_async, to_its_end
+from jobd.worker.handlers.batch_binding import bind_batch
 from jobd.worker.handlers.binding import bind
 from jobd.worker.handlers.primitives import newly_replaced
 
@@ -34,21 +35,26 @@ class Handler:
 
     path: str
     mode: Mode
-    call: Callable[[Job], Any]
+    call: Callable[[Any], Any]
+    entry: Callable[[Job], Any] | None = None
+    """With a batch `call` takes the jobs (batch_binding.Jobs); this makes the handler's entry of one, None the job."""
 
 
-def load_handler(path: str, mode: Mode | None = None, *, searched: list[str] | None = None) -> Handler:
+def load_handler(
+    path: str, mode: Mode | None = None, *, searched: list[str] | None = None, batch: bool = False
+) -> Handler:
     """Return the handler at `path`, in the mode its kind of function gives unless `mode` names one, which wins.
 
     Args:
         searched: Folders to name when the module is not found (`[app] path`).
+        batch: It is called with a list of jobs.
     Raises:
         HandlerError: kind import, attribute, signature or mode; detail holds suggestion, searched and traceback.
     """
-    return handler_of(load_object(path, searched=searched), path, mode)
+    return handler_of(load_object(path, searched=searched), path, mode, batch=batch)
 
 
-def handler_of(found: Any, path: str, mode: Mode | None = None) -> Handler:
+def handler_of(found: Any, path: str, mode: Mode | None = None, *, batch: bool = False) -> Handler:
     """Return what was found at `path` as a handler, as `load_handler`."""
     function = _as_function(path, found)
     natural: Mode = "async" if looks_async(function) else "thread"
@@ -58,10 +64,12 @@ def handler_of(found: Any, path: str, mode: Mode | None = None) -> Handler:
             'write it as async def, or use mode = "thread"'
         )
         raise HandlerError(path, "mode", text)
-    call = bind(function, path)
+    bound = bind_batch(function, path) if batch else (bind(function, path), None)
+    call: Callable[[Any], Any] = bound[0]
+    entry = bound[1]
     if (mode or natural) != "async":
-        return Handler(path, mode or natural, to_its_end(call))
-    return Handler(path, "async", call if is_coroutine_function(function) else awaited(call))
+        return Handler(path, mode or natural, to_its_end(call), entry)
+    return Handler(path, "async", call if is_coroutine_function(function) else awaited(call), entry)
 
 
 def load_function(path: str, *, searched: list[str] | None = None) -> Callable[..., Any]:

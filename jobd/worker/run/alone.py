@@ -24,7 +24,7 @@ from jobd.worker.run.executors import ThreadExecutor
 from jobd.worker.run.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from jobd.engine.new_job import NewJob
     from jobd.engine.options import AddOptions
@@ -123,29 +123,34 @@ class _Attempt(Attempt):
 
 class _Slots(Slots):
     _attempt = _Attempt
-    sink: Notes
+    sinks: dict[str, Notes]
+    """By job id; what a job adds goes to the first."""
     refuses: bool
 
     def _refusal(self, attempt: Attempt, policy: JobPolicy | None, now_ms: int) -> Finish | None:
         return super()._refusal(attempt, policy, now_ms) if self.refuses or policy is None else None
 
     def progressed(self, job: Job, value: bytes) -> None:
-        self.sink.progressed(value)
+        self.sinks[job.id].progressed(value)
 
     def logged(self, job: Job, line: str) -> None:
-        self.sink.logged(line)
+        self.sinks[job.id].logged(line)
 
     def data_changed(self, job: Job, data: bytes) -> None:
-        self.sink.data_changed(data)
+        self.sinks[job.id].data_changed(data)
 
     def add(self, queue: str, name: str, data: Any, options: AddOptions) -> Any:
-        return self._given(self.sink.add(queue, new_job(name, data, options, now_ms=_clock_ms())))
+        return self._given(self._first.add(queue, new_job(name, data, options, now_ms=_clock_ms())))
 
     def children_values(self, job: Job) -> Any:
-        return self._given(self.sink.children_values())
+        return self._given(self.sinks[job.id].children_values())
 
     def ignored_children_failures(self, job: Job) -> Any:
-        return self._given(self.sink.ignored_children_failures())
+        return self._given(self.sinks[job.id].ignored_children_failures())
+
+    @property
+    def _first(self) -> Notes:
+        return next(iter(self.sinks.values()))
 
     def _given(self, value: Any) -> Any:
         return _awaited(value) if threading.get_ident() == self._thread_id else value
@@ -171,17 +176,24 @@ class Alone:
 
         `now_ms` is the time by which the job may have expired (ms since 1970), None the clock's.
         """
-        now_ms = _clock_ms() if now_ms is None else now_ms
-        policy = self.policies.of(taken.name or "")
-        if policy is not None and policy.mode == "process":
-            return self._run_on_main_thread(taken, now_ms)
-        with asyncio.Runner() as runner:
-            return runner.run(self._live(taken, now_ms, lambda _: None))
+        return self.run_batch([(taken, self.notes)], now_ms=now_ms)[0]
 
-    def _run_on_main_thread(self, taken: Taken, now_ms: int) -> Ending:
+    def run_batch(self, batch: Sequence[tuple[Taken, Notes]], *, now_ms: int | None = None) -> list[Ending]:
+        """Run one attempt of several jobs of one name, each with its notes; how each ended, in their order.
+
+        As `run`. A queue with `batch` gives its handler as many of them at once as it says.
+        """
+        now_ms = _clock_ms() if now_ms is None else now_ms
+        policy = self.policies.of(batch[0][0].name or "") if batch else None
+        if policy is not None and policy.mode == "process":
+            return self._run_on_main_thread(batch, now_ms)
+        with asyncio.Runner() as runner:
+            return runner.run(self._live(batch, now_ms, lambda _: None))
+
+    def _run_on_main_thread(self, batch: Sequence[tuple[Taken, Notes]], now_ms: int) -> list[Ending]:
         """Run the handler on this thread, and the loop in another, as a worker does in mode process."""
         found: queue.SimpleQueue[ThreadExecutor | None] = queue.SimpleQueue()
-        endings: list[Ending | BaseException] = []
+        endings: list[list[Ending] | BaseException] = []
 
         def expected(threads: ThreadExecutor) -> None:
             threads.expect_thread()
@@ -190,7 +202,7 @@ class Alone:
         def loop() -> None:
             try:
                 with asyncio.Runner() as runner:
-                    endings.append(runner.run(self._live(taken, now_ms, expected)))
+                    endings.append(runner.run(self._live(batch, now_ms, expected)))
             except BaseException as error:
                 endings.append(error)
             found.put(None)
@@ -204,7 +216,9 @@ class Alone:
             raise endings[0]
         return endings[0]
 
-    async def _live(self, taken: Taken, now_ms: int, has_threads: Callable[[ThreadExecutor], None]) -> Ending:
+    async def _live(
+        self, batch: Sequence[tuple[Taken, Notes]], now_ms: int, has_threads: Callable[[ThreadExecutor], None]
+    ) -> list[Ending]:
         await _call(self.around.setup)
         try:
             over = asyncio.Event()
@@ -212,16 +226,17 @@ class Alone:
                 asyncio.get_running_loop(), _NoBoard(), queue=self.queue, numbers=self.numbers,  # type: ignore[arg-type]
                 policies=self.policies, wake=over.set,
             )  # fmt: skip
-            slots.sink, slots.refuses = self.notes, self.refuses
+            slots.sinks, slots.refuses = {taken.id: notes for taken, notes in batch}, self.refuses
             has_threads(slots.threads)
             try:
-                slots.start((taken,), now_ms)
-                while not slots.ended:
+                slots.start([taken for taken, _ in batch], now_ms)
+                while len(slots.ended) < len(batch):
                     over.clear()
                     await over.wait()
             finally:
                 slots.threads.dismiss()
-            return _ending(slots.ended[0])
+            ended = {attempt.taken.id: attempt for attempt in slots.ended}
+            return [_ending(ended[taken.id]) for taken, _ in batch]
         finally:
             await _call(self.around.teardown)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from jobd.worker.handlers.job import Job
+    from jobd.worker.run.batches import Batch
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = [ctypes.c_ulong, ctypes.py_object]
@@ -39,7 +40,11 @@ class CoroutineExecutor:
         """Begin an attempt."""
         attempt.task = self._loop.create_task(self._serve(attempt))
 
-    def interrupt(self, attempt: Attempt) -> None:
+    def start_batch(self, batch: Batch) -> None:
+        """Begin a call with several jobs, which tells by itself when it is over."""
+        batch.task = self._loop.create_task(batch.serve())
+
+    def interrupt(self, attempt: Attempt | Batch) -> None:
         """Cancel an attempt; `attempt.interruption` says why."""
         # A task that is cancelled before its first step would never reach the code below, and the run never end.
         if attempt.task is not None and attempt.started_at:
@@ -63,15 +68,15 @@ class ThreadExecutor:
     def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Attempt], None]) -> None:
         self._loop = loop
         self._over = over
-        self._feed: SimpleQueue[Attempt | ThreadCall | None] = SimpleQueue()
-        self._through: deque[Attempt | ThreadCall] = deque()
+        self._feed: SimpleQueue[Attempt | ThreadCall | Batch | None] = SimpleQueue()
+        self._through: deque[Attempt | ThreadCall | Batch] = deque()
         self._told = False
         self._threads = 0
         self._running = 0
         # What `setup` put into context variables is there for every job; what a job puts there is gone after it.
         self._context = contextvars.copy_context()
 
-    def start(self, attempt: Attempt | ThreadCall) -> None:
+    def start(self, attempt: Attempt | ThreadCall | Batch) -> None:
         """Begin an attempt."""
         if isinstance(attempt, Attempt):
             attempt.guard = threading.Lock()
@@ -85,7 +90,7 @@ class ThreadExecutor:
         """Count on a thread that will call `serve`: none is started in its place (mode process)."""
         self._threads += 1
 
-    def interrupt(self, attempt: Attempt | ThreadCall) -> None:
+    def interrupt(self, attempt: Attempt | ThreadCall | Batch) -> None:
         """Raise JobTimeout or Cancelled in the run's thread: at once in Python code, else when a C call returns."""
         with attempt.guard:
             if attempt.thread_id and not cancel_in(attempt.thread_id):
@@ -126,7 +131,7 @@ class ThreadExecutor:
                 self._told = True
                 self._loop.call_soon_threadsafe(self._collect)
 
-    def _attempt(self, attempt: Attempt | ThreadCall, thread_id: int) -> None:
+    def _attempt(self, attempt: Attempt | ThreadCall | Batch, thread_id: int) -> None:
         """Run the handler and settle it; a late exception of `interrupt` is caught here, whenever it comes."""
         while True:
             try:
@@ -161,9 +166,10 @@ class ThreadExecutor:
                 attempt.tell()
 
 
-def _call(attempt: Attempt | ThreadCall) -> None:
+def _call(attempt: Attempt | ThreadCall | Batch) -> None:
     try:
-        value = attempt.begin()(attempt.job)
+        call: Callable[[Any], Any] = attempt.begin()
+        value = call(attempt.job)
     # As with coroutines: the end of this attempt and of nothing else.
     except BaseException as error:
         attempt.failed(error)

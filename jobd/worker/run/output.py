@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LINE_MAX = 16 * 1024
 """Characters of a line; a longer one is several."""
 
-_output: ContextVar[Output | None] = ContextVar("jobd_output", default=None)
+_output: ContextVar[Output | SharedOutput | None] = ContextVar("jobd_output", default=None)
 
 
 class Output:
@@ -56,6 +56,22 @@ class Output:
             self._job.log(line)
         else:
             self._job.log(f"… more than {self._most} bytes of output: the rest is only in the daemon's log")
+
+
+class SharedOutput:
+    """What one call prints for several jobs: nobody can tell for which, so each of them gets it."""
+
+    def __init__(self, outputs: list[Output]) -> None:
+        self._outputs = outputs
+
+    def begin(self) -> None:
+        """Take what is printed in this context from now on."""
+        _output.set(self)
+
+    def write(self, stream: str, text: str) -> None:
+        """Keep it for each job."""
+        for output in self._outputs:
+            output.write(stream, text)
 
 
 class _Tee:

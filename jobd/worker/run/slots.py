@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from jobd.engine.job import Limiter
 from jobd.engine.outcome_policy import read_opts
 from jobd.engine.turn import Note
+from jobd.errors import Cancelled
 from jobd.protocol.board import SLOTS, BoardWriter
 from jobd.worker.handlers.job import Job
 from jobd.worker.run.attempt import Attempt, Interruption
+from jobd.worker.run.batches import Batch, Batches
 from jobd.worker.run.ends import end_of, end_of_refused
 from jobd.worker.run.executors import CoroutineExecutor, ThreadExecutor
 from jobd.worker.run.iterations import Iterations
@@ -58,6 +60,7 @@ class Slots:
         self.taking_from = 0.0
         self.threads = ThreadExecutor(loop, self._over)
         self._coroutines = CoroutineExecutor(loop, self._over)
+        self._batches = Batches(loop, self._start_batch, self._batch_over)
         self._iterations = Iterations(loop, lambda: self._own_queue, self._iteration_made)
         self._board = board
         self._counts = board.counts
@@ -77,6 +80,8 @@ class Slots:
         """Run the jobs to come by these numbers and policies; what runs already keeps its own."""
         self.numbers, self.policies = numbers, policies.inside_coroutines(self.threads.awaited)
         self._labels = {name: self._board.counts.label(name) for name in numbers.jobs}
+        if numbers.batch_max is not None:
+            self._batches.use(numbers.concurrency, numbers.batch_max, numbers.batch_wait_ms / 1000)
 
     @property
     def limiter(self) -> Limiter | None:
@@ -87,6 +92,8 @@ class Slots:
     @property
     def free(self) -> int:
         """How many more jobs may run; what waits to be sent counts as through."""
+        if self.numbers.batch_max is not None:
+            return self._batches.free
         return max(0, self.numbers.concurrency - len(self.running))
 
     @property
@@ -102,6 +109,7 @@ class Slots:
         """Begin jobs just taken; one that must not run ends at once, its failure rides in the next turn."""
         for taken in jobs:
             self._begin(taken, now_ms)
+        self._batches.came()
         self._board.busy(len(self.running))
 
     def _begin(self, taken: Taken, now_ms: int) -> None:
@@ -134,15 +142,27 @@ class Slots:
         self.running[attempt.slot] = attempt
         if attempt.taken.suspect:
             self.suspects += 1
-        self._executor(attempt).start(attempt)
+        if self.numbers.batch_max is not None:
+            self._batches.add(attempt)
+            return
+        self._executor(attempt.policy).start(attempt)
         if attempt.policy.timeout_s:
             self._arm(monotonic() + attempt.policy.timeout_s)
+
+    def _start_batch(self, batch: Batch) -> None:
+        if batch.policy.mode == "async":
+            self._coroutines.start_batch(batch)
+        else:
+            self.threads.start(batch)
+        if batch.policy.timeout_s:
+            self._arm(monotonic() + batch.policy.timeout_s)
 
     def _iteration_made(self, attempt: Attempt) -> None:
         """Run a scheduler's job, or end it unrun, now that the one after it is there."""
         del self.running[attempt.slot]
         self.suspects -= attempt.taken.suspect
         self._run(attempt, time.time_ns() // 1_000_000)
+        self._batches.came()
         if attempt.finish is not None:
             self._board.returned(attempt.slot)
         self._board.busy(len(self.running))
@@ -180,12 +200,29 @@ class Slots:
         """Interrupt an attempt; the first reason counts, except that a lost lock or a stop overrides a timeout."""
         if attempt.interruption in (Interruption.NONE, Interruption.TIMED_OUT):
             attempt.interruption = why
-        if why is not Interruption.STOPPED and why is not Interruption.TIMED_OUT:
+        alone = why is not Interruption.STOPPED and why is not Interruption.TIMED_OUT
+        batch = self._batches.of(attempt)
+        if batch is not None and alone and sum(not each.settled for each in batch.attempts) > 1:
+            # Its call goes on for the others.
+            self._batches.drop(attempt)
+            self._loop.create_task(self._end_in_batch(attempt))
+            return
+        if alone:
             attempt.kill_after_cancel(monotonic())
-        self._executor(attempt).interrupt(attempt)
+        if batch is None:
+            self._executor(attempt.policy).interrupt(attempt)
+        elif batch.interruption is Interruption.NONE:
+            batch.interruption = why
+            self._executor(attempt.policy).interrupt(batch)
+
+    async def _end_in_batch(self, attempt: Attempt) -> None:
+        await attempt.failed_on_loop(Cancelled(attempt.interruption.value))
+        self._gone(attempt)
+        self._wake()
 
     def interrupt_all(self) -> None:
         """Interrupt everything, because the worker stops."""
+        self._batches.flush()
         for attempt in list(self.running.values()):
             self.interrupt(attempt, Interruption.STOPPED)
 
@@ -241,10 +278,21 @@ class Slots:
 
     # --- ends and deadlines ------------------------------------------------------------------------------------------
 
-    def _executor(self, attempt: Attempt) -> CoroutineExecutor | ThreadExecutor:
-        return self._coroutines if attempt.policy.mode == "async" else self.threads
+    def _executor(self, policy: JobPolicy) -> CoroutineExecutor | ThreadExecutor:
+        return self._coroutines if policy.mode == "async" else self.threads
 
     def _over(self, attempt: Attempt) -> None:
+        self._gone(attempt)
+        self._wake()
+
+    def _batch_over(self, batch: Batch) -> None:
+        for attempt in batch.attempts:
+            if self.running.get(attempt.slot) is attempt:
+                self._gone(attempt)
+        # Once for all of them: one turn carries the whole batch.
+        self._wake()
+
+    def _gone(self, attempt: Attempt) -> None:
         del self.running[attempt.slot]
         finish = attempt.finish
         ran_s = attempt.ended_at - attempt.started_at
@@ -259,7 +307,6 @@ class Slots:
             self.settle((attempt,))
         else:
             self.ended.append(attempt)
-        self._wake()
 
     def _arm(self, at: float) -> None:
         # One timer for all slots, set to the earliest deadline: a timer each would cost more than most jobs.

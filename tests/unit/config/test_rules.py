@@ -61,6 +61,16 @@ class TestBounds:
         (problem,) = problems(tmp_path, HEAD + QUEUE + line)
         assert problem.startswith(f"jobd.toml:{said}")
 
+    def test_a_batch_has_no_more_jobs_than_a_worker_has_slots(self, tmp_path: Path) -> None:
+        line = "concurrency = 40\nbatch = { max = 32 }"
+        (problem,) = problems(tmp_path, HEAD + QUEUE + line)
+        assert problem.startswith(
+            "jobd.toml:6:17 `concurrency` 40 times `max` 32 is more than the 1024 jobs of a worker"
+        )
+        (tmp_path / "jobd.toml").write_text(HEAD + QUEUE + "concurrency = 32\nbatch = { max = 32 }")
+        queue = load(tmp_path / "jobd.toml", env={}).queues["q"]
+        assert (queue.jobs_at_once, queue.batch and queue.batch.wait_ms) == (1024, 0)
+
     def test_one_of_the_defaults_is_told_once(self, tmp_path: Path) -> None:
         text = HEAD + '[defaults]\nmemory_max = "1MB"\n[queues]\na = "a:b"\nb = "a:b"\n'
         assert len(problems(tmp_path, text)) == 1
