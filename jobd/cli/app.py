@@ -43,6 +43,7 @@ _HOMES = {
     "job": ("jobd.cli.commands.job:job", "add, list, show, logs, retry, promote, remove"),
     "worker": ("jobd.cli.commands.worker:worker", "list, show, stack, restart, kill"),
     "host": ("jobd.cli.commands.host:host", "list"),
+    "schedule": ("jobd.cli.commands.schedule:schedule", "list, run, pause, resume, next"),
     "config": ("jobd.cli.commands.config:config", "show, schema"),
     "schema": ("jobd.cli.commands.schema:schema", "config, jobs: JSON Schemas, and TypeScript for producers"),
     "systemd": ("jobd.cli.commands.systemd:systemd", "print: the unit file for this installation"),

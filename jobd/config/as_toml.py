@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,4 +142,6 @@ def spelled(field: str, value: Any) -> Any:
         return value
     if field.endswith("_ms"):
         return spell_duration(value)
+    if field.endswith("_at"):
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat().replace("+00:00", "Z")
     return spell_size(value) if field.endswith("_bytes") else value

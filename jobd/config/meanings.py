@@ -170,6 +170,15 @@ _MEANINGS: list[tuple[type[Table], dict[str, Meaning]]] = [
         "every": ("A fixed interval.", "5m"),
         "timezone": ("That the fields of `cron` are read in.", "Europe/Athens"),
         "data": ("Data of the jobs.", {"kind": "full"}),
+        "priority": ("Priority of the jobs, 0 none.", 5),
+        "limit": ("So many runs, then no more.", 10),
+        "start": ("Not before: a moment with its offset.", "2026-06-01T00:00:00Z"),
+        "end": ("Not after.", "2026-09-01T00:00:00Z"),
+        "offset": ("`every` counts from 1970 plus this, instead of from its first run.", "10m"),
+        "immediately": ("The first run of a `cron` is at once; that of an `every` always is.", True),
+        "overlap": ("What a run does whose predecessor is not through: run beside it, wait, or be left out.", "skip"),
+        "catch_up": ("A run that nobody took when it was due is made up for once, or left out.", "none"),
+        "jitter": ("Each run is due up to so much later, by chance.", "30s"),
     }),
     (WebSettings, {
         "hide": ("Globs, upper and lower case alike: members of job data, at any depth, whose name fits one are `***` "

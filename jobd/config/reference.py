@@ -133,7 +133,7 @@ _SECTIONS: list[tuple[str, str, type[Table], str]] = [
     ("breaker", "", Breaker, ""),
     ("recycle", "Any of the three.", Recycle, ""),
     ("keep_completed, keep_failed", "Either or both.", KeepTable, ""),
-    ("[schedules.NAME]", "Checked, and not run by this version.", Schedule, ""),
+    ("[schedules.NAME]", "What is run again and again, with what exactly: [schedules.md](schedules.md).", Schedule, ""),
     ("[web]", "The page, `jobd web`: see [web.md](web.md).", WebSettings, ""),
 ]  # fmt: skip
 

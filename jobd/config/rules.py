@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from jobd.config.schedule_rules import check_schedule
 from jobd.config.tables import MAX_SLOTS, BackoffTable, Mode
 from jobd.config.validate import at, process_tables
 from jobd.duration import spell_duration, spell_size
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from jobd.config.model import Queue, QueueKeys, Schedule
+    from jobd.config.model import Queue, QueueKeys
     from jobd.config.positions import Path_
     from jobd.config.problems import Problem
     from jobd.config.tables import Settings
@@ -61,9 +61,7 @@ def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapp
     for queue in queues.values():
         _check_queue(tree, settings, queue, queues)
     for name, schedule in settings.schedules.items():
-        _check_schedule(tree, schedule, ("schedules", name), queues)
-    if settings.schedules:
-        tree.warnings.append(_warning(tree, ("schedules",), "schedules are not run by this version of jobd"))
+        check_schedule(tree, schedule, ("schedules", name), queues)
     _check_watchdog(tree, queues, env)
 
 
@@ -326,41 +324,3 @@ def _check_watchdog(tree: Tree, queues: Mapping[str, Queue], env: Mapping[str, s
             message = f"`lock_duration` is below twice the unit's WatchdogSec ({least_ms // 1000}s)"
             if not tree.is_broken(place):
                 tree.refuse(place, message)
-
-
-_FIELD = re.compile(r"[0-9A-Za-z*/,\-?#]+", re.ASCII)
-_SHORT = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@hourly"})
-
-
-def _check_schedule(tree: Tree, schedule: Schedule, path: Path_, queues: Mapping[str, Queue]) -> None:
-    """Note what is wrong with one schedule."""
-    if schedule.queue not in queues and not tree.is_broken(("queues", schedule.queue)):
-        near = nearest(schedule.queue, queues)
-        hint = f"did you mean `{near}`?" if near else None
-        tree.refuse((*path, "queue"), f"there is no queue `{schedule.queue}` in [queues]", hint)
-    whens = [key for key in ("cron", "every") if tree.origins.written((*path, key))]
-    if len(whens) != 1:
-        tree.refuse((*path, whens[1]) if whens else path, "a schedule has one of `cron` and `every`", at="key")
-    if schedule.cron is not None and not _is_cron(schedule.cron):
-        message = f'expected 5 or 6 fields such as "15 3 * * *", got "{schedule.cron}"'
-        tree.refuse((*path, "cron"), message)
-    if not _is_timezone(schedule.timezone):
-        message = f'expected a timezone such as "Europe/Athens", got "{schedule.timezone}"'
-        tree.refuse((*path, "timezone"), message)
-
-
-def _is_cron(text: str) -> bool:
-    fields = text.split()
-    return text in _SHORT or (len(fields) in {5, 6} and all(_FIELD.fullmatch(field) for field in fields))
-
-
-def _is_timezone(name: str) -> bool:
-    from zoneinfo import ZoneInfo
-
-    if name == "UTC":
-        return True  # known without the system's tz database
-    try:
-        ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        return False
-    return True

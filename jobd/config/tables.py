@@ -28,6 +28,7 @@ from jobd.config.values import (
     HttpAddress,
     KeepRule,
     KeyPath,
+    Moment,
     Number,
     Share,
     Size,
@@ -38,6 +39,7 @@ from jobd.config.values import (
 )
 from jobd.engine.backoff import Backoff
 from jobd.engine.job import KEEP_ALL
+from jobd.engine.options import MAX_PRIORITY
 from jobd.engine.outcome_policy import DEFAULT_BACKOFF as ENGINE_DEFAULT
 
 MAX_SLOTS = 1024
@@ -261,6 +263,21 @@ class QueueTable(QueueKeys):
     preset: Filled | None = None
 
 
+class Overlap(StrEnum):
+    """What a run of a schedule does whose predecessor is not through."""
+
+    ALLOW = "allow"
+    QUEUE = "queue"
+    SKIP = "skip"
+
+
+class CatchUp(StrEnum):
+    """What becomes of a run that nobody took when it was due."""
+
+    ONCE = "once"
+    NONE = "none"
+
+
 class Schedule(Table):
     """A BullMQ job scheduler of [schedules]; exactly one of `cron` and `every_ms`."""
 
@@ -270,6 +287,15 @@ class Schedule(Table):
     every_ms: SomeDuration | None = Field(default=None, alias="every")
     timezone: Filled = "UTC"
     data: Any = None
+    priority: Annotated[int, Whole(0, MAX_PRIORITY)] = 0
+    limit: Count | None = None
+    start_at: Annotated[int | None, Moment()] = Field(default=None, alias="start")
+    end_at: Annotated[int | None, Moment()] = Field(default=None, alias="end")
+    offset_ms: Duration | None = Field(default=None, alias="offset")
+    immediately: Flag = False
+    overlap: Annotated[Overlap, Choice()] = Overlap.ALLOW
+    catch_up: Annotated[CatchUp, Choice()] = CatchUp.ONCE
+    jitter_ms: Duration = Field(default=0, alias="jitter")
 
 
 class WebSettings(Table):

@@ -5,7 +5,9 @@ A validator here sees one value and says what was expected; `jobd.config.problem
 
 from __future__ import annotations
 
+import contextlib
 import re
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -92,6 +94,25 @@ class Whole:
         if self.high == MAX_COUNT and not (whole and number > self.high):
             raise refuse(f"expected a whole number of at least {self.low}, got {told(value)}")
         raise refuse(f"expected a whole number from {self.low} to {self.high}, got {told(value)}")
+
+
+class Moment:
+    """Marks a moment, as TOML writes it or as the same text; read as milliseconds since 1970."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(_moment)
+
+    def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
+def _moment(value: Any) -> int:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise refuse(f"expected a moment with its offset such as 2026-06-01T00:00:00Z, got {told(value)}")
+    return int(value.timestamp() * 1000)
 
 
 class Choice:

@@ -8,6 +8,8 @@ from jobd.daemon.processes.hold import HeldBy
 from jobd.engine.trouble import Trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobd.daemon.processes.fleet import Fleet
     from jobd.daemon.processes.pool import Pool
 
@@ -22,6 +24,8 @@ class Condition:
         self._fleet = fleet
         self._redis_troubles: dict[str, str] = {}
         """{duty: what Redis refused it}."""
+        self.of_schedules: Callable[[], list[str]] = list
+        """Says which schedules of the file are not set, and why."""
 
     def degraded_by(self) -> list[str]:
         """Return what is not as it should be: "reports: breaker", "redis: down"."""
@@ -36,7 +40,7 @@ class Condition:
         trouble = self.redis_trouble()
         if trouble is not None:
             found.append(f"redis: {trouble}")
-        return found
+        return found + self.of_schedules()
 
     def not_fetching(self, now: float) -> list[str]:
         """Return the queues that should be consumed and are not, a text each."""

@@ -12,6 +12,7 @@ from jobd.daemon.state_dir import Incarnation, ProcessMark, ServedQueue, mark, t
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from jobd.daemon.state_dir import StateDir
 
@@ -35,6 +36,11 @@ class IncarnationRecord:
         self._own = this_incarnation(incarnation_id)
         self._marks: dict[int, ProcessMark] = {}
         self._queues: dict[ServedQueue, None] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The state folder it lies in."""
+        return self._state.folder
 
     def serves(self, served: ServedQueue) -> None:
         """A queue is going to be served; written with the next process."""

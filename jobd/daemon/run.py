@@ -27,12 +27,14 @@ from jobd.daemon.duties.reachable import Reachable
 from jobd.daemon.duties.recover import Recover
 from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.sample import Sampling
+from jobd.daemon.duties.schedules import Schedules
 from jobd.daemon.duties.stalled import Stalled
 from jobd.daemon.duties.standstill import Standstill
 from jobd.daemon.duties.trim import Trim
 from jobd.daemon.duties.until_empty import until_empty
 from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
+from jobd.daemon.file_schedules import Loaded
 from jobd.daemon.history import History
 from jobd.daemon.in_force import InForce, for_development
 from jobd.daemon.incarnation import IncarnationRecord, new_id
@@ -228,10 +230,12 @@ class Daemon:
             in_force, fleet, templates, record, SYSTEM_CLOCK, announce=self.notifier
         )
         recover = Recover(fleet, runner)
+        schedules = Schedules(in_force, fleet, runner, Loaded(record.folder), supervisor.condition.redis_said)
+        supervisor.condition.of_schedules = schedules.troubles
         parts = Parts(
             in_force, fleet, templates, SYSTEM_CLOCK,
             facts=supervisor.facts, count_waiting=partial(count_waiting, runner, source.prefix),
-            renew_connections=lambda: self._renew_connections(runner),
+            renew_connections=lambda: self._renew_connections(runner), schedules=schedules,
         )  # fmt: skip
         supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
         supervisor.on_loss = lambda loss: self._worker_ended(loss, recover)
@@ -246,6 +250,7 @@ class Daemon:
             *self._duties(supervisor, runner, record),
             Sampling(supervisor, runner, history),
             presence,
+            schedules,
             Reachable(servers, self._moved),
             Watch(supervisor, lambda code: self._reload("watch", code=code)),
         ]

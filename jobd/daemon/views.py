@@ -117,7 +117,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a plan. `queue` is "" for what belongs to no queue; `keys` are the changed keys of the file."""
+    """One line of a plan. `queue` is "" for what belongs to no queue; `keys` are the changed keys of the file.
+
+    `schedule` names the schedule that the line is about, "" for all others.
+    """
 
     mark: Mark
     queue: str
@@ -125,6 +128,7 @@ class Step:
     how: str
     action: Action
     keys: tuple[str, ...] = ()
+    schedule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

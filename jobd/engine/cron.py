@@ -45,10 +45,8 @@ class Cron:
         InputError: the pattern or the zone is wrong, or croniter is not installed.
     """
 
-    def __init__(self, pattern: str, timezone: str = "UTC") -> None:
-        self.pattern = pattern
-        self.timezone = timezone
-        self._zone = zone(timezone)
+    def __init__(self, pattern: str, timezone: str | tzinfo = "UTC") -> None:
+        self._zone = zone(timezone) if isinstance(timezone, str) else timezone
         self._search, self._every_hour = _searcher(pattern)
 
     def after(self, moment_ms: int) -> int | None:
@@ -110,6 +108,8 @@ def zone(name: str) -> tzinfo:
     """
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+    if name == "UTC":
+        return UTC  # known without the system's table of zones
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -155,6 +155,40 @@ class Scheduler:
     last_run: int | None = None
     missed: int = 0
 
+    def has_ended(self, now_ms: int) -> bool:
+        """Whether no run comes any more: its end is over, or as many as its limit were made and are over."""
+        repeat = self.repeat
+        if repeat.end_at is not None and repeat.end_at < now_ms and (self.next_at or 0) < now_ms:
+            return True
+        return repeat.limit is not None and self.iterations >= repeat.limit and (self.next_at or 0) < now_ms
+
+
+def upcoming(found: Scheduler, count: int, *, now_ms: int) -> list[int]:
+    """Return the next due times of a scheduler, ms: that of its current run, and those after it as far as there are.
+
+    Raises:
+        InputError: its pattern or its zone cannot be read here.
+    """
+    if found.next_at is None or found.has_ended(now_ms):
+        return []
+    repeat, times = found.repeat, [found.next_at]
+    left = count if repeat.limit is None else min(count, repeat.limit - found.iterations + 1)
+    while len(times) < left:
+        # The current run may be overdue: whoever takes it leaves out what has passed by then.
+        base = max(times[-1], now_ms)
+        following = _after(repeat, times[-1], base)
+        if following is None or (repeat.end_at is not None and base > repeat.end_at):
+            break
+        times.append(following)
+    return times[:count]
+
+
+def _after(repeat: Repeat, slot: int, base: int) -> int | None:
+    if repeat.pattern is not None:
+        return repeat.next_after(base)
+    every = repeat.every_ms or 0
+    return slot + every * ((base - slot) // every + 1) if every else None
+
 
 def check_scheduler_id(sid: Any) -> str:
     """Return the id; raises InputError when it cannot name a scheduler."""
@@ -200,12 +234,15 @@ def upsert_scheduler(
     return Command(words, read, script("upsert_scheduler"))
 
 
-def remove_scheduler(keys: Keys, sid: str, *, owner: str = "") -> Command[int]:
+def remove_scheduler(keys: Keys, sid: str, *, owner: str = "", gone: Mapping[str, Any] | None = None) -> Command[int]:
     """Remove a scheduler and its iteration that is not due yet. Returns 1, or 0 when there is none.
 
-    With `owner` only one that the jobd.toml of that [app] name made: SCHEDULER_JOB (codes.Code) when it is another's.
+    With `owner` only one that the jobd.toml of that [app] name made: SCHEDULER_JOB (codes.Code) when it is another's;
+    `gone` is then kept of it.
     """
-    words = (3, keys.repeat, keys.delayed, keys.schedules, keys.base, sid, owner)
+    words = (
+        3, keys.repeat, keys.delayed, keys.schedules, keys.base, sid, owner, "" if gone is None else _encode(gone),
+    )  # fmt: skip
     return Command(words, int, script("remove_scheduler"), safe_twice=True)
 
 
@@ -255,7 +292,7 @@ def next_iteration(keys: Keys, taken: Taken, *, now_ms: int, chance: float) -> C
 
     def read(reply: Any) -> Iteration:
         made, note, other = reply
-        return Iteration(None if made < 0 else made, policies_of(_json(note) or {}), other.decode() or None)
+        return Iteration(None if made < 0 else made, policies_of(load_json(note) or {}), other.decode() or None)
 
     return Command(words, read, script("next_iteration"), safe_twice=True)
 
@@ -303,14 +340,14 @@ def _missed(repeat: Repeat, prev: int, now_ms: int) -> int:
 
 
 def _opts_of(taken: Taken) -> dict[str, Any] | None:
-    opts = _json(taken.opts)
+    opts = load_json(taken.opts)
     return opts if isinstance(opts, dict) else None
 
 
 def _scheduler(row: list[Any]) -> Scheduler:
     sid, slot, fields, note, paused, last, missed = row
     stored = {key.decode(): text.decode(errors="replace") for key, text in zip(fields[::2], fields[1::2], strict=True)}
-    kept = _json(paused) if not slot else None
+    kept = load_json(paused) if not slot else None
     if isinstance(kept, dict):
         stored = kept.get("fields") or {}
     return Scheduler(
@@ -319,14 +356,15 @@ def _scheduler(row: list[Any]) -> Scheduler:
         Template(stored.get("name", ""), stored.get("data", ""), stored.get("opts", "")),
         _whole(stored.get("ic")) or 0,
         _whole(slot.decode() if slot else (kept or {}).get("slot")),
-        _json(note) or {},
+        load_json(note) or {},
         {"by": kept.get("by"), "at": _whole(kept.get("at"))} if isinstance(kept, dict) else None,
         slot_of(last.decode(errors="replace")),
         _whole(missed.decode()) or 0,
     )
 
 
-def _json(text: bytes | None) -> Any:
+def load_json(text: bytes | None) -> Any:
+    """Return what a JSON text says; None for "" and for what is none."""
     try:
         return json.loads(text or b"null")
     except (ValueError, RecursionError):

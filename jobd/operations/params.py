@@ -44,6 +44,7 @@ Flag = Annotated[bool, Kind("true or false")]
 Milliseconds = Annotated[int | None, Kind("milliseconds"), Field(ge=0, le=MAX_MS)]
 Count = Annotated[int | None, Kind("a whole number of at least 1"), Field(ge=1, le=COUNT_MAX)]
 Offset = Annotated[int, Kind("a whole number of at least 0"), Field(ge=0, le=COUNT_MAX)]
+Times = Annotated[int, Kind("a whole number from 1 to 1,000"), Field(ge=1, le=1000)]
 Texts = Annotated[list[Annotated[str, AfterValidator(_encodes)]], Kind("a list of texts")]
 Table = Annotated[dict[str, Any], Kind("an object")]
 Scale = Annotated[
@@ -280,6 +281,25 @@ class Which(Filters):
             told = " and ".join(given) or "none of them"
             raise BadParams("ids", f"ids: name the jobs by ids, by filters or with all = true, got {told}")
         return self
+
+
+class MaybeQueue(Params):
+    """A queue, or all of them."""
+
+    queue: MaybeText = Field(default=None, description="of this queue; of every one when it is left out")
+
+
+class OneSchedule(Params):
+    """A schedule."""
+
+    name: Text = Field(description="its name")
+    queue: MaybeText = Field(default=None, description="its queue, where several have one of that name")
+
+
+class NextOf(OneSchedule):
+    """A schedule and how far to look."""
+
+    count: Times = Field(default=5, description="so many due times")
 
 
 P = TypeVar("P", bound=Params)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations.operation import ByDaemon, Effect, OnRedis, Operation
 
 if TYPE_CHECKING:
-    from jobd.operations import bulk, clearing, doctor, events, history, hosts, jobs, queues
+    from jobd.operations import bulk, clearing, doctor, events, history, hosts, jobs, queues, schedules
     from jobd.operations.daemon_side import DaemonSide
 else:
 
@@ -26,9 +26,9 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
-    bulk, clearing, doctor, events, history, hosts, jobs, queues = (
+    bulk, clearing, doctor, events, history, hosts, jobs, queues, schedules = (
         _Later(f"jobd.operations.{name}")
-        for name in ("bulk", "clearing", "doctor", "events", "history", "hosts", "jobs", "queues")
+        for name in ("bulk", "clearing", "doctor", "events", "history", "hosts", "jobs", "queues", "schedules")
     )
 
     class _DaemonSideLater(_Later):
@@ -84,6 +84,12 @@ JOB_RETRY = OnRedis("job.retry", CHANGES, lambda: bulk.retry, logged=_CHOICE)
 JOB_PROMOTE = OnRedis("job.promote", CHANGES, lambda: bulk.promote, logged=_CHOICE)
 JOB_CANCEL = OnRedis("job.cancel", CHANGES, lambda: bulk.cancel, logged=_CHOICE)
 JOB_REMOVE = OnRedis("job.remove", CHANGES, lambda: bulk.remove, logged=_CHOICE)
+
+SCHEDULE_LIST = OnRedis("schedule.list", READS, lambda: schedules.list_schedules)
+SCHEDULE_RUN = OnRedis("schedule.run", CHANGES, lambda: schedules.run, logged=("name", "queue"))
+SCHEDULE_PAUSE = OnRedis("schedule.pause", CHANGES, lambda: schedules.pause, logged=("name", "queue"))
+SCHEDULE_RESUME = OnRedis("schedule.resume", CHANGES, lambda: schedules.resume, logged=("name", "queue"))
+SCHEDULE_NEXT = OnRedis("schedule.next", READS, lambda: schedules.next_runs)
 
 OPERATIONS: dict[str, Operation[Any, Any]] = {
     entry.name: entry for entry in tuple(globals().values()) if isinstance(entry, Operation)

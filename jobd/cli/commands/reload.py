@@ -91,11 +91,12 @@ def _generation(settings: Settings) -> int | None:
 def plan_lines(document: Plan) -> Iterator[str]:
     """Yield the steps in columns, then what to do about them."""
     steps = document["steps"]
-    queues = max([10, *(cell_width(step["queue"]) for step in steps)])
+    names = [step["queue"] or step["schedule"] for step in steps]
+    longest = max([10, *(cell_width(name) for name in names)])
     whats = max([27, *(cell_width(step["what"]) for step in steps)])
-    for step in steps:
+    for step, name in zip(steps, names, strict=True):
         mark = step["mark"] if step["mark"] in "+-" else " "
-        yield f"{mark} {padded(step['queue'], queues)} {padded(step['what'], whats)} {step['how']}".rstrip()
+        yield f"{mark} {padded(name, longest)} {padded(step['what'], whats)} {step['how']}".rstrip()
     yield from document["notes"]
     if any(step["action"] == "refuse" for step in steps):
         yield f"generation {document['generation']} keeps running: this needs a restart of the daemon."

@@ -359,6 +359,7 @@ def _step(step: PlanStep) -> Step:
     return {
         "mark": step.mark.value,
         "queue": step.queue,
+        "schedule": step.schedule,
         "what": step.what,
         "how": step.how,
         "action": step.action.value,

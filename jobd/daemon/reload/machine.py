@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from jobd.config.problems import ConfigProblems
 from jobd.daemon.logs import event_log
@@ -132,6 +132,7 @@ class Reload:
         self._rotated = parts.in_force.rotated(wanted)
         self._steps = await parts.plan(wanted, rotated=self._rotated, code=self._code)
         refuse_cold(self._steps)
+        await parts.refuse_schedules(wanted)
         if not has_changes(self._steps):
             parts.in_force.renew(wanted)
             parts.fleet.config = wanted
@@ -150,6 +151,8 @@ class Reload:
         self._to(ReloadState.APPLYING)
         self._apply.switch(wanted, self._steps, self._imports, self._trial.workers)
         await self._apply.replace()
+        for name, done in await parts.schedules.apply():
+            self._say(name, done)
         parts.in_force.reloaded()
         self._to(ReloadState.DONE)
 
@@ -196,6 +199,16 @@ class Reload:
         return f"generation {self._parts.in_force.generation} is in force, and the daemon stops"
 
 
+class Schedules(Protocol):
+    """Who keeps the schedules of the file in Redis."""
+
+    async def apply(self) -> list[tuple[str, str]]:
+        """Set what the configuration in force has, remove what it has no more; return [(schedule, what was done)]."""
+
+    async def problems(self, config: Config) -> list[Problem]:
+        """Return the schedules of a wanted file that cannot be set."""
+
+
 class Parts:
     """What a reload works on, and the questions that a reload and a plan ask alike."""
 
@@ -209,6 +222,7 @@ class Parts:
         facts: Callable[[], dict[str, Facts]],
         count_waiting: Callable[[str], Awaitable[int | None]],
         renew_connections: Callable[[], None],
+        schedules: Schedules,
     ) -> None:
         """Prepare.
 
@@ -222,6 +236,7 @@ class Parts:
         self.templates = templates
         self.clock = clock
         self.renew_connections = renew_connections
+        self.schedules = schedules
         self._facts = facts
         self._count_waiting = count_waiting
 
@@ -233,6 +248,16 @@ class Parts:
         for name in before.keys() - after.keys():
             facts[name] = replace(facts.get(name, Facts()), waiting=await self._count_waiting(name))
         return plan(running, wanted, (before, after), facts, rotated=rotated, code=code)
+
+    async def refuse_schedules(self, wanted: Config) -> None:
+        """See that the schedules of a file can be set.
+
+        Raises:
+            ConfigProblems: others have made one of the same id.
+        """
+        problems = await self.schedules.problems(wanted)
+        if problems:
+            raise ConfigProblems(problems, wanted.name)
 
     def renewed(self, wanted: Config, steps: list[Step]) -> list[Queue]:
         """Return the queues that get new workers."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from jobd.daemon.processes.worker_spec import handlers_of
+from jobd.daemon.reload.schedule_steps import plan_schedules
+from jobd.daemon.reload.spelling import key_of, told
 from jobd.daemon.views import Action, Mark, Step
-from jobd.duration import format_size, spell_duration
-from jobd.engine.job import KEEP_ALL, KEEP_NONE, Keep
 from jobd.locate import Secret
 from jobd.words import plural
 
@@ -70,7 +69,7 @@ def plan(
         else:
             steps.append(_changed(before[name], queue, facts.get(name, NOTHING), rotated, code=code))
     steps += [_removed(name, facts.get(name, NOTHING)) for name in before if name not in after]
-    return steps
+    return steps + plan_schedules(running, wanted)
 
 
 def has_changes(steps: Iterable[Step]) -> bool:
@@ -110,7 +109,7 @@ def _changed(before: Queue, after: Queue, facts: Facts, rotated: Collection[Secr
     new_values = sorted(name for name, value in after.env.items() if isinstance(value, Secret) and value in rotated)
     if not keys and not new_values and not code:
         return Step(Mark.SAME, after.name, "unchanged", "", Action.KEEP)
-    told = [_key(before, name) for name in keys]
+    told = [key_of(before, name) for name in keys]
     differences = [_difference(before, after, name) for name in keys]
     if new_values:
         told += ["env"] if "env" not in told else []
@@ -197,7 +196,7 @@ def _daemon_steps(running: Config, wanted: Config) -> list[Step]:
     return [
         Step(
             Mark.CHANGED, "", f"[daemon] {_difference(running.daemon, wanted.daemon, name)}", "in place, no restart",
-            Action.IN_PLACE, (_key(running.daemon, name),),
+            Action.IN_PLACE, (key_of(running.daemon, name),),
         )
         for name in names
         if getattr(running.daemon, name) != getattr(wanted.daemon, name)
@@ -205,51 +204,11 @@ def _daemon_steps(running: Config, wanted: Config) -> list[Step]:
 
 
 def _difference(before: BaseModel, after: BaseModel, name: str) -> str:
-    key, old, new = _key(before, name), getattr(before, name), getattr(after, name)
+    key, old, new = key_of(before, name), getattr(before, name), getattr(after, name)
     if name == "env":
         changed = sorted(item for item in old.keys() | new.keys() if old.get(item) != new.get(item))
         return "env " + ", ".join(changed)
     if name == "jobs":
         changed = sorted(item for item in old.keys() | new.keys() if old.get(item) != new.get(item))
         return "jobs " + ", ".join(changed)
-    return f"{key} {_told(name, old)} -> {_told(name, new)}"
-
-
-def _key(model: BaseModel, name: str) -> str:
-    """The key of the file behind a field."""
-    return type(model).model_fields[name].alias or name
-
-
-def _told(name: str, value: Any) -> str:
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return "true" if value else "false"
-        case int() if name.endswith("_ms"):
-            return spell_duration(value)
-        case int() if name.endswith("_bytes"):
-            return format_size(value)
-        case Enum():
-            return str(value.value)
-        case Secret():
-            return "***"
-        case Keep():
-            return _told_keep(value)
-        case BaseModel():
-            fields = {_key(value, field): _told(field, getattr(value, field)) for field in type(value).model_fields}
-            return "{ " + ", ".join(f"{key} = {told}" for key, told in fields.items() if told != "none") + " }"
-        case list() | tuple():
-            return "[" + ", ".join(str(item) for item in value) + "]"
-        case _:
-            return str(value)
-
-
-def _told_keep(keep: Keep) -> str:
-    if keep == KEEP_ALL:
-        return "true"
-    if keep == KEEP_NONE:
-        return "false"
-    parts = [f"count = {keep.count}"] if keep.count is not None else []
-    parts += [f"age = {spell_duration(keep.age_s * 1000)}"] if keep.age_s is not None else []
-    return str(keep.count) if keep.age_s is None else "{ " + ", ".join(parts) + " }"
+    return f"{key} {told(name, old)} -> {told(name, new)}"

@@ -75,6 +75,7 @@ class Reloader:
         steps = await parts.plan(wanted, rotated=rotated)
         if refusals(steps):
             return steps
+        await parts.refuse_schedules(wanted)
         imports = Imports(parts.templates, parts.in_force, wanted)
         try:
             problems = await imports.make(parts.renewed(wanted, steps), rotated=rotated)

@@ -15,6 +15,7 @@
 
 -- include: add_iteration
 -- include: next_slot
+-- include: seal_of
 -- include: delete_job
 -- include: waiting_list
 -- include: check_places
@@ -49,6 +50,8 @@ local same = every and tonumber(stored[1] or '') == every
 local slot = cron_slot or next_slot(every, definition.offset, same and prev or resumed_ms, definition.startDate, now_ms)
 if prev and withdraw(prev) and same then
   slot = prev
+elseif every and not prev and resumed_ms and resumed_ms > now_ms then
+  slot = resumed_ms -- the run it was paused before
 end
 local tried = 0
 while redis.call('EXISTS', key_of(slot)) == 1 do
@@ -75,9 +78,14 @@ if opts ~= '' then
   redis.call('HSET', record, 'opts', opts)
 end
 redis.call('ZADD', REPEAT, string.format('%.0f', slot), sid)
-redis.call('HDEL', base .. 'jobd:schedules', 'p:' .. sid)
+local NOTES = base .. 'jobd:schedules'
+redis.call('HDEL', NOTES, 'p:' .. sid)
 if note ~= '' then
-  redis.call('HSET', base .. 'jobd:schedules', 's:' .. sid, note)
+  redis.call('HSET', NOTES, 's:' .. sid, note)
+  redis.call('HDEL', NOTES, 'x:' .. sid)
+end
+if note ~= '' or (iterations ~= '' and redis.call('HEXISTS', NOTES, 's:' .. sid) == 1) then
+  redis.call('HSET', NOTES, 'h:' .. sid, seal_of(base, sid))
 end
 local delay = add_iteration(base, sid, slot, cron_slot ~= nil, definition.name, data == '' and '{}' or data, job_opts,
   now_ms, tonumber(late_ms))

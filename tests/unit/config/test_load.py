@@ -305,13 +305,6 @@ class TestWarnings:
         (warning,) = loaded(text).warnings
         assert '"x*"' in warning.message
 
-    def test_schedules_are_not_run_in_silence(self, loaded: Loader) -> None:
-        text = (
-            '[queues.q]\nhandler = "a:b"\nkeep_completed = 1\nkeep_failed = 1\n[schedules.s]\nqueue = "q"\nevery = "1m"'
-        )
-        (warning,) = loaded(text).warnings
-        assert "not run by this version" in warning.message
-
 
 class TestReferences:
     def test_stand_for_text_numbers_and_flags(self, loaded: Loader) -> None:

@@ -13,6 +13,7 @@ from jobd.config.rules import NOT_YET
 FIXTURES = Path(__file__).parents[3] / "tests/fixtures/config"
 REDIS = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'
 QUEUE = '[queues.q]\nhandler = "a:b"\n'
+SCHEDULE = REDIS + QUEUE + "[schedules.s]\nqueue = 'q'\n"
 
 
 def problems_of(folder: Path, text: str | bytes, env: dict[str, str] | None = None) -> list[Problem]:
@@ -112,6 +113,20 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
         ("[redis]\nurl = 'redis://h'\nembedded_port = 6390", "3:1", "belongs to `embedded = true`"),
         (REDIS + "[schedules.s]\nqueue = 'q'\nevery = '5m'", "4:9", "no queue `q`"),
         (REDIS + QUEUE + "[schedules.s]\nqueue = 'q'", "5:12", "one of `cron` and `every`"),
+        (SCHEDULE + "cron = '* * * * *'\nevery = '5m'", "8:1", "one of `cron` and `every`"),
+        (SCHEDULE + "cron = '0 25 * * *'", "7:8", 'cannot read "25" as the hour of the cron pattern "0 25 * * *"'),
+        (SCHEDULE + "cron = '0 0 * * FRI-MON'", "7:8", 'cannot read "FRI-MON" as the weekday'),
+        (SCHEDULE + "cron = '* * *'", "7:8", "expected 5 or 6 fields"),
+        (SCHEDULE + "cron = '0 0 30 2 *'", "7:8", '"0 0 30 2 *" is never due'),
+        (SCHEDULE + "cron = '@daily'\ntimezone = 'Europe/Athen'", "8:12", 'got "Europe/Athen"'),
+        (SCHEDULE + "every = '5m'\ntimezone = 'UTC'", "8:1", "`timezone` goes with `cron`"),
+        (SCHEDULE + "cron = '@daily'\noffset = '5m'", "8:1", "`offset` goes with `every`"),
+        (SCHEDULE + "every = '5m'\njitter = '5m'", "8:10", "`jitter` must be shorter than `every`"),
+        (SCHEDULE + "every = '5m'\nstart = 2026-01-01", "8:9", "expected a moment with its offset"),
+        (SCHEDULE + "every = '5m'\nend = 'soon'", "8:7", "expected a moment with its offset"),
+        (SCHEDULE + "every = '5m'\noverlap = 'drop'", "8:11", 'expected "allow", "queue" or "skip"'),
+        (SCHEDULE + "every = '5m'\ncatch_up = 'all'", "8:12", 'expected "once" or "none"'),
+        (SCHEDULE + "every = '5m'\ndata = { at = 2026-01-01 }", "8:8", "data.at is a date"),
         (REDIS + "[app]\npython = 'no/such'", "4:10", "is no program"),
     ],
 )

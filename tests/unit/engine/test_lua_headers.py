@@ -33,6 +33,7 @@ from jobd.engine.locks import (
 )
 from jobd.engine.options import new_job
 from jobd.engine.outcome import job_outcome
+from jobd.engine.own_schedules import look
 from jobd.engine.reading import get_job, get_state, list_jobs, queue_facts
 from jobd.engine.runner import Command
 from jobd.engine.schedulers import (
@@ -92,6 +93,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (pause_scheduler(KEYS, "s", who="me", now_ms=1), 0),
     (list_schedulers(KEYS), 0),
     (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name", [QUICK, OTHER], 5, 0, Limiter(1, 1000))), 4 + 12),
+    (look(KEYS, ["s", "t"], app="shop", daemon="d", now_ms=1, until_ms=2), 2),
 ]
 
 

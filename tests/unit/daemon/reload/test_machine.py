@@ -11,7 +11,8 @@ import pytest
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.config.load import load
-from jobd.config.problems import ConfigProblems
+from jobd.config.model import Config
+from jobd.config.problems import ConfigProblems, Problem
 from jobd.daemon.in_force import InForce
 from jobd.daemon.processes.fleet import Loss
 from jobd.daemon.processes.pool import Pool
@@ -148,13 +149,21 @@ class World:
         self.in_force = InForce(load(self.path, env={}), SYSTEM_CLOCK, environ={})
         self.fleet.config = self.in_force.config
         self.renewed = 0
+        self.taken = False
         self.said: list[str] = []
         self.reloader = Reloader(
             Parts(
                 self.in_force, self.fleet, self.templates, SYSTEM_CLOCK,  # type: ignore[arg-type]
                 facts=dict, count_waiting=self._count, renew_connections=self._renew,
+                schedules=self,
             )
         )  # fmt: skip
+
+    async def apply(self) -> list[tuple[str, str]]:
+        return [("nightly", "set")]
+
+    async def problems(self, config: Config) -> list[Problem]:
+        return [config.problem_at(("schedules", "nightly"), "taken")] if self.taken else []
 
     async def _count(self, _queue: str) -> int | None:
         return None

@@ -153,3 +153,41 @@ def test_daemon_settings_are_changed_in_place(read):
     queues = '[queues]\nemail = "shop:send"\n'
     found = steps(read(queues), read('[daemon]\ngrace = "1m"\n' + queues))
     assert (found[0].what, found[0].action) == ("[daemon] grace 25s -> 1m", Action.IN_PLACE)
+
+
+QUEUES = '[queues]\na = "m:f"\nb = "m:f"\n'
+NIGHTLY = '[schedules.n]\nqueue = "a"\ncron = "15 3 * * *"\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("", NIGHTLY, (Mark.NEW, "new schedule", 'a, at "15 3 * * *" UTC', Action.ADD)),
+        (NIGHTLY, "", (Mark.REMOVED, "schedule removed", "leaves Redis when no daemon lists it", Action.REMOVE)),
+        (
+            NIGHTLY, NIGHTLY.replace("15 3", "20 4") + 'limit = 9\n',
+            (Mark.CHANGED, "cron 15 3 * * * -> 20 4 * * *, limit none -> 9", "set in Redis", Action.IN_PLACE),
+        ),
+        (NIGHTLY, NIGHTLY + "data = { a = 1 }\n", (Mark.CHANGED, "data", "set in Redis", Action.IN_PLACE)),
+        (
+            NIGHTLY, NIGHTLY.replace('"a"', '"b"'),
+            (Mark.CHANGED, "queue a -> b", "removed there, set here", Action.REPLACE),
+        ),
+        (
+            '[schedules.n]\nqueue = "a"\nevery = "5m"\n', '[schedules.n]\nqueue = "a"\nevery = "5m"\njitter = "2s"\n',
+            (Mark.CHANGED, "jitter 0s -> 2s", "set in Redis, its rhythm stays", Action.IN_PLACE),
+        ),
+        (
+            '[schedules.n]\nqueue = "a"\nevery = "5m"\n', '[schedules.n]\nqueue = "a"\nevery = "6m"\n',
+            (Mark.CHANGED, "every 5m -> 6m", "set in Redis", Action.IN_PLACE),
+        ),
+    ],
+)  # fmt: skip
+def test_schedules_are_told_by_their_name(read, before, after, told):
+    found = [step for step in steps(read(QUEUES + before), read(QUEUES + after)) if step.schedule]
+    assert [(step.mark, step.what, step.how, step.action) for step in found] == [told]
+    assert (found[0].schedule, found[0].queue) == ("n", "")
+
+
+def test_unchanged_schedules_have_no_line(read):
+    assert not has_changes(steps(read(QUEUES + NIGHTLY), read(QUEUES + NIGHTLY)))
