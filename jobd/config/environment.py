@@ -10,7 +10,7 @@ from jobd.config.problems import Problem
 from jobd.config.tables import App, DaemonSettings, QueueKeys, RedisSettings
 from jobd.config.tree import Source, Tree, drop_file_redis, lay_over, spell_out, value_of_text
 from jobd.errors import ConfigError
-from jobd.locate import WORKER_VARIABLE, absolute_files, environment_url
+from jobd.locate import OFFSPRING_VARIABLE, WORKER_VARIABLE, absolute_files, environment_url
 from jobd.words import nearest
 
 if TYPE_CHECKING:
@@ -38,7 +38,12 @@ def lay_environment_over(tree: Tree, env: Mapping[str, str], redis_url: str | No
     """Lay the variables, then `redis_url` (--redis), over what the files say."""
     known = known_names()
     for name in sorted(name for name in env if name.startswith("JOBD_")):
-        if name not in known and name not in PLAIN and name != WORKER_VARIABLE and not _KUBERNETES.fullmatch(name):
+        if (
+            name not in known
+            and name not in PLAIN
+            and name not in (WORKER_VARIABLE, OFFSPRING_VARIABLE)
+            and not _KUBERNETES.fullmatch(name)
+        ):
             tree.problems.append(_unknown(name, [*known, *PLAIN]))
     _redis_first(tree, env, redis_url)
     for name, (section, key) in known.items():

@@ -82,6 +82,7 @@ class Stopper:
         self.kill_all()
         await self._until_gone(self._supervisor.clock.monotonic() + _KILL_LIMIT_S)
         await self._supervisor.templates.stop()
+        self._supervisor.fleet.orphans.all_gone()
 
     async def _run(self) -> StopReport:
         supervisor = self._supervisor
@@ -100,6 +101,7 @@ class Stopper:
         settled = await self._recover.settle(0.0 if away else _SETTLE_LIMIT_S)
         handed_back = [replace(job, name=names.get((job.queue, job.id), "")) for job in self._recover.handed_back]
         await supervisor.templates.stop()
+        supervisor.fleet.orphans.all_gone()
         if settled:
             supervisor.record.finished()
         finished = max(0, len(before) - len(handed_back))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from jobd.locate.files import BrokenFile, absolute, config_places, drop_in_folder, drop_ins, find_config, shown_name
 from jobd.locate.redact import mask_url, redact, star_url
 from jobd.locate.redis import (
+    OFFSPRING_VARIABLE,
     URL_FILE,
     WORKER_VARIABLE,
     ReadAgain,
@@ -24,6 +25,7 @@ from jobd.locate.text import LooseText, Secret, expand, read_secret, secret_of
 from jobd.locate.url import SCHEMES, RedisAddress, UrlError, absolute_files, check_tls_files, parse_redis_url
 
 __all__ = [
+    "OFFSPRING_VARIABLE",
     "SCHEMES",
     "SOCKET_NAME",
     "URL_FILE",

@@ -287,6 +287,9 @@ def write_url_file(folder: Path, url: str, password: str | None, tcp_url: str | 
 
 # --- inside a worker -------------------------------------------------------------------------------------------------
 
+OFFSPRING_VARIABLE = "JOBD_WORKER_OF"
+"""The pid of the daemon below whose workers a program was started: so that none of them outlives its worker."""
+
 WORKER_VARIABLE = "JOBD_WORKER_REDIS"
 """Names the file from which a program that a handler starts reads the daemon's Redis; it holds no secret itself."""
 

@@ -115,6 +115,21 @@ def test_programs_that_handlers_started_are_gone_too(make, jobs, tmp_path):
     wait_until(lambda: not alive(child), 2)
 
 
+@pytest.mark.parametrize("how", ["die", "return"])
+def test_programs_in_sessions_of_their_own_go_with_the_worker_that_started_them(make, jobs, tmp_path, how):
+    daemon = make('[queues.a]\nhandler = "daemon_handlers:leaves_daemons"\nmax_crashes = 0\n')
+    queue = jobs("a")
+    job = queue.add({"folder": str(tmp_path), "how": how})
+    queue.wait_state(job, "failed" if how == "die" else "completed")
+    left = [int((tmp_path / name).read_text()) for name in ("program", "fork")]
+    if how == "return":
+        assert all(map(alive, left)), "they may go on while their worker lives"
+        daemon.call("worker.kill", pid=daemon.worker_pids("a")[0])
+        wait_until(lambda: not alive(left[0]), 5)
+        assert daemon.stop() == 0
+    wait_until(lambda: not any(map(alive, left)), 5)
+
+
 def test_a_second_stop_shortens_the_wait_and_gets_the_same_report(make, jobs, tmp_path):
     daemon = make(SLOW.format(1))
     a, mark = jobs("a"), tmp_path / "mark"

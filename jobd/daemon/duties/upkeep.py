@@ -46,6 +46,7 @@ class Upkeep(Duty):
             for pool in list(self._supervisor.fleet.pools.values()):
                 self._recycle(pool)
         reap_strangers(self._ours())
+        self._supervisor.fleet.orphans.look()
         return TICK_S
 
     def _watch_memory(self, pool: Pool, worker: Worker) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.kernel import OPEN_FILES, OomKills
+from jobd.daemon.processes.orphans import Orphans
 from jobd.daemon.processes.pool import Pool
 from jobd.daemon.processes.template_process import TemplateDied, TemplateError
 from jobd.daemon.processes.template_store import START_TRIES
@@ -67,6 +68,7 @@ class Fleet:
         self.drained_pools: list[Pool] = []
         self.quieted_by: Order | None = None
         """Who quieted this host: pools made meanwhile are quiet too."""
+        self.orphans = Orphans(self.pids)
         self.withheld = False
         """Whether no queue takes jobs because Redis is full."""
         self.on_loss: Callable[[Loss], None] = lambda loss: None
@@ -237,7 +239,12 @@ class Fleet:
                 return
             self._record.serves(ServedQueue(self.source.shown, self.source.prefix, worker.queue))
             process = WorkerProcess(
-                worker, template, lambda: self._start_of(queue(), worker), self._recorded, self._redis_now
+                worker,
+                template,
+                lambda: self._start_of(queue(), worker),
+                self._recorded,
+                self._redis_now,
+                orphans=self.orphans,
             )
             self._processes[worker] = process
             await process.spawn()

@@ -35,7 +35,7 @@ def reap_strangers(ours: Collection[int]) -> list[int]:
     as zombies. `ours` are pids whose status somebody waits for.
     """
     reaped = []
-    for pid in _children():
+    for pid in children():
         if pid in ours:
             continue
         try:
@@ -47,7 +47,8 @@ def reap_strangers(ours: Collection[int]) -> list[int]:
     return reaped
 
 
-def _children() -> list[int]:
+def children() -> list[int]:
+    """Return the pids of this process' children, zombies among them."""
     try:
         return [
             int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()

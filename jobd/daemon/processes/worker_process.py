@@ -20,6 +20,7 @@ from jobd.protocol.worker import STACKS_SIGNAL, AskRedis, DumpStacks, Quieted, R
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from jobd.daemon.processes.orphans import Orphans
     from jobd.daemon.processes.template_process import Template
     from jobd.daemon.processes.worker_state import Worker
     from jobd.protocol.worker import Message, RedisTarget, Start
@@ -45,12 +46,15 @@ class WorkerProcess:
         start: Callable[[], Start],
         record: Callable[[], Awaitable[None]],
         redis_now: Callable[[], RedisTarget],
+        *,
+        orphans: Orphans,
     ) -> None:
         """Prepare; `record` writes the pid down before the worker may take its first job, `start` says what to do.
 
         `redis_now` returns Redis with the credentials as they are now, for a worker whose own were refused.
         """
         self._redis_now = redis_now
+        self._orphans = orphans
         self.worker = worker
         self.template = template
         self.output: Output | None = None
@@ -244,9 +248,10 @@ class WorkerProcess:
         self.worker.exited(status, template_died=template_died)
 
     def _kill_leftovers(self) -> None:
-        """SIGKILL what the ended worker's handlers left in its group: it would work on a job that runs elsewhere."""
+        """SIGKILL what the ended worker's handlers left: it would work on a job that runs elsewhere by now."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.worker.pid, signal.SIGKILL)
+        self._orphans.worker_gone(self.worker.pid)
 
     def _clear_limit(self) -> None:
         if self._limit is not None:

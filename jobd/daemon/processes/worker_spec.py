@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from jobd import __version__
 from jobd.daemon.notify import without_own
 from jobd.engine.job import KeyLimit
-from jobd.locate import read_secret
+from jobd.locate import OFFSPRING_VARIABLE, read_secret
 from jobd.protocol import board
 from jobd.protocol.worker import HandlerSpec, HandlerUse, Load, Numbers, RedisTarget, Start
 
@@ -87,11 +88,12 @@ def extras_of(queue: Queue) -> list[str]:
 
 def child_environment(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of templates: the daemon's, without its own variables and the sources of secrets."""
-    return {
+    kept = {
         name: value
         for name, value in without_own(environ).items()
         if name not in config.secret_names and not name.startswith(_PRIVATE)
     }
+    return {**kept, OFFSPRING_VARIABLE: str(os.getpid())}
 
 
 def load_message(
