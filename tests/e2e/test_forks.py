@@ -16,21 +16,19 @@ def queue(handler: str) -> str:
     return f'[queues.a]\nmax_crashes = 0\n[queues.a.jobs]\nfork = "daemon_forks:{handler}"\nok = "daemon_forks:ok"\n'
 
 
-def test_a_child_that_outlives_its_worker_takes_no_wakeup_from_the_next_one(make, jobs):
+def test_a_child_in_a_session_of_its_own_goes_with_its_worker_and_takes_no_wakeup_from_the_next_one(make, jobs):
     daemon = make(queue("orphan"))
     a = jobs("a")
     child = a.result(a.add(name="fork"))
-    try:
-        (worker,) = daemon.worker_pids("a")
-        os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: daemon.worker_pids("a") not in ([], [worker]))
-        assert alive(child)
-        for _ in range(2):
-            added_at = time.monotonic()
-            a.result(a.add(name="ok"))
-            assert time.monotonic() - added_at < 2
-    finally:
-        os.kill(child, signal.SIGKILL)
+    assert alive(child)
+    (worker,) = daemon.worker_pids("a")
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: daemon.worker_pids("a") not in ([], [worker]))
+    for _ in range(2):
+        added_at = time.monotonic()
+        a.result(a.add(name="ok"))
+        assert time.monotonic() - added_at < 2
+    wait_until(lambda: not alive(child))
 
 
 @pytest.mark.parametrize("handler", ["child_comes_back", "child_awaits"])

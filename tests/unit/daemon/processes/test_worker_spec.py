@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_sources_of_secrets_and_the_daemons_own_variables_do_not_reach_user_code
         '[app]\nenv = { API = { env = "KEY" } }\n[queues]\na = "m:f"\n',
         **env,
     )
-    assert child_environment(config, env) == {"HOME": "/h"}
+    assert child_environment(config, env) == {"HOME": "/h", "JOBD_WORKER_OF": str(os.getpid())}
 
 
 def test_the_app_environment_travels_resolved_in_the_load_message(read):
