@@ -81,7 +81,7 @@ def fields(document: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{name}:"
             yield from _item(value, indent + "  ")
         else:
-            yield f"{indent}{name:<{width}}  {_moment(value) if _is_moment(name, value) else _text(value)}"
+            yield f"{indent}{name:<{width}}  {moment(value) if _ismoment(name, value) else _text(value)}"
 
 
 def _item(item: Any, indent: str) -> Iterator[str]:
@@ -92,11 +92,12 @@ def _item(item: Any, indent: str) -> Iterator[str]:
             yield indent + printable(line)
 
 
-def _is_moment(name: str, value: Any) -> bool:
+def _ismoment(name: str, value: Any) -> bool:
     return (name == "timestamp" or name.endswith("_at")) and isinstance(value, int) and value > 10**11
 
 
-def _moment(ms: int) -> str:
+def moment(ms: int) -> str:
+    """Return a moment (ms since 1970) as this host's clock shows it."""
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(ms / 1000))
 
 

@@ -174,6 +174,8 @@ class JobRecord:
     deduplication_id: str | None
     broken: list[str]
     cut: dict[str, int] = field(default_factory=dict)
+    deferred_failure: str | None = None
+    """Whoever takes it fails it with this text, without running it."""
     size: int = 0
     """Bytes of its fields, as far as they were read."""
 

@@ -252,6 +252,7 @@ def record(queue: str, job_id: str, state: State, reply: Sequence[bytes], cut: S
         deduplication_id=text("deid"),
         broken=broken,
         cut={_MEMBERS.get(name, name): size for name, size in lengths.items()},
+        deferred_failure=text("defa"),
         size=sum(map(len, raw.values())),
     )
 

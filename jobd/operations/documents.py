@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
+from jobd.operations.documents_children import Children
+
 
 class Hello(TypedDict):
     """Who answers."""
@@ -325,6 +327,11 @@ class Job(TypedDict):
     cut: Annotated[
         dict[str, int], "members too long to be sent, with their bytes: null or empty, of a reason the first 64 kB"
     ]
+    due_at: NotRequired[Annotated[int | None, "when a delayed one is due; this and the next in `job.show` only"]]
+    lock_ms: NotRequired[Annotated[int | None, "how long the lock of an active one lives; null without a lock"]]
+    log_lines: NotRequired[int]
+    deferred_failure: NotRequired[Annotated[str | None, "whoever takes it fails it with this, without running it"]]
+    children: NotRequired[Children]
 
 
 class JobList(TypedDict):

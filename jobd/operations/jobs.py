@@ -15,6 +15,7 @@ from jobd.engine.outcome import End, job_outcome, past_events, result_of
 from jobd.engine.reading import get_job, get_state
 from jobd.engine.reading import job_logs as read_logs
 from jobd.engine.selection import PAGE, walk
+from jobd.engine.surroundings import surroundings
 from jobd.errors import NotThere, RedisUnavailable
 from jobd.operations.documents import Job, JobAdded, JobList, JobLogs, JobShown
 from jobd.operations.documents_upkeep import JobWaited
@@ -117,7 +118,18 @@ async def show(place: Place, params: OneJob) -> JobShown:
     if job is None:
         await facts_of(place, params.queue)
         raise NotThere("job", params.id)
-    return {"job": job_document(job)}
+    beside = await place.runner.run_steps(surroundings(Keys(place.prefix, params.queue), params.id))
+    document = job_document(job)
+    document["due_at"], document["lock_ms"], document["log_lines"] = beside.due_at, beside.lock_ms, beside.log_lines
+    document["deferred_failure"] = job.deferred_failure
+    document["children"] = {
+        "pending": beside.pending,
+        "pending_count": beside.pending_count,
+        "completed_count": beside.completed_count,
+        "failed": beside.failed,
+        "failed_count": beside.failed_count,
+    }
+    return {"job": document}
 
 
 async def wait(place: Place, params: WaitFor) -> JobWaited:

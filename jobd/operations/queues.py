@@ -136,7 +136,7 @@ def _why(facts: QueueFacts) -> str | None:
     counts = facts.counts
     if facts.concurrency is not None and counts[State.ACTIVE] >= facts.concurrency:
         return "maxed"
-    if not counts[State.WAITING] and not counts[State.PRIORITIZED] and counts[State.DELAYED]:
+    if counts[State.DELAYED] and not any(counts[state] for state in (State.WAITING, State.PRIORITIZED, State.ACTIVE)):
         return "nothing_due"
     return None
 

@@ -166,7 +166,12 @@ def test_a_refused_reload_says_what_keeps_running(run: Run, short_tmp: Path) -> 
 def test_a_command_is_one_call(
     words: tuple[str, ...], asked: tuple[str, dict[str, Any]], run: Run, short_tmp: Path
 ) -> None:
-    job = {"id": "7", "name": "w", "state": "failed", "failed_reason": "boom", "data": {}, "timestamp": 1}
+    job = {
+        "id": "7", "queue": "email", "name": "w", "state": "failed", "failed_reason": "boom", "data": {}, "opts": {},
+        "timestamp": 1, "processed_at": None, "finished_at": None, "delay_ms": 0, "priority": 0, "attempts_made": 1,
+        "attempts_started": 1, "crashes": 0, "worker": None, "parent_key": None, "progress": 0, "result": None,
+        "stacktrace": [], "broken": [], "cut": {},
+    }  # fmt: skip
     shown = {"queue": {"name": "email", "state": "running"}}
     answers: dict[str, Any] = {
         **{f"queue.{verb}": shown for verb in ("pause", "resume", "quiet", "unquiet", "show")},

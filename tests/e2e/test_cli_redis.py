@@ -184,3 +184,15 @@ def test_job_wait_prints_the_result_fails_with_the_job_and_times_out(run: Run, r
     assert "no such user" in err
     assert run("job", "wait", "email", "3", "--timeout", "10ms")[0] == 75
     assert run("job", "wait", "email", "99")[0] == 1
+
+
+def test_a_failed_job_and_a_paused_queue_end_with_the_command_that_helps(run: Run, r: redis.Redis, prefix: str) -> None:
+    run("job", "add", "email", "welcome", "--id", "w")
+    base = f"{prefix}:email:"
+    r.lrem(f"{base}wait", 1, "w")
+    r.zadd(f"{base}failed", {"w": 1})
+    code, out, err = run("job", "show", "email", "w")
+    assert (code, err, out.splitlines()[-1]) == (0, "", "next: jobd job retry email w")
+    run("queue", "pause", "email")
+    code, out, _ = run("queue", "show", "email")
+    assert out.splitlines()[-2:] == ["nothing runs because it is paused everywhere", "next: jobd queue resume email"]

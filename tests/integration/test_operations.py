@@ -101,6 +101,31 @@ def test_a_job_is_shown_with_its_data_and_broken_fields(ops: Ops, r: redis.Redis
     assert caught.value.code == "job-unknown"
 
 
+def test_a_job_is_shown_with_what_lies_beside_it(ops: Ops, r: redis.Redis, keys: Keys, prefix: str) -> None:
+    ops.add(delay="1h", job_id="late")
+    r.rpush(keys.logs("late"), "line")
+    r.sadd(f"{keys.job('late')}:dependencies", f"{prefix}:pages:9")
+    r.hset(f"{keys.job('late')}:processed", f"{prefix}:pages:8", "1")
+    r.zadd(f"{keys.job('late')}:unsuccessful", {f"{prefix}:pages:7": 1})
+    r.hset(keys.job("late"), "defa", "cancelled by bob")
+    row = ops("job.show", queue="email", id="late")["job"]
+    assert row["due_at"] == row["timestamp"] + 3_600_000
+    assert (row["lock_ms"], row["log_lines"], row["deferred_failure"]) == (None, 1, "cancelled by bob")
+    assert row["children"] == {
+        "pending": [f"{prefix}:pages:9"], "pending_count": 1, "completed_count": 1,
+        "failed": [f"{prefix}:pages:7"], "failed_count": 1,
+    }  # fmt: skip
+
+
+def test_a_queue_says_nothing_due_only_when_all_its_jobs_are_due_later(ops: Ops, r: redis.Redis, keys: Keys) -> None:
+    ops.add(delay="1h", job_id="late")
+    assert ops("queue.show", queue="email")["queue"]["why"] == "nothing_due"
+    r.rpush(keys.active, "running")
+    assert ops("queue.show", queue="email")["queue"]["why"] is None
+    ops("job.remove", queue="email", ids=["late"])
+    assert ops("queue.show", queue="email")["queue"]["why"] is None
+
+
 def test_logs_are_the_newest_lines_in_order(ops: Ops, r: redis.Redis, keys: Keys) -> None:
     ops.add("email", name="n", data={})
     r.rpush(keys.logs("1"), *[str(n) for n in range(1200)])

@@ -11,7 +11,8 @@ from jobd.cli.bulk import filter_options, given_filters
 from jobd.cli.click_commands import Group, command
 from jobd.cli.output import answer
 from jobd.cli.reach import ask, redis_is_in_reach
-from jobd.cli.table import Column, draw, fields, terminal_width
+from jobd.cli.story import story
+from jobd.cli.table import Column, draw, terminal_width
 from jobd.duration import format_duration
 from jobd.operations.table import JOB_LIST, JOB_LOGS, JOB_SHOW
 from jobd.words import printable
@@ -80,7 +81,7 @@ def list_(settings: Settings, /, queue: str, **filters: Any) -> None:
 @click.argument("job_id", metavar="ID")
 @click.pass_obj
 def show(settings: Settings, queue: str, job_id: str) -> None:
-    """Show one job: state, data, options, attempts, result or failure with its traceback."""
+    """Tell a job's whole story: when it came, who ran it, how each attempt ended, and what one may type next."""
     params = {"queue": queue, "id": job_id}
     document = ask(settings, JOB_SHOW, params)
     if document["job"].get("cut") and not settings.redis and redis_is_in_reach(settings):
@@ -88,7 +89,7 @@ def show(settings: Settings, queue: str, job_id: str) -> None:
         from jobd.cli.direct import perform
 
         document = perform(settings, JOB_SHOW, params)
-    answer(settings, document, lambda found: fields(found["job"]))
+    answer(settings, document, lambda found: story(found["job"]))
 
 
 @command("logs", examples=["jobd job logs email 7"])

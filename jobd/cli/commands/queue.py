@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import QueueList
+    from jobd.operations.documents import QueueList, QueueShown
     from jobd.operations.host_documents import QueueReset
 
 _HERE = "jobd.cli.commands.queue"
@@ -63,8 +64,8 @@ def list_(settings: Settings) -> None:
 @click.argument("queue")
 @click.pass_obj
 def show(settings: Settings, queue: str) -> None:
-    """Show one queue: counts, pause and who did it, limits."""
-    answer(settings, ask(settings, table.QUEUE_SHOW, {"queue": queue}), lambda found: fields(found["queue"]))
+    """Show one queue: counts, limits, and why nothing of it runs, with the command that changes that."""
+    answer(settings, ask(settings, table.QUEUE_SHOW, {"queue": queue}), _shown)
 
 
 @command("pause", examples=["jobd queue pause email", 'jobd queue pause email --reason "cdn down"'])
@@ -175,3 +176,24 @@ def _list_lines(document: QueueList) -> Iterable[str]:
 
 def _count(value: Any) -> str:
     return "?" if value is None else str(value)
+
+
+_REASONS = {
+    "paused": ("it is paused everywhere", "jobd queue resume {q}"),
+    "quiet": ("this host is told to take none of its jobs", "jobd queue unquiet {q}"),
+    "breaker": ("its workers crashed too often: it is held back", "jobd queue reset {q}"),
+    "no_workers": ("no worker of this host is ready", "jobd status {q}"),
+    "redis_down": ("Redis does not answer", "jobd doctor"),
+    "rate_limited": ("its rate limit is used up for now", "jobd queue show {q}"),
+    "maxed": ("as many jobs run as its global concurrency allows", "jobd job list {q} --state active"),
+    "nothing_due": ("every job of it is due later", "jobd job list {q} --state delayed"),
+}
+
+
+def _shown(document: QueueShown) -> Iterable[str]:
+    row = document["queue"]
+    yield from fields(row)
+    told = _REASONS.get(str(row.get("why")))
+    if told is not None:
+        yield f"nothing runs because {told[0]}"
+        yield f"next: {told[1].format(q=shlex.quote(row['name']))}"
