@@ -3,6 +3,7 @@
 # make chaos  kill workers, daemon and Redis at random for CHAOS_SECONDS and count the jobs
 # make interop  the tests beside BullMQ, and their table in docs; BULLMQ=6.8.0 for another version
 # make docs   write the pages that are made from the code
+# make site   build the manual into site/
 # make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look
 #
 # Installing happens in `.venv*` and tests/interop/node_modules only, once, and again when the lists of
@@ -65,6 +66,9 @@ bench: install-test
 
 docs: install-test
 	@$(BIN)/python -m docs.make_pages
+
+site: $(MORE)/installed
+	@$(MORE)/bin/python docs/make_site.py
 
 install-demo: $(VENV)/installed-demo
 

@@ -12,7 +12,7 @@ from tests.support.terminal import Terminal
 _ROOT = Path(__file__).parents[2]
 _PAGES = {
     str(page.relative_to(_ROOT)): blocks(page.read_text())
-    for page in (_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")))
+    for page in (_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md")))
 }
 _SESSIONS = list(
     dict.fromkeys((page, block.name) for page, all_ in _PAGES.items() for block in all_ if block.mark is Kind.RUN)

@@ -1,0 +1,123 @@
+"""Build the manual into site/: `make site`. A link that leads nowhere, or an anchor that is not there, fails it.
+
+The pages keep the layout of the repository, so that a link works in both. Added to them are the pages made from the
+code: commands, the reference of the client and of jobd.testing.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+NAV: dict[str, list[str]] = {
+    "Start": ["README.md", "docs/testing.md", "CHANGELOG.md"],
+    "Concepts": ["docs/lifecycle.md", "docs/processes.md", "docs/glossary.md"],
+    "The file": ["docs/configuration.md"],
+    "Handlers": ["docs/handlers.md", "docs/testing-reference.md"],
+    "Client": ["docs/client.md", "docs/client-reference.md", "docs/schedules.md"],
+    "Operating": [
+        "docs/commands.md", "docs/web.md", "docs/log-events.md", "docs/control-socket.md", "docs/failure-modes.md",
+        "SECURITY.md",
+    ],
+    "Deploying": ["docs/deploying.md", "systemd/README.md", "deploy/kubernetes/README.md"],
+    "Moving over": [f"docs/moving/{page}.md" for page in ("celery", "rq", "arq", "dramatiq", "bullmq")],
+    "Compatibility": ["docs/wire-format.md", "docs/benchmarks.md"],
+    "Inside": ["docs/internals.md", "docs/decisions/README.md", "CONTRIBUTING.md"],
+}  # fmt: skip
+"""The places of the pages. One that is not named here, or is not there yet, is put under "More", or left out."""
+
+_REFERENCES = {
+    "docs/client-reference.md": ("The client, name by name", [
+        "jobd.client.Queue", "jobd.client.AsyncQueue", "jobd.client.JobHandle", "jobd.client.Backoff",
+        "jobd.client.Flow", "jobd.client.FlowHandle", "jobd.engine.options.AddOptions",
+        "jobd.client.schedules.ScheduleOptions", "jobd.engine.job.JobRecord", "jobd.errors",
+    ]),
+    "docs/testing-reference.md": ("Jobs and tests, name by name", [
+        "jobd.worker.handlers.job.Job", "jobd.testing.running.run", "jobd.testing.running.Done",
+        "jobd.testing.fake_queue.FakeQueue", "jobd.testing.real_daemon.RealDaemon", "jobd.testing.plugin",
+        "jobd.logging",
+    ]),
+}  # fmt: skip
+
+_SHOWN = (".toml", ".py", ".ts", ".json", ".yaml", ".service", ".conf", ".txt", ".png", ".svg", ".md")
+"""Files that pages may link to."""
+
+
+def assemble(folder: Path) -> list[str]:
+    """Copy pages, and what they link to, into `folder`; return the pages by their paths."""
+    from jobd.cli.app import jobd
+    from jobd.cli.manual import as_markdown
+
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    ).stdout.splitlines()  # fmt: skip
+    names = [name for name in listed if name.endswith(_SHOWN) and not name.startswith(("tests/", "."))]
+    names += ["LICENSE", "Dockerfile", "Makefile"]
+    for name in names:
+        if not (ROOT / name).is_file():
+            continue
+        to = folder / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".md"):
+            to.write_text(_with_pages_for_folders((ROOT / name).read_text(), (ROOT / name).parent))
+        else:
+            shutil.copy(ROOT / name, to)
+    (folder / "docs" / "commands.md").write_text(as_markdown(jobd))
+    for page, (title, objects) in _REFERENCES.items():
+        (folder / page).write_text(f"# {title}\n\n" + "\n".join(f"::: {name}\n" for name in objects))
+    return sorted(str(page.relative_to(folder)) for page in folder.rglob("*.md"))
+
+
+def _with_pages_for_folders(text: str, home: Path) -> str:
+    """A link to a folder leads to its README there; a site has no listings."""
+
+    def page(match: re.Match[str]) -> str:
+        target = match[1]
+        is_folder = "://" not in target and (home / target).is_dir()
+        return f"]({target.rstrip('/')}/README.md)" if is_folder else match[0]
+
+    return re.sub(r"\]\(([^)#]+)\)", page, text)
+
+
+def navigation(pages: list[str]) -> list[Any]:
+    """Return the `nav` of the pages that are there."""
+    named = {page for row in NAV.values() for page in row}
+    rows: list[Any] = [{title: [page for page in row if page in pages]} for title, row in NAV.items()]
+    decisions = [page for page in pages if page.startswith("docs/decisions/0")]
+    more = [page for page in pages if page not in named and page not in decisions and page.startswith("docs/")]
+    examples = [page for page in pages if page.startswith("examples/")]
+    rows = [row for row in rows if next(iter(row.values()))]
+    rows[-1]["Inside"] += [{"Decisions": decisions}] if decisions else []
+    return [*rows, *([{"More": more}] if more else []), {"Examples": examples}]
+
+
+def main() -> None:
+    """Build the site, strictly."""
+    with tempfile.TemporaryDirectory(prefix="jobd-site-") as name:
+        folder = Path(name)
+        pages = assemble(folder / "pages")
+        configuration = yaml.safe_load((ROOT / "docs" / "mkdocs.yml").read_text())
+        configuration |= {"docs_dir": "pages", "site_dir": "site", "nav": navigation(pages)}
+        (folder / "mkdocs.yml").write_text(yaml.safe_dump(configuration))
+        command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(folder / "mkdocs.yml")]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            # Its own traceback says nothing of the pages.
+            sys.exit(done.stdout + done.stderr.partition("Traceback")[0])
+        target = Path(sys.argv[1]).absolute() if sys.argv[1:] else ROOT / "site"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.move(folder / "site", target)
+
+
+if __name__ == "__main__":
+    main()
