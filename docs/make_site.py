@@ -108,6 +108,8 @@ def main() -> None:
         pages = assemble(folder / "pages")
         configuration = yaml.safe_load((ROOT / "docs" / "mkdocs.yml").read_text())
         configuration |= {"docs_dir": "pages", "site_dir": "site", "nav": navigation(pages)}
+        options = configuration["plugins"][1]["mkdocstrings"]["handlers"]["python"]["options"]
+        options["extensions"] = [str(ROOT / "docs" / "griffe_sections.py") + ":Sections"]
         (folder / "mkdocs.yml").write_text(yaml.safe_dump(configuration))
         command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(folder / "mkdocs.yml")]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
