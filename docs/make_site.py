@@ -18,30 +18,32 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 
+_PAGE = ".md"
+
 NAV: dict[str, list[str]] = {
-    "Start": ["README.md", "docs/testing.md", "CHANGELOG.md"],
-    "Concepts": ["docs/lifecycle.md", "docs/processes.md", "docs/glossary.md"],
-    "The file": ["docs/configuration.md"],
-    "Handlers": ["docs/handlers.md", "docs/testing-reference.md"],
-    "Client": ["docs/client.md", "docs/client-reference.md", "docs/schedules.md"],
+    "Start": ["README", "docs/testing", "CHANGELOG"],
+    "Concepts": ["docs/lifecycle", "docs/processes", "docs/glossary"],
+    "The file": ["docs/configuration"],
+    "Handlers": ["docs/handlers", "docs/testing-reference"],
+    "Client": ["docs/client", "docs/client-reference", "docs/schedules"],
     "Operating": [
-        "docs/commands.md", "docs/web.md", "docs/log-events.md", "docs/control-socket.md", "docs/failure-modes.md",
-        "SECURITY.md",
+        "docs/commands", "docs/web", "docs/log-events", "docs/control-socket", "docs/failure-modes",
+        "SECURITY",
     ],
-    "Deploying": ["docs/deploying.md", "systemd/README.md", "deploy/kubernetes/README.md"],
-    "Moving over": [f"docs/moving/{page}.md" for page in ("celery", "rq", "arq", "dramatiq", "bullmq")],
-    "Compatibility": ["docs/wire-format.md", "docs/benchmarks.md"],
-    "Inside": ["docs/internals.md", "docs/decisions/README.md", "CONTRIBUTING.md"],
+    "Deploying": ["docs/deploying", "systemd/README", "deploy/kubernetes/README"],
+    "Moving over": [f"docs/moving/{page}" for page in ("celery", "rq", "arq", "dramatiq", "bullmq")],
+    "Compatibility": ["docs/wire-format", "docs/benchmarks"],
+    "Inside": ["docs/internals", "docs/decisions/README", "CONTRIBUTING"],
 }  # fmt: skip
-"""The places of the pages. One that is not named here, or is not there yet, is put under "More", or left out."""
+"""The places of the pages, without what they end with. One that is not named here, or is not there yet, is put under "More", or left out."""
 
 _REFERENCES = {
-    "docs/client-reference.md": ("The client, name by name", [
+    "docs/client-reference": ("The client, name by name", [
         "jobd.client.Queue", "jobd.client.AsyncQueue", "jobd.client.JobHandle", "jobd.client.Backoff",
         "jobd.client.Flow", "jobd.client.FlowHandle", "jobd.engine.options.AddOptions",
         "jobd.client.schedules.ScheduleOptions", "jobd.engine.job.JobRecord", "jobd.errors",
     ]),
-    "docs/testing-reference.md": ("Jobs and tests, name by name", [
+    "docs/testing-reference": ("Jobs and tests, name by name", [
         "jobd.worker.handlers.job.Job", "jobd.testing.running.run", "jobd.testing.running.Done",
         "jobd.testing.fake_queue.FakeQueue", "jobd.testing.real_daemon.RealDaemon", "jobd.testing.plugin",
         "jobd.logging",
@@ -72,9 +74,9 @@ def assemble(folder: Path) -> list[str]:
             to.write_text(_with_pages_for_folders((ROOT / name).read_text(), (ROOT / name).parent))
         else:
             shutil.copy(ROOT / name, to)
-    (folder / "docs" / "commands.md").write_text(as_markdown(jobd))
+    (folder / "docs" / f"commands{_PAGE}").write_text(as_markdown(jobd))
     for page, (title, objects) in _REFERENCES.items():
-        (folder / page).write_text(f"# {title}\n\n" + "\n".join(f"::: {name}\n" for name in objects))
+        (folder / f"{page}{_PAGE}").write_text(f"# {title}\n\n" + "\n".join(f"::: {name}\n" for name in objects))
     return sorted(str(page.relative_to(folder)) for page in folder.rglob("*.md"))
 
 
@@ -84,15 +86,16 @@ def _with_pages_for_folders(text: str, home: Path) -> str:
     def page(match: re.Match[str]) -> str:
         target = match[1]
         is_folder = "://" not in target and (home / target).is_dir()
-        return f"]({target.rstrip('/')}/README.md)" if is_folder else match[0]
+        return f"]({target.rstrip('/')}/README{_PAGE})" if is_folder else match[0]
 
     return re.sub(r"\]\(([^)#]+)\)", page, text)
 
 
 def navigation(pages: list[str]) -> list[Any]:
     """Return the `nav` of the pages that are there."""
-    named = {page for row in NAV.values() for page in row}
-    rows: list[Any] = [{title: [page for page in row if page in pages]} for title, row in NAV.items()]
+    wanted = {title: [f"{page}{_PAGE}" for page in row] for title, row in NAV.items()}
+    named = {page for row in wanted.values() for page in row}
+    rows: list[Any] = [{title: [page for page in row if page in pages]} for title, row in wanted.items()]
     decisions = [page for page in pages if page.startswith("docs/decisions/0")]
     more = [page for page in pages if page not in named and page not in decisions and page.startswith("docs/")]
     examples = [page for page in pages if page.startswith("examples/")]

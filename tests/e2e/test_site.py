@@ -11,6 +11,8 @@ from tests.support.more_packages import more_python
 
 _ROOT = Path(__file__).parents[2]
 
+_PAGE = ".md"
+
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -29,11 +31,11 @@ def test_the_site_is_built_and_no_link_leads_nowhere(tmp_path: Path) -> None:
     assert not any(f'src="http{s}://' in start for s in ("", "s"))
 
 
-@pytest.mark.parametrize("link", ["nowhere.md", "docs/client.md#no-such-heading"])
+@pytest.mark.parametrize("link", ["nowhere" + _PAGE, "docs/client.md#no-such-heading"])
 def test_a_link_that_leads_nowhere_fails_it(link: str, tmp_path: Path) -> None:
     pages = tmp_path / "pages"
     (pages / "docs").mkdir(parents=True)
-    (pages / "index.md").write_text(f"# Start\n\n[x]({link})\n")
+    (pages / f"index{_PAGE}").write_text(f"# Start\n\n[x]({link})\n")
     (pages / "docs" / "client.md").write_text("# The client\n")
     text = (_ROOT / "docs" / "mkdocs.yml").read_text()
     (tmp_path / "mkdocs.yml").write_text(f"{text}\ndocs_dir: pages\nsite_dir: site\n")
