@@ -35,7 +35,7 @@ NAV: dict[str, list[str]] = {
     "Compatibility": ["docs/wire-format", "docs/benchmarks"],
     "Inside": ["docs/internals", "docs/decisions/README", "CONTRIBUTING"],
 }  # fmt: skip
-"""The places of the pages, without what they end with. One that is not named here, or is not there yet, is put under "More", or left out."""
+"""The places of the pages, without their ending. What is not named is put under "More", what is not there left out."""
 
 _REFERENCES = {
     "docs/client-reference": ("The client, name by name", [
