@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jobd.cli.output import warn
+from jobd.config.env_values import fill
 from jobd.daemon.processes.worker_spec import child_environment, numbers_of
 from jobd.errors import ConfigError, InputError, JobdError
 from jobd.locate import Secret, hand_down, read_secret, redis_source
@@ -94,7 +96,12 @@ class Trial:
 
     def _enter_environment(self) -> None:
         queue, before = self._queue, dict(os.environ)
-        env = {name: self._read(name, value, before) for name, value in queue.env.items()}
+        # As the first worker has it.
+        names = {"worker": "0", "queue": queue.name, "app": self._config.app.name, "host": socket.gethostname()}
+        env = {
+            name: fill(value, names) if isinstance(value, str) else self._read(name, value, before)
+            for name, value in queue.env.items()
+        }
         for name in before.keys() - child_environment(self._config, before).keys():
             del os.environ[name]
         os.environ.update(env)
@@ -111,7 +118,7 @@ class Trial:
             return
         hand_down(source)
 
-    def _read(self, name: str, value: str | Secret, before: Mapping[str, str]) -> str:
+    def _read(self, name: str, value: Secret, before: Mapping[str, str]) -> str:
         try:
             return read_secret(value, env=before)
         except InputError as error:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from jobd.config.env_values import NAMES, unknown_names
 from jobd.config.schedule_rules import check_schedule
 from jobd.config.tables import MAX_SLOTS, BackoffTable, Mode
 from jobd.config.validate import at, process_tables
@@ -54,6 +55,7 @@ def _refuse_in(tree: Tree, path: Path_, keys: Mapping[str, Callable[[Any], bool]
 
 def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapping[str, str]) -> None:
     """Note every value that does not go with another one."""
+    _check_env(tree)
     _check_redis(tree, settings, queues)
     _check_daemon(tree, settings, queues)
     _check_release_folder(tree, settings, env)
@@ -63,6 +65,18 @@ def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapp
     for name, schedule in settings.schedules.items():
         check_schedule(tree, schedule, ("schedules", name), queues)
     _check_watchdog(tree, queues, env)
+
+
+def _check_env(tree: Tree) -> None:
+    """Refuse a misspelt name in braces, which the application would get as it is; anything else in braces is text."""
+    for path in process_tables(tree):
+        env = at(tree.values, path).get("env")
+        for key, value in env.items() if isinstance(env, dict) else ():
+            for name in unknown_names(value) if isinstance(value, str) else ():
+                near = nearest(name, NAMES)
+                if near and not tree.is_broken((*path, "env", key)):
+                    message = f"`{{{name}}}` stands for nothing; as text it is written `{{{{{name}}}}}`"
+                    tree.refuse((*path, "env", key), message, f"did you mean `{{{near}}}`?")
 
 
 def _warning(tree: Tree, path: Path_, message: str, hint: str | None = None) -> Problem:

@@ -198,6 +198,8 @@ class Start:
     nice: int | None
     hold: bool
     on_failed: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    """Variables that differ from worker to worker; the others are the template's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ def _work(sock: socket.socket, board: BoardWriter) -> Exit:
     start = messages.expect(packet[0], messages.Start)
     number = _number_of(start.worker)
     forks.set_title(f"jobd: {start.queue} worker {number}", f"{start.queue} {number}")
+    os.environ.update(start.env)
     if start.nice:
         os.nice(start.nice)
     redis = DaemonsRedis(start.redis)

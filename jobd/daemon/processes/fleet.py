@@ -254,7 +254,7 @@ class Fleet:
         worker.slot_limit = max(worker.slot_limit, queue.jobs_at_once)
         return start_message(
             queue, numbers_of(queue), worker=worker.name, incarnation=self._record.id, host=self._host,
-            redis=self._redis_now(), hold=worker.told_to_start(),
+            redis=self._redis_now(), hold=worker.told_to_start(), app=self.config.app.name,
         )  # fmt: skip
 
     def _redis_now(self) -> RedisTarget:

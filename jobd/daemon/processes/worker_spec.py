@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobd import __version__
+from jobd.config.env_values import fill, is_of_worker
 from jobd.daemon.notify import without_own
 from jobd.engine.job import KeyLimit
 from jobd.locate import OFFSPRING_VARIABLE, read_secret
@@ -105,7 +107,12 @@ def load_message(
         InputError: a secret of `env` cannot be read.
     """
     members = list(queues)
-    env = {name: read_secret(value, env=environ) for name, value in key.env}
+    names = {"app": config.app.name, "host": socket.gethostname()}
+    env = {
+        name: fill(value, names) if isinstance(value, str) else read_secret(value, env=environ)
+        for name, value in key.env
+        if not (isinstance(value, str) and is_of_worker(value))
+    }
     handlers = list(dict.fromkeys(use for queue in members for use in uses_of(queue)))
     extras = list(dict.fromkeys(path for queue in members for path in extras_of(queue)))
     return Load(
@@ -157,8 +164,11 @@ def start_message(
     host: str,
     redis: RedisTarget,
     hold: bool,
+    app: str = "jobd",
 ) -> Start:
-    """Return the first message of a worker."""
+    """Return the first message of a worker. `worker` is `<pool>.<place from 1>.<serial>`."""
+    number = int(worker.split(".")[1]) - 1
+    names = {"worker": str(number), "queue": queue.name, "app": app, "host": host}
     return Start(
         worker=worker,
         name=f"{host}:{queue.name}",
@@ -172,6 +182,11 @@ def start_message(
         nice=queue.nice,
         hold=hold,
         on_failed=queue.on_failed,
+        env={
+            name: fill(value, names)
+            for name, value in queue.env.items()
+            if isinstance(value, str) and is_of_worker(value)
+        },
     )
 
 

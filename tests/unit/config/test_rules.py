@@ -61,6 +61,18 @@ class TestBounds:
         (problem,) = problems(tmp_path, HEAD + QUEUE + line)
         assert problem.startswith(f"jobd.toml:{said}")
 
+    def test_a_misspelt_name_in_a_value_of_env_is_refused(self, tmp_path: Path) -> None:
+        (problem,) = problems(tmp_path, HEAD + QUEUE + 'env = { A = "gpu{wroker}" }')
+        assert problem.startswith("jobd.toml:5:13 `{wroker}` stands for nothing")
+        assert "did you mean `{worker}`?" in problem
+
+    def test_other_braces_in_a_value_of_env_are_text(self, tmp_path: Path) -> None:
+        (tmp_path / "jobd.toml").write_text(
+            HEAD + QUEUE + """env = { A = '{"a": 1}', B = "{{wroker}}", C = "{message} $${x}" }"""
+        )
+        env = load(tmp_path / "jobd.toml", env={}).queues["q"].env
+        assert (env["B"], env["C"]) == ("{{wroker}}", "{message} ${x}")
+
     def test_a_batch_has_no_more_jobs_than_a_worker_has_slots(self, tmp_path: Path) -> None:
         line = "concurrency = 40\nbatch = { max = 32 }"
         (problem,) = problems(tmp_path, HEAD + QUEUE + line)

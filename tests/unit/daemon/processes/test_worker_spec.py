@@ -57,6 +57,23 @@ def test_the_app_environment_travels_resolved_in_the_load_message(read):
     assert "hunter2" not in repr(template_key(queue))
 
 
+def test_what_differs_from_worker_to_worker_goes_to_the_worker_and_the_rest_to_its_template(read):
+    config = read(
+        '[app]\nname = "shop"\n[queues.a]\nhandler = "m:f"\n'
+        'env = { GPU = "{worker}", WHO = "{app}/{queue}-{worker}@{host}", APP = "{app} {{x}}", '
+        'KEY = { env = "KEY" } }\n',
+        KEY="{worker}",
+    )
+    queue = config.queues["a"]
+    load = load_message(config, template_key(queue), [queue], {"KEY": "{worker}"}, preload=True)
+    assert load.env == {"APP": "shop {x}", "KEY": "{worker}"}
+    start = start_message(
+        queue, numbers_of(queue), worker="1.2.3", incarnation="abc", host="h", app="shop",
+        redis=redis_target(RedisSource("redis://h/0")), hold=True,
+    )  # fmt: skip
+    assert start.env == {"GPU": "1", "WHO": "shop/a-1@h"}
+
+
 def test_a_template_imports_each_thing_once_and_nothing_without_preload(read):
     config = read(
         '[app]\nsetup = "m:setup"\nwrap = ["m:wrap"]\n'
