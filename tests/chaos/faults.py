@@ -31,7 +31,11 @@ flaky = "chaos_handlers:flaky"
 """
 
 
-def queue_table(workers: int = 2, concurrency: int = 4, attempts: int = 1, lock_s: int = 5) -> str:
+_CONCURRENCY = (1, 3, 8, 40, 100)
+"""Few slots, and so many that two turns are under way at once."""
+
+
+def queue_table(workers: int = 2, concurrency: int = 40, attempts: int = 1, lock_s: int = 5) -> str:
     """Return the queue's table with these numbers."""
     return QUEUE.format(workers=workers, concurrency=concurrency, attempts=attempts, lock_s=lock_s)
 
@@ -83,7 +87,7 @@ class Faults:
         return False
 
     def _reload(self) -> bool:
-        table = queue_table(self._random.randint(1, 3), self._random.randint(1, 8), self._random.randint(1, 3))
+        table = queue_table(self._random.randint(1, 3), self._random.choice(_CONCURRENCY), self._random.randint(1, 3))
         self._daemon.reload(table, code=self._random.random() < 0.3)
         return False
 

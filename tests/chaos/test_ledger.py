@@ -62,7 +62,7 @@ def test_every_accepted_job_finishes_once_whatever_is_killed(
     print(f"seed {SEED}: {len(ledger.accepted)} jobs accepted, {len(ledger.unknown)} unanswered; faults: {fallen}")
 
     keys = Keys(prefix, "chaos")
-    daemon.reload(queue_table(workers=3, concurrency=8))
+    daemon.reload(queue_table(workers=3, concurrency=40))
     with own_redis.client() as r:
         try:
             wait_until(lambda: not any(_left(r, keys)), 60, what="nothing is left", every=0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,37 @@ def test_lost_reply_of_a_turn_loses_nothing_and_runs_nothing_twice(
     assert sorted(map(int, marks.read_text().split())) == list(range(1, 51))
     assert client.llen("bull:mail:active") == 0
     assert not list(client.scan_iter("bull:mail:*:lock"))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        pytest.param(lambda a, b: 0, id="both lost"),
+        pytest.param(lambda a, b: 1, id="one byte of the first"),
+        pytest.param(lambda a, b: a - 1, id="all but one byte of the first"),
+        pytest.param(lambda a, b: a, id="between the two"),
+        pytest.param(lambda a, b: a + 1, id="one byte of the second"),
+        pytest.param(lambda a, b: a + b - 1, id="all but one byte of the second"),
+    ],
+)
+def test_cut_among_the_replies_of_two_turns_loses_nothing_and_runs_nothing_twice(
+    own_redis: RedisServer, short_tmp: Path, queue: Queue, client: redis.Redis, tmp_path: Path,
+    kept: Callable[[int, int], int],
+) -> None:  # fmt: skip
+    marks = tmp_path / "marks"
+    with CuttingProxy(short_tmp, own_redis.socket) as proxy, WorkerParent(proxy.url, "bull") as parent:
+        worker = parent.start("mail", numbers("rough:mark_slowly", concurrency=40))
+        wait_until(lambda: worker.board.fetched_at > 0)
+        for round_number in range(2):
+            proxy.cut_two(kept)
+            queue.add_many([("a", {"file": str(marks)})] * 400)
+            wait_until(lambda want=(round_number + 1) * 400: completed(client) == want, 20)
+        assert proxy.cuts == 2
+    assert sorted(map(int, marks.read_text().split())) == list(range(1, 801))
+    assert client.llen("bull:mail:active") == 0
+    assert not list(client.scan_iter("bull:mail:*:lock"))
+    finished = [fields["jobId"] for _, fields in client.xrange("bull:mail:events") if fields["event"] == "completed"]
+    assert sorted(map(int, finished)) == list(range(1, 801))
 
 
 def test_notes_of_a_lost_reply_are_written_and_log_lines_not_twice(

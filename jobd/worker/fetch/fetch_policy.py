@@ -24,8 +24,8 @@ LONGEST_LIMIT_S = 30.0
 SUSPECTS_LIMIT_S = 5.0
 """How long suspects may be passed over before a busy worker takes nothing else until it is empty and can run them."""
 
-MOST_TURNS = 1
-"""Turns under way at once."""
+MOST_TURNS = 2
+"""Turns under way at once: Redis works on one while the handlers that the other brought run."""
 
 HALVES_FROM = 32
 """Concurrency from which a turn goes out when half the slots have news: a turn of fewer jobs costs more than it gains
@@ -157,6 +157,12 @@ class FetchPolicy:
         if self.order is not Order.END or self._load.running:
             return False
         return not (self.turns or self.late or self.ahead or self._unsettled or self.has_news())
+
+    def is_quiet(self) -> bool:
+        """Whether no job can begin any more: nothing is to be taken, and nothing under way may bring any."""
+        if self.order is Order.TAKE or self.link is Link.LOST:
+            return False
+        return not (self._taking or self.late or self.ahead)
 
     def has_news(self) -> bool:
         """Whether there are results or notes for a turn to carry."""

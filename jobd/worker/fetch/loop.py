@@ -178,6 +178,8 @@ class FetchLoop:
         while (step := self._policy.next_step()) is not Step.END:
             if self._failure is not None:
                 raise self._failure
+            if self._quieted is not None and self._policy.is_quiet():
+                self._tell_quieted()
             try:
                 await self._do(step)
             except JobdError as error:
@@ -218,7 +220,6 @@ class FetchLoop:
         if policy.order is not Order.TAKE:
             await self._marker.unblock(self._connection)
             self._marker.rest()
-            self._tell_quieted()
         if self._signal:
             self._signal = False
             return
@@ -235,8 +236,8 @@ class FetchLoop:
         policy.slept()
 
     def _tell_quieted(self) -> None:
-        if self._policy.order is not Order.TAKE and self._quieted is not None:
-            then, self._quieted = self._quieted, None
+        then, self._quieted = self._quieted, None
+        if then is not None:
             then()
 
     # --- one turn ----------------------------------------------------------------------------------------------------
@@ -406,7 +407,8 @@ class FetchLoop:
     async def _recover(self) -> None:
         """Reconnect, then find out what the lost turns did before anything new is asked for."""
         while not self._connection.is_open:
-            self._tell_quieted()
+            if self._policy.order is not Order.TAKE:
+                self._tell_quieted()
             if self._policy.is_over():
                 return
             await asyncio.sleep(self._delay.next_s())

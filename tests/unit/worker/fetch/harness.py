@@ -41,6 +41,7 @@ class Sent:
     commands: tuple[Any, ...]
     answer: asyncio.Future[list[Any]]
     shown_since: float
+    concurrency: int = 0
 
     @property
     def turn(self) -> TurnRequest:
@@ -88,9 +89,11 @@ class FakeRedis:
 
     def begin(self, *commands: Any) -> asyncio.Future[list[Any]]:
         sent = Sent(commands, asyncio.get_running_loop().create_future(), self.board.shown_since)
-        if self.refuses is not None:
-            sent.answer.set_exception(self.refuses)
+        error = self.refuses if self.is_open else RedisUnavailable("not connected")
+        if error is not None:
             self.refuses = None
+            sent.answer.set_exception(error)
+            sent.answer.exception()
             return sent.answer
         self.sent.append(sent)
         return sent.answer

@@ -89,3 +89,15 @@ async def on_loop() -> AsyncIterator[None]:
     seen.append("entered")
     yield
     seen.append("left")
+
+
+held: dict[str, asyncio.Future[None]] = {}
+
+
+async def hold(job: Job) -> None:
+    """Run until the test ends the job's future."""
+    held[job.id] = asyncio.get_running_loop().create_future()
+    try:
+        await held[job.id]
+    finally:
+        del held[job.id]

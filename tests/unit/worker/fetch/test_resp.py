@@ -1,0 +1,83 @@
+"""The reader in Python reads what hiredis reads, however the bytes are cut."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import hiredis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError, ResponseError
+
+from jobd.worker.fetch.resp import PythonReader
+
+
+def written(value: Any) -> bytes:
+    """Return a reply as Redis writes it."""
+    match value:
+        case None:
+            return b"$-1\r\n"
+        case int():
+            return b":%d\r\n" % value
+        case bytes():
+            return b"$%d\r\n%s\r\n" % (len(value), value)
+        case list():
+            return b"*%d\r\n%s" % (len(value), b"".join(map(written, value)))
+    raise AssertionError(value)
+
+
+replies = st.recursive(
+    st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=40), lambda inner: st.lists(inner, max_size=4)
+)
+
+
+def read(reader: Any, chunks: list[bytes]) -> list[Any]:
+    got = []
+    for chunk in chunks:
+        reader.feed(chunk)
+        while (reply := reader.gets()) is not False:
+            got.append(reply)
+    return got
+
+
+@given(st.lists(replies, max_size=4), st.lists(st.integers(0, 400), max_size=8))
+def test_replies_are_what_hiredis_reads_wherever_the_bytes_are_cut(values: list[Any], cuts: list[int]) -> None:
+    data = b"".join(map(written, values))
+    places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    chunks = [data[start:end] for start, end in pairwise(places)]
+    assert read(PythonReader(), chunks) == read(hiredis.Reader(), chunks) == values
+
+
+def test_every_byte_by_itself() -> None:
+    value = [b"a\r\nb", None, [1, [b"", -5]], b"x" * 20]
+    data = written(value)
+    assert read(PythonReader(), [data[at : at + 1] for at in range(len(data))]) == [value]
+
+
+def test_status_and_error_replies() -> None:
+    status, error, other, missing = read(
+        PythonReader(), [b"+OK\r\n-NOSCRIPT No matching script\r\n-WRONGTYPE of a key\r\n*-1\r\n"]
+    )
+    assert (status, missing) == (b"OK", None)
+    assert type(error) is NoScriptError
+    assert isinstance(other, ResponseError)
+    assert "WRONGTYPE" in str(other) or isinstance(other, RedisError)
+
+
+def test_what_is_no_reply_is_told() -> None:
+    reader = PythonReader()
+    reader.feed(b"HTTP/1.1 400\r\n")
+    with pytest.raises(InvalidResponse):
+        reader.gets()
+
+
+def test_a_large_value_is_not_searched_again_with_every_piece() -> None:
+    reader = PythonReader()
+    reader.feed(b"$1000000\r\n" + b"x" * 10)
+    assert reader.gets() is False
+    reader._next = lambda: pytest.fail("looked before it could be whole")  # type: ignore[method-assign]
+    for _ in range(5):
+        reader.feed(b"y" * 100_000)
+        assert reader.gets() is False
