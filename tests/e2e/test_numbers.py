@@ -163,7 +163,8 @@ def test_reloads_are_counted_by_how_they_ended(daemon: DaemonProcess, short_tmp:
 def test_what_redis_does_not_say_is_absent_and_the_scrape_comes_at_once(
     make: Callable[..., DaemonProcess], short_tmp: Path, own_redis: RedisServer
 ) -> None:
-    make(QUEUES.format(folder=short_tmp), url=own_redis.url)
+    daemon = make(QUEUES.format(folder=short_tmp), url=own_redis.url)
+    wait_until(lambda: len(daemon.worker_pids("email")) == 2, 20, what="both workers are ready")
     assert 'jobd_queue_jobs{queue="email",state="failed"}' in scrape(short_tmp)
     own_redis.process.send_signal(signal.SIGSTOP)
     try:

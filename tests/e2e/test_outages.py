@@ -81,12 +81,12 @@ def test_a_full_redis_lets_running_jobs_write_and_finish_takes_nothing_new_and_i
     many.wait_state(running, "active")
     with server.client() as r:
         used = r.info("memory")["used_memory"]
-        r.config_set("maxmemory", used - 200_000)
+        r.config_set("maxmemory", used - 600_000)
         wait_until(lambda: "redis: memory full" in daemon.status()["degraded_by"], 15)
         wait_until(lambda: daemon.worker_pids("a", "quiet"), 15)
         r.config_set("maxmemory", 0)
         waiting = many.add({"until": str(until)})
-        r.config_set("maxmemory", used - 200_000)
+        r.config_set("maxmemory", used - 600_000)
         held_until = time.monotonic() + 3
         wait_until(lambda: time.monotonic() > held_until and r.exists(f"{prefix}:a:{running}:lock"), 10)
         until.touch()
