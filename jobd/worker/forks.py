@@ -103,6 +103,8 @@ def settle_in(parent: int, output: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     catch_signals()
     _redirect(output)
+    # A death in C says which line of the handler led there; into the pipe, whatever `sys.stderr` is by then.
+    faulthandler.enable(file=2, all_threads=True)
     # A worker whose loop does not turn cannot be asked any other way. Into the pipe, not into a replaced stream.
     faulthandler.register(STACKS_SIGNAL, file=2, all_threads=True)
     _raise_oom_score()

@@ -363,3 +363,28 @@ def test_a_worker_whose_loop_stands_still_is_replaced_when_idle_and_reported_whi
     assert b.result(job, 30) == "burnt"
     wait_until(lambda: daemon.queue("b")["workers"][0]["why"] is None)
     assert daemon.worker_pids("b") == [burning]
+
+
+def test_a_job_that_kills_the_template_again_and_again_fails_and_the_others_run(make, jobs, tmp_path):
+    daemon = make(
+        '[queues.a]\nhandler = "daemon_handlers:kills_template"\nlock_duration = "2s"\n'
+        '[queues.b]\nhandler = "daemon_handlers:ok"\n'
+    )
+    mark = tmp_path / "mark"
+    queue, other = jobs("a"), jobs("b")
+    pill = queue.add({"mark": str(mark)})
+    failed = queue.wait_state(pill, "failed", 40)
+    assert failed["failedReason"].startswith("worker died: ")
+    assert mark.read_text().split().count("start") == 4, "two for free, then max_crashes + 1"
+    other.result(other.add(), 20)
+    wait_until(lambda: daemon.status()["state"] == "ready", 20)
+
+
+def test_a_crash_in_c_names_the_handlers_lines(make, jobs):
+    make('[queues.a]\nhandler = "daemon_handlers:segfault"\nmax_crashes = 0\n')
+    queue = jobs("a")
+    reason = queue.wait_state(queue.add(), "failed", 20)["failedReason"]
+    first, *lines = reason.splitlines()
+    assert first == "worker died: signal 11 (SIGSEGV)"
+    assert lines[0] == "Fatal Python error: Segmentation fault"
+    assert any(line.endswith("in segfault") and "daemon_handlers.py" in line for line in lines), reason

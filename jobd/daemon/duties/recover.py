@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
+from jobd.daemon.duties.blame import Blame
 from jobd.daemon.duties.deadlines import fail_overdue
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exits import Ending, describe, is_kill, last_words
@@ -21,6 +23,7 @@ from jobd.errors import RedisRefused, RedisUnavailable
 
 if TYPE_CHECKING:
     from jobd.daemon.processes.fleet import Fleet, Loss
+    from jobd.daemon.processes.worker_state import Worker
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)
@@ -47,9 +50,16 @@ class Recover:
         self._fleet = fleet
         self._runner = runner
         self._tasks: set[asyncio.Task[None]] = set()
+        self._blame = Blame()
+        self._blamed: WeakSet[Worker] = WeakSet()
+        """Workers whose template died by the fault of what they ran."""
 
     def lost(self, loss: Loss) -> None:
         """A worker has ended: see to what it held. Returns at once."""
+        if loss.worker.ending is Ending.TEMPLATE_DIED:
+            now = self._fleet.clock.monotonic()
+            if self._blame.template_died(loss.pool.name, started_jobs(loss), now):
+                self._blamed.add(loss.worker)
         task = asyncio.create_task(self._settle_loss(loss), name="recover")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -111,12 +121,13 @@ class Recover:
                 log.info("job handed back", queue=loss.pool.name, job=job_id)
                 self.handed_back.append(StoppedJob(loss.pool.name, job_id, ""))
             return
+        started = started_jobs(loss)
         recovered = await self._runner.run(
             recover_jobs(
                 keys,
                 loss.token_prefix,
-                started=started_jobs(loss),
-                counted=worker.ending.counted,
+                started=started,
+                counted=worker.ending.counted or worker in self._blamed,
                 max_crashes=loss.pool.queue.max_crashes,
                 reason=reason_of(loss),
                 now_ms=self._fleet.clock.now_ms(),
