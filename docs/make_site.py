@@ -27,12 +27,12 @@ NAV: dict[str, list[str]] = {
     "Handlers": ["docs/handlers", "docs/testing-reference"],
     "Client": ["docs/client", "docs/client-reference", "docs/schedules"],
     "Operating": [
-        "docs/commands", "docs/web", "docs/log-events", "docs/control-socket", "docs/failure-modes",
+        "docs/commands", "docs/web", "docs/log-events", "docs/metrics", "docs/control-socket", "docs/failure-modes",
         "SECURITY",
     ],
     "Deploying": ["docs/deploying", "systemd/README", "deploy/kubernetes/README"],
     "Moving over": [f"docs/moving/{page}" for page in ("celery", "rq", "arq", "dramatiq", "bullmq")],
-    "Compatibility": ["docs/wire-format", "docs/benchmarks"],
+    "Compatibility": ["docs/bullmq-compatibility", "docs/wire-format", "docs/benchmarks"],
     "Inside": ["docs/internals", "docs/decisions/README", "CONTRIBUTING"],
 }  # fmt: skip
 """The places of the pages, without their ending. What is not named is put under "More", what is not there left out."""
