@@ -73,7 +73,7 @@ site: $(MORE)/installed
 install-demo: $(VENV)/installed-demo
 
 install-test: $(VENV)/installed-test $(LOWEST)/installed $(MORE)/installed $(NODE_MODULES)/.package-lock.json
-	@.ci/system-packages redis-server=redis-server /lib/systemd/systemd=systemd zsh=zsh fish=fish man=man-db \
+	@.ci/system-packages redis-server=redis-server tmux=tmux /lib/systemd/systemd=systemd zsh=zsh fish=fish man=man-db \
 		chromium=chromium chromedriver=chromium-driver
 
 $(VENV)/installed-demo: pyproject.toml | $(BIN)/python

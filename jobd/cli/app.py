@@ -28,6 +28,7 @@ _HOMES = {
     "plan": ("jobd.cli.commands.reload:plan", "show what reload would do"),
     "reload": ("jobd.cli.commands.reload:reload", "apply edits, wait, say what was done"),
     "status": ("jobd.cli.commands.status:status", "what runs, waits, fails; what differs from the file"),
+    "top": ("jobd.cli.commands.top:top", "all of it on the whole screen, live"),
     "logs": ("jobd.cli.commands.logs:logs", "the last lines of the daemon's log, live with -f"),
     "events": ("jobd.cli.commands.events:events", "what happens to the jobs of queues, live with -f"),
     "metrics": ("jobd.cli.commands.metrics:metrics", "the numbers of the daemon, as Prometheus reads them"),

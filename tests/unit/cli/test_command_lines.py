@@ -65,12 +65,6 @@ def test_an_unknown_command_names_the_nearest_one(
     assert f'did you mean "{suggested}"?' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["top"]])
-def test_what_comes_later_is_not_there(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == 2
-    assert "no such command" in capsys.readouterr().err
-
-
 def test_a_usage_error_is_a_document_in_json_mode(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["queue", "pause", "--json"]) == 2
     shown = capsys.readouterr()

@@ -1,0 +1,87 @@
+"""What the view shows: one look at the daemon, or without one at Redis. Blocks; called on a thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobd.cli.reach import ask
+from jobd.errors import DaemonAway, JobdError
+from jobd.operations import table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobd.cli.settings import Settings
+    from jobd.operations.documents import LogLine, QueueRow, Status, Worker
+    from jobd.operations.documents_history import QueueHistory
+
+_LIMIT_S = 5.0
+_LOG_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen. `status` is None without a daemon; `trouble` says what could not be asked, and why."""
+
+    status: Status | None = None
+    queues: Sequence[QueueRow] = ()
+    workers: Sequence[Worker] = ()
+    history: Mapping[str, QueueHistory] = field(default_factory=dict)
+    log: Sequence[LogLine] = ()
+    trouble: str | None = None
+
+
+class Looker:
+    """Looks again and again; one look at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cursor: int | None = None
+        self._log: list[LogLine] = []
+        self._last = Sight()
+
+    def look(self) -> Sight:
+        """Return what is there now. Where nobody answers: what was seen last, and the trouble."""
+        try:
+            self._last = self._redis() if self._settings.redis else self._daemon()
+        except (JobdError, TimeoutError, OSError) as error:
+            self._cursor = None
+            seen = self._last
+            return Sight(seen.status, seen.queues, seen.workers, seen.history, seen.log, str(error).splitlines()[0])
+        return self._last
+
+    def _daemon(self) -> Sight:
+        try:
+            status = ask(self._settings, table.STATUS, timeout=_LIMIT_S)
+        except DaemonAway:
+            self._cursor = None
+            return self._redis()
+        queues: list[QueueRow] = [dict(queue) for queue in status["queues"]]  # type: ignore[misc]
+        workers = [worker for queue in status["queues"] for worker in queue["workers"]]
+        return Sight(status, queues, workers, self._history([row["name"] for row in queues]), self._lines())
+
+    def _redis(self) -> Sight:
+        queues = ask(self._settings, table.QUEUE_LIST)["queues"]
+        return Sight(queues=queues, history=self._history([row["name"] for row in queues]))
+
+    def _history(self, names: list[str]) -> dict[str, QueueHistory]:
+        if not names:
+            return {}
+        try:
+            found = ask(self._settings, table.HISTORY, {"queues": names})["queues"]
+        except JobdError:
+            return dict(self._last.history)  # the charts can wait; counts cannot
+        return {queue["name"]: queue for queue in found}
+
+    def _lines(self) -> list[LogLine]:
+        asked = {"limit": _LOG_LINES} if self._cursor is None else {"after": self._cursor, "limit": _LOG_LINES}
+        try:
+            found = ask(self._settings, table.LOGS, asked, timeout=_LIMIT_S)
+        except JobdError:
+            return self._log  # the status socket has no log
+        if self._cursor is None:
+            self._log = []
+        self._cursor = found["cursor"]
+        self._log = [*self._log, *found["lines"]][-_LOG_LINES:]
+        return self._log

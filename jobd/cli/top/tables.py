@@ -1,0 +1,73 @@
+"""Tables that keep their cursor on the same thing while rows come and go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.widgets import DataTable
+
+from jobd.cli.top.drawing import STYLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Rows(DataTable[Text]):
+    """A table of named rows; `show` brings it up to date."""
+
+    def __init__(self, headings: Sequence[str], name: str) -> None:
+        super().__init__(id=name, cursor_type="row", zebra_stripes=False, cell_padding=1)
+        self._headings = tuple(headings)
+        self._rows_shown: dict[str, Sequence[str]] = {}
+        self._columns_left_out: frozenset[int] = frozenset()
+
+    def on_mount(self) -> None:
+        """Have the columns."""
+        self._make_columns()
+
+    def _make_columns(self) -> None:
+        for at, heading in enumerate(self._headings):
+            if at not in self._columns_left_out:
+                self.add_column(heading, key=str(at))
+
+    def leave_out(self, columns: frozenset[int]) -> None:
+        """Show all columns but these: what a narrow terminal has no room for."""
+        if columns != self._columns_left_out:
+            self._columns_left_out = columns
+            cells, chosen = self._rows_shown, self.chosen
+            self.clear(columns=True)
+            self._rows_shown = {}
+            self._make_columns()
+            self.show(cells, chosen)
+
+    @property
+    def chosen(self) -> str | None:
+        """The name of the row under the cursor."""
+        names = list(self._rows_shown)
+        return names[self.cursor_row] if 0 <= self.cursor_row < len(names) else None
+
+    def show(self, rows: Mapping[str, Sequence[str]], choose: str | None = None) -> None:
+        """Have these rows, in this order; cells that did not change are left alone."""
+        if list(rows) == list(self._rows_shown):
+            for name, cells in rows.items():
+                before = self._rows_shown[name]
+                for at, (old, new) in enumerate(zip(before, cells, strict=True)):
+                    if old != new and at not in self._columns_left_out:
+                        self.update_cell(name, str(at), _styled(new), update_width=True)
+            self._rows_shown = dict(rows)
+            return
+        chosen, at = choose or self.chosen or "", self.cursor_row
+        self.clear()
+        self._rows_shown = dict(rows)
+        for name, cells in rows.items():
+            shown = [_styled(cell) for place, cell in enumerate(cells) if place not in self._columns_left_out]
+            self.add_row(*shown, key=name)
+        names = list(rows)
+        if names:
+            self.move_cursor(row=names.index(chosen) if chosen in names else min(max(at, 0), len(names) - 1))
+
+
+def _styled(cell: str) -> Text:
+    """Return a cell as it is, whatever looks like markup in it."""
+    return Text(cell, style=STYLES.get(cell.strip(), ""), no_wrap=True)
