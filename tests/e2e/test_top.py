@@ -50,7 +50,9 @@ def tmux(short_tmp: Path) -> Iterator[Tmux]:
 
 def test_top_in_a_terminal(make: Callable[..., DaemonProcess], tmux: Tmux) -> None:
     daemon = make(QUEUES)
-    command = f"env -u COLUMNS -u LINES PYTHONPATH={ROOT} {sys.executable} -m jobd --socket {daemon.socket} --config {daemon.config} top"
+    # Textual takes COLUMNS and LINES for the size where they are set, and looks no further.
+    program = f"env -u COLUMNS -u LINES PYTHONPATH={ROOT} {sys.executable} -m jobd"
+    command = f"{program} --socket {daemon.socket} --config {daemon.config} top"
     tmux("new-session", "-d", "-x", "80", "-y", "24", command)
     screen = tmux.shows("email", "running", "WORKER", "q quit")
     assert max(map(len, screen.splitlines())) <= 80
