@@ -10,7 +10,7 @@ from jobd.config.environment import lay_environment_over
 from jobd.config.model import Config
 from jobd.config.problems import ConfigProblems, in_order
 from jobd.config.resolve import resolve_app, resolve_daemon, resolve_queue, resolve_redis
-from jobd.config.rules import check, refuse_not_yet
+from jobd.config.rules import check
 from jobd.config.secrets import check_secrets, secret_names
 from jobd.config.tree import expand_values, read_tree
 from jobd.config.validate import normalize, validate
@@ -57,7 +57,6 @@ def load(
     lay_environment_over(tree, variables, redis_url)
     names = expand_values(tree, variables)
     normalize(tree)
-    refuse_not_yet(tree)
     settings = validate(tree)
     config = _configuration(tree, settings, variables, names)
     if resolve_secrets:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.config.as_toml import inline, plain, spelled
 from jobd.config.meanings import SINCE, meaning_of
-from jobd.config.rules import NOT_YET
 from jobd.config.tables import (
     App,
     BackoffTable,
@@ -157,9 +156,7 @@ def _section(title: str, text: str, table: type[Table], more: str) -> Iterator[s
     yield "|---|---|---|---|---|---|"
     for name, key in keys_of(table):
         meaning, example = meaning_of(table, key) or ("", None)
-        later = NOT_YET if issubclass(table, ProcessKeys) else {}
-        since = "a later version" if key in later else SINCE
-        words = (f"`{key}`", _type(table, key), _default(table, name), meaning, f"`{inline(example)}`", since)
+        words = (f"`{key}`", _type(table, key), _default(table, name), meaning, f"`{inline(example)}`", SINCE)
         yield "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
     if more:
         yield more.rstrip()

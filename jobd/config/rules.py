@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobd.config.env_values import NAMES, unknown_names
 from jobd.config.schedule_rules import check_schedule
@@ -34,23 +34,6 @@ MAX_SOCKET_PATH = 107
 """sun_path of unix(7), less its final NUL."""
 
 METRICS_HINT = "install it with: pip install '.[daemon,embedded,metrics]' in a clone of jobd"
-
-NOT_YET: dict[str, Callable[[Any], bool]] = {}
-"""Keys of [app] and of queues that this version reads but does not act on, with when that matters. A setting that does
-nothing must not be accepted in silence; delete a line when its key works."""
-
-
-def refuse_not_yet(tree: Tree) -> None:
-    """Note, and take out of the tree, every key that a later version acts on."""
-    for path in process_tables(tree):
-        _refuse_in(tree, path, NOT_YET)
-
-
-def _refuse_in(tree: Tree, path: Path_, keys: Mapping[str, Callable[[Any], bool]]) -> None:
-    table = at(tree.values, path)
-    for key in [key for key, matters in keys.items() if key in table and matters(table[key])]:
-        tree.refuse((*path, key), f"`{key}` comes with a later version of jobd", "remove it", at="key")
-        del table[key]
 
 
 def check(tree: Tree, settings: Settings, queues: Mapping[str, Queue], env: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from jobd.config.load import load
 from jobd.config.problems import ConfigProblems, Problem, render_problems
-from jobd.config.rules import NOT_YET
 
 FIXTURES = Path(__file__).parents[3] / "tests/fixtures/config"
 REDIS = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'
@@ -151,14 +150,6 @@ def test_lock_shorter_than_twice_the_watchdog_is_refused_under_systemd(tmp_path:
     (problem,) = problems_of(tmp_path, text, {"WATCHDOG_USEC": "10000000"})
     assert (problem.line, problem.column) == (5, 17)
     assert "20s" in problem.message
-
-
-@pytest.mark.parametrize("key", sorted(NOT_YET))
-def test_key_of_a_later_version_is_refused_by_name(tmp_path: Path, key: str) -> None:
-    values = {"job_log_output": '"64kB"'}
-    (problem,) = problems_of(tmp_path, REDIS + QUEUE + f"{key} = {values.get(key, repr('a:b'))}")
-    assert "comes with a later version of jobd" in problem.message
-    assert (problem.line, problem.column) == (5, 1)
 
 
 @pytest.mark.parametrize(("text", "place", "said"), [
