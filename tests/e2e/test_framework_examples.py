@@ -89,6 +89,15 @@ def test_sqlalchemy_has_a_session_for_each_job(example: Callable[..., Example]) 
         assert app.python("add.py").splitlines() == app.shown("{'greeted'")
 
 
+def test_texts_are_embedded_faster_in_batches_and_to_the_same_vectors(example: Callable[..., Example]) -> None:
+    app = example("embeddings")
+    with app.daemon():
+        printed = app.python("add.py", "500").splitlines()
+    assert printed[2] == "the vectors are the same: True"
+    # 3 times on an idle machine (docs/benchmarks.md): here other tests take their share.
+    assert float(printed[1].split(", ")[1].split()[0]) > 1
+
+
 @pytest.mark.parametrize("name", ["fastapi", "flask"])
 def test_web_applications_pass_their_own_tests(name: str, example: Callable[..., Example]) -> None:
     app = example(name)
