@@ -4,7 +4,7 @@
 # make interop  the tests beside BullMQ, and their table in docs; BULLMQ=6.8.0 for another version
 # make docs   write the pages that are made from the code
 # make site   build the manual into site/
-# make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look
+# make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look, ROWS=drain,latency for a part
 #
 # Installing happens in `.venv*` and tests/interop/node_modules only, once, and again when the lists of
 # packages change.
@@ -62,7 +62,7 @@ else
 endif
 
 bench: install-test
-	@BENCH_SCALE=$(BENCH_SCALE) $(BIN)/python -m benchmarks
+	@BENCH_SCALE=$(BENCH_SCALE) BENCH_ROWS=$(ROWS) $(BIN)/python -m benchmarks
 
 docs: install-test
 	@$(BIN)/python -m docs.make_pages

@@ -42,7 +42,7 @@ def main() -> int:
     failed: list[str] = []
     with Bench(arguments.scale) as bench:
         machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, Redis {_version(bench)}"
-        for name in arguments.names or MEASUREMENTS:
+        for name in arguments.names or _asked_for() or MEASUREMENTS:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             try:
                 figures.extend(MEASUREMENTS[name](bench))
@@ -67,6 +67,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=scale, help="multiplies counts of jobs (default: $BENCH_SCALE)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()
+
+
+def _asked_for() -> list[str]:
+    """Return the measurements of $BENCH_ROWS, a list with commas; none: all."""
+    rows = [row.strip() for row in os.environ.get("BENCH_ROWS", "").split(",") if row.strip()]
+    unknown = [row for row in rows if row not in MEASUREMENTS]
+    if unknown:
+        sys.exit(f"no such rows: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+    return rows
 
 
 def _version(bench: Bench) -> str:

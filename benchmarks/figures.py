@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import Enum
+from statistics import median
 from typing import Any
 
 
@@ -23,15 +24,14 @@ class Bar:
     hold: Hold
     value: float
 
-    def met(self, jobd: float, node: float | None) -> bool | None:
+    def met(self, jobd: float, ratio: float | None) -> bool | None:
         """Whether the figure holds; None when the other side was not measured."""
         if self.hold is Hold.AT_LEAST:
             return jobd >= self.value
         if self.hold is Hold.AT_MOST:
             return jobd <= self.value
-        if not node:
+        if ratio is None:
             return None
-        ratio = jobd / node
         return ratio >= self.value if self.hold is Hold.RATIO_AT_LEAST else ratio <= self.value
 
     def __str__(self) -> str:
@@ -48,21 +48,31 @@ class Figure:
     jobd: float
     node: float | None = None
     bar: Bar | None = None
+    ratios: tuple[float, ...] = ()
+    """jobd / BullMQ of each round, ascending; empty where there was one round or one side."""
 
     @property
     def ratio(self) -> float | None:
-        """jobd / BullMQ; None when there is nothing to compare with."""
+        """jobd / BullMQ, the median of the rounds; None when there is nothing to compare with."""
+        if self.ratios:
+            return median(self.ratios)
         return self.jobd / self.node if self.node else None
 
     @property
     def met(self) -> bool | None:
         """Whether the bar is met; None without a bar or without the other side."""
-        return self.bar.met(self.jobd, self.node) if self.bar else None
+        return self.bar.met(self.jobd, self.ratio) if self.bar else None
 
     def as_json(self) -> dict[str, Any]:
         """The figure as a JSON object."""
         bar = str(self.bar) if self.bar else None
         return {**asdict(self), "bar": bar, "ratio": self.ratio, "met": self.met}
+
+
+def compared(name: str, unit: str, measured: tuple[float, float, list[float]], bar: Bar | None = None) -> Figure:
+    """Return the figure of both sides as `Rounds.figures` gives it."""
+    ours, theirs, ratios = measured
+    return Figure(name, unit, ours, theirs, bar, tuple(ratios))
 
 
 def at_least(value: float) -> Bar:
@@ -99,6 +109,8 @@ def table(figures: list[Figure]) -> str:
 
 def _row(one: Figure) -> tuple[str, ...]:
     ratio = f"{one.ratio:.2f}" if one.ratio is not None else ""
+    if len(one.ratios) > 1:
+        ratio += f" ({one.ratios[0]:.2f} to {one.ratios[-1]:.2f})"
     bar = str(one.bar) if one.bar else ""
     verdict = {True: "met", False: "MISSED", None: ""}[one.met]
     return one.name, one.unit, _number(one.jobd), _number(one.node), ratio, bar, verdict

@@ -58,8 +58,13 @@ class Bench:
 
     @property
     def rounds(self) -> int:
-        """How often a throughput is measured: once where a short look was asked for."""
-        return 3 if self.scale >= 1 else 1
+        """How often both sides are measured in turn: once where a short look was asked for."""
+        return 5 if self.scale >= 1 else 3 if self.scale >= 0.3 else 1
+
+    @property
+    def lasting_pids(self) -> list[int]:
+        """Processes of the benchmark that outlive a round: the Redis and the producer."""
+        return [int(self.redis.info("server")["process_id"]), self.driver.pid]
 
     def sized(self, count: int) -> int:
         """Return a count of jobs at this run's scale, at least 100."""
@@ -108,6 +113,11 @@ class Driver:
     def __init__(self, url: str) -> None:
         self._process = start_node(_NODE / "driver.cjs", url)
         self._answer()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def ask(self, action: str, queue: str, **rest: object) -> float:
         """Let it do one thing (`actions` in driver.cjs); return the seconds that it took there."""
