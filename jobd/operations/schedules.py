@@ -9,6 +9,7 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
 from jobd.engine.keys import Keys
 from jobd.engine.new_job import NewJob
+from jobd.engine.options import check_queue_name
 from jobd.engine.schedulers import (
     Scheduler,
     list_schedulers,
@@ -41,7 +42,7 @@ async def list_schedules(place: Place, params: MaybeQueue) -> ScheduleList:
 
     Without a queue it looks at every key of the Redis, 1,000 at a time.
     """
-    names = await queue_names(place.runner, place.prefix) if params.queue is None else [params.queue]
+    names = await _queues(place, params.queue)
     rows = [schedule_row(queue, found) for queue, found in await _found(place, names)]
     return {"schedules": sorted(rows, key=lambda row: (row["next_at"] is None, row["next_at"] or 0, row["name"]))}
 
@@ -102,8 +103,12 @@ async def next_runs(place: Place, params: NextOf) -> ScheduleNext:
     return {"schedule": schedule_row(queue, found), "next": times}
 
 
+async def _queues(place: Place, queue: str | None) -> list[str]:
+    return await queue_names(place.runner, place.prefix) if queue is None else [check_queue_name(queue)]
+
+
 async def _one(place: Place, params: OneSchedule) -> tuple[str, Scheduler]:
-    names = await queue_names(place.runner, place.prefix) if params.queue is None else [params.queue]
+    names = await _queues(place, params.queue)
     found = await _found(place, names, params.name)
     if len(found) == 1:
         return found[0]

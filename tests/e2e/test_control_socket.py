@@ -30,6 +30,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
 OK = '[queues.a]\nhandler = "daemon_handlers:ok"\n'
+TICK = '[schedules.tick]\nqueue = "a"\nevery = "1h"\n'
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def daemon(redis_server: RedisServer) -> Iterator[DaemonProcess]:
     """One daemon for all tests that leave it as it was."""
     with (
         tempfile.TemporaryDirectory(prefix="jobd-") as folder,
-        DaemonProcess(Path(folder) / "d", redis_server.url, OK, prefix=f"ctl{os.getpid()}") as made,
+        DaemonProcess(Path(folder) / "d", redis_server.url, OK + TICK, prefix=f"ctl{os.getpid()}") as made,
     ):
         made.start_ready()
         made.call("job.add", queue="a", name="seed", data={})
@@ -91,6 +92,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "job.promote": {"queue": "a", "all": True, "dry_run": True},
     "job.cancel": {"queue": "a", "all": True, "dry_run": True},
     "job.remove": {"queue": "a", "ids": ["later"]},
+    "schedule.list": {"queue": "a"},
+    "schedule.run": {"name": "tick"},
+    "schedule.pause": {"name": "tick"},
+    "schedule.resume": {"name": "tick"},
+    "schedule.next": {"name": "tick", "queue": "a", "count": 3},
     "worker.list": {},
     "worker.show": {"pid": PID},
     "worker.stack": {"pid": PID},
@@ -110,7 +116,8 @@ FIELD = {
     "queue.obliterate": "removed", "job.retry": "done", "job.cancel": "running", "job.remove": "done",
     "job.promote": "done", "worker.list": "workers", "worker.show": "worker", "worker.stack": "stack",
     "host.list": "hosts", "logs": "lines", "events": "events", "history": "queues", "metrics": "text",
-    "doctor": "findings",
+    "doctor": "findings", "schedule.list": "schedules", "schedule.run": "id", "schedule.pause": "schedule",
+    "schedule.resume": "schedule", "schedule.next": "next",
     "config.show": "entries",
     "reload": "generation", "queue.scale": "workers",
 }  # fmt: skip

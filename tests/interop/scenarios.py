@@ -154,7 +154,7 @@ SCENARIOS: dict[str, list[Step]] = {
     ],
     "a delayed parent": [["flow", parent("reads", job("ok", "C1"), delay=40)], ALL],
     "a delayed child and a prioritized one": [
-        ["flow", parent("reads", job("ok", "C1", delay=30), job("ok", "C2", priority=3))], ALL,
+        ["flow", parent("reads", job("ok", "C1", delay=400), job("ok", "C2", priority=3))], ALL,
     ],
     "a paused parent's queue": [
         ["pause", "p"], ["flow", parent("reads", job("ok", "C1"))], ["run", "c"], ["resume", "p"], ALL,
