@@ -13,7 +13,7 @@ from jobd.engine.keys import Keys
 from jobd.engine.reading import COUNTED
 from jobd.engine.states import State
 from jobd.errors import InputError, NotThere
-from jobd.operations.documents import Bulk
+from jobd.operations.documents_jobs import Bulk
 from jobd.operations.documents_upkeep import Cancelled
 from jobd.operations.operation import Place
 from jobd.operations.params import Which

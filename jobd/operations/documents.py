@@ -1,4 +1,6 @@
-"""The documents that operations return, as JSON has them: one type from where they are made to where they are printed.
+"""The documents that operations return, as JSON has them: those of the daemon, its queues and workers.
+
+There is one type from where a document is made to where it is printed. Those of jobs and of schedules lie beside.
 
 Durations in seconds end in `_s`, in milliseconds in `_ms`; moments are milliseconds since 1970 and end in `_at` (the
 job's own `timestamp`, which is BullMQ's word, too). What Redis could not be asked for is null, never 0.
@@ -6,9 +8,7 @@ job's own `timestamp`, which is BullMQ's word, too). What Redis could not be ask
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, TypedDict
-
-from jobd.operations.documents_children import Children
+from typing import Annotated, NotRequired, TypedDict
 
 
 class Hello(TypedDict):
@@ -283,90 +283,6 @@ class ConfigShown(TypedDict, total=False):
     entries: Annotated[list[ConfigEntry], "with `origin`"]
 
 
-class Added(TypedDict):
-    """What came of an add."""
-
-    id: str
-    queue: str
-    name: str
-    duplicate: Annotated[bool, "a job of this id was there; nothing was added"]
-    deduplicated: Annotated[bool, "a job of this deduplication id was there; `id` is its id"]
-    event_id: Annotated[str, "whoever waits for the job reads the queue's events from here on"]
-
-
-class JobAdded(TypedDict):
-    """The job that was added, or that was there."""
-
-    job: Added
-
-
-class Job(TypedDict):
-    """A job as it lies in Redis."""
-
-    id: str
-    name: str
-    queue: str
-    state: Annotated[str, "waiting, prioritized, delayed, active, completed, failed, waiting-children or unknown"]
-    data: Any
-    opts: dict[str, Any]
-    attempts_made: int
-    attempts_started: int
-    crashes: Annotated[int, "workers that died with it"]
-    priority: int
-    delay_ms: int
-    timestamp: Annotated[int, "when it was added"]
-    processed_at: Annotated[int | None, "when it last started"]
-    finished_at: int | None
-    result: Any
-    failed_reason: str | None
-    stacktrace: list[str]
-    progress: Any
-    worker: Annotated[str | None, "who ran it last"]
-    parent_key: str | None
-    broken: Annotated[list[str], "fields whose text is not what it should be; it stands there as it is"]
-    cut: Annotated[
-        dict[str, int], "members too long to be sent, with their bytes: null or empty, of a reason the first 64 kB"
-    ]
-    due_at: NotRequired[Annotated[int | None, "when a delayed one is due; this and the next in `job.show` only"]]
-    lock_ms: NotRequired[Annotated[int | None, "how long the lock of an active one lives; null without a lock"]]
-    log_lines: NotRequired[int]
-    deferred_failure: NotRequired[Annotated[str | None, "whoever takes it fails it with this, without running it"]]
-    children: NotRequired[Children]
-
-
-class JobList(TypedDict):
-    """Jobs, state by state: next to run first, newest finished first.
-
-    One that was asked for with `after` has the last two as well. It ends after `limit` jobs that fit (50 without), or
-    after a thousand or more that were looked at: then it may be short, and the next one goes on from there.
-    """
-
-    jobs: list[Job]
-    more: Annotated[bool, "there are more that fit: ask again with `offset`, or with `after` and the next member"]
-    next: NotRequired[Annotated[str | None, "where the next page begins; null behind the last"]]
-    looked: NotRequired[Annotated[int, "jobs that were looked at for this page"]]
-
-
-class JobShown(TypedDict):
-    """One job."""
-
-    job: Job
-
-
-class JobLogs(TypedDict):
-    """What a job logged."""
-
-    lines: Annotated[list[str], "the newest 1,000, oldest first"]
-
-
-class Bulk(TypedDict):
-    """What was done to many jobs; with `dry_run` what would be done."""
-
-    done: int
-    gone: Annotated[int, "jobs that had left before their turn came"]
-    ids: Annotated[list[str], "the first 1,000 of those done"]
-
-
 class LogLine(TypedDict):
     """One line of the daemon's log; beside these members it has the event's own."""
 
@@ -410,57 +326,3 @@ class QueueEvents(TypedDict):
     events: Annotated[list[QueueEvent], "in order of time"]
     after: Annotated[dict[str, str], "the `after` to go on with: the last id of each queue's stream"]
     more: Annotated[bool, "there are more by now"]
-
-
-class ScheduleRow(TypedDict):
-    """A schedule: BullMQ's job scheduler, and what jobd keeps beside it. Moments are ms since 1970."""
-
-    name: str
-    queue: str
-    job: Annotated[str, "name of its jobs"]
-    state: Annotated[str, "running, paused or ended"]
-    cron: Annotated[str | None, "its pattern; null for an interval"]
-    timezone: str | None
-    every_ms: int | None
-    next_at: Annotated[int | None, "when its current run is due; null when none comes"]
-    last_at: Annotated[int | None, "due time of the run that began last, of a schedule of a file"]
-    iterations: Annotated[int, "runs made so far, the current one included"]
-    missed: Annotated[int, "due times that passed without a run, of a schedule of a file"]
-    limit: int | None
-    start_at: int | None
-    end_at: int | None
-    overlap: str
-    catch_up: str
-    jitter_ms: int
-    app: Annotated[str | None, "[app] name of the file that has it; null: made by Node or a client"]
-    place: Annotated[str | None, "where in that file"]
-    paused_by: str | None
-    paused_at: int | None
-
-
-class ScheduleList(TypedDict):
-    """Schedules."""
-
-    schedules: list[ScheduleRow]
-
-
-class ScheduleShown(TypedDict):
-    """One schedule."""
-
-    schedule: ScheduleRow
-
-
-class ScheduleNext(TypedDict):
-    """When a schedule is due."""
-
-    schedule: ScheduleRow
-    next: Annotated[list[int], "due times, ms since 1970, the first is that of its current run"]
-
-
-class ScheduledJob(TypedDict):
-    """A job that was added as a schedule would."""
-
-    queue: str
-    schedule: str
-    id: str
-    name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypedDict
 
-from jobd.operations.documents import Bulk
+from jobd.operations.documents_jobs import Bulk
 
 
 class Cancelled(Bulk):

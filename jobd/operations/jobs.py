@@ -17,7 +17,7 @@ from jobd.engine.reading import job_logs as read_logs
 from jobd.engine.selection import PAGE, walk
 from jobd.engine.surroundings import surroundings
 from jobd.errors import NotThere, RedisUnavailable
-from jobd.operations.documents import Job, JobAdded, JobList, JobLogs, JobShown
+from jobd.operations.documents_jobs import Job, JobAdded, JobList, JobLogs, JobShown
 from jobd.operations.documents_upkeep import JobWaited
 from jobd.operations.listing import page_of
 from jobd.operations.operation import Place

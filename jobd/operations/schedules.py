@@ -19,13 +19,7 @@ from jobd.engine.schedulers import (
     upsert_scheduler,
 )
 from jobd.errors import NotThere, Refused
-from jobd.operations.documents import (
-    ScheduledJob,
-    ScheduleList,
-    ScheduleNext,
-    ScheduleRow,
-    ScheduleShown,
-)
+from jobd.operations.documents_schedules import ScheduledJob, ScheduleList, ScheduleNext, ScheduleRow, ScheduleShown
 from jobd.operations.operation import Place
 from jobd.operations.params import MaybeQueue, NextOf, OneSchedule
 from jobd.operations.queues import queue_names

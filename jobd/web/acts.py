@@ -24,7 +24,7 @@ Act = Callable[[Visit, Sequence[tuple[str, str]]], Awaitable[View | Response]]
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobd.operations.documents import Bulk
+    from jobd.operations.documents_jobs import Bulk
     from jobd.operations.operation import Operation, P, R
     from jobd.operations.params import Which
 

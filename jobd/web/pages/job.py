@@ -10,7 +10,7 @@ from jobd.web import text
 from jobd.web.render import View
 
 if TYPE_CHECKING:
-    from jobd.operations.documents import Job
+    from jobd.operations.documents_jobs import Job
     from jobd.web.hide import Hidden
     from jobd.web.site import Visit
 

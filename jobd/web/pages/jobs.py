@@ -12,7 +12,8 @@ from jobd.web.render import View
 from jobd.web.rows import Row
 
 if TYPE_CHECKING:
-    from jobd.operations.documents import Job, QueueRow
+    from jobd.operations.documents import QueueRow
+    from jobd.operations.documents_jobs import Job
     from jobd.web.hide import Hidden
     from jobd.web.site import Visit
 

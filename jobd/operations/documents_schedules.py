@@ -1,0 +1,59 @@
+"""Documents of schedules, beside those of documents.py; units and moments are as there."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypedDict
+
+
+class ScheduleRow(TypedDict):
+    """A schedule: BullMQ's job scheduler, and what jobd keeps beside it. Moments are ms since 1970."""
+
+    name: str
+    queue: str
+    job: Annotated[str, "name of its jobs"]
+    state: Annotated[str, "running, paused or ended"]
+    cron: Annotated[str | None, "its pattern; null for an interval"]
+    timezone: str | None
+    every_ms: int | None
+    next_at: Annotated[int | None, "when its current run is due; null when none comes"]
+    last_at: Annotated[int | None, "due time of the run that began last, of a schedule of a file"]
+    iterations: Annotated[int, "runs made so far, the current one included"]
+    missed: Annotated[int, "due times that passed without a run, of a schedule of a file"]
+    limit: int | None
+    start_at: int | None
+    end_at: int | None
+    overlap: str
+    catch_up: str
+    jitter_ms: int
+    app: Annotated[str | None, "[app] name of the file that has it; null: made by Node or a client"]
+    place: Annotated[str | None, "where in that file"]
+    paused_by: str | None
+    paused_at: int | None
+
+
+class ScheduleList(TypedDict):
+    """Schedules."""
+
+    schedules: list[ScheduleRow]
+
+
+class ScheduleShown(TypedDict):
+    """One schedule."""
+
+    schedule: ScheduleRow
+
+
+class ScheduleNext(TypedDict):
+    """When a schedule is due."""
+
+    schedule: ScheduleRow
+    next: Annotated[list[int], "due times, ms since 1970, the first is that of its current run"]
+
+
+class ScheduledJob(TypedDict):
+    """A job that was added as a schedule would."""
+
+    queue: str
+    schedule: str
+    id: str
+    name: str
