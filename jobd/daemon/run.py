@@ -17,22 +17,13 @@ from jobd.daemon.control.dispatch import Dispatch
 from jobd.daemon.control.listen import check_free
 from jobd.daemon.control.methods import Methods
 from jobd.daemon.control.server import ControlServer
-from jobd.daemon.duties.autoscaling import Autoscaling
-from jobd.daemon.duties.deadlines import Deadlines
-from jobd.daemon.duties.earlier import Earlier, kill_survivors
-from jobd.daemon.duties.limits import Limits
+from jobd.daemon.duties.earlier import kill_survivors
 from jobd.daemon.duties.presence import Presence
-from jobd.daemon.duties.probe import Probe
 from jobd.daemon.duties.reachable import Reachable
 from jobd.daemon.duties.recover import Recover
-from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.sample import Sampling
 from jobd.daemon.duties.schedules import Schedules
-from jobd.daemon.duties.stalled import Stalled
-from jobd.daemon.duties.standstill import Standstill
-from jobd.daemon.duties.trim import Trim
 from jobd.daemon.duties.until_empty import until_empty
-from jobd.daemon.duties.upkeep import Upkeep
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
 from jobd.daemon.file_schedules import Loaded
 from jobd.daemon.history import History
@@ -43,19 +34,19 @@ from jobd.daemon.notify import Notifier, Pulse
 from jobd.daemon.processes.fleet import Fleet
 from jobd.daemon.processes.kernel import become_subreaper
 from jobd.daemon.processes.template_store import TemplateStore
+from jobd.daemon.reload.count_waiting import count_waiting
 from jobd.daemon.reload.machine import Parts
 from jobd.daemon.reload.reloader import Reloader
 from jobd.daemon.reload.trial import Imports
 from jobd.daemon.signals import Signals, Wish
+from jobd.daemon.standing_duties import standing_duties
 from jobd.daemon.state_dir import StateDir
 from jobd.daemon.stopping import Stopper
 from jobd.daemon.supervisor import Supervisor
 from jobd.daemon.watch import Watch
-from jobd.engine.keys import Keys
-from jobd.engine.reading import queue_facts
 from jobd.engine.routing import runner_on
 from jobd.engine.runner import AsyncRunner
-from jobd.errors import ConfigError, JobdError, RedisRefused, RedisUnavailable, Refused
+from jobd.errors import ConfigError, JobdError, Refused
 from jobd.locate import URL_FILE, ReadAgain, mask_url
 from jobd.protocol.control import STATUS_SOCKET
 from jobd.words import plural
@@ -65,7 +56,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobd.config.model import Config
-    from jobd.daemon.duties.duty import Duty
     from jobd.daemon.numbers_page import NumbersPage
     from jobd.daemon.processes.fleet import Loss
     from jobd.locate import RedisSource
@@ -107,16 +97,6 @@ async def main(config: Config, options: RunOptions, page: Callable[[Path], Numbe
         return await daemon.run()
     finally:
         logs.flush()
-
-
-async def count_waiting(runner: AsyncRunner, prefix: str, queue: str) -> int | None:
-    """Return how many jobs wait in a queue; None when Redis does not answer within 300 ms."""
-    try:
-        async with asyncio.timeout(0.3):
-            facts = await runner.run(queue_facts(Keys(prefix, queue)))
-    except (TimeoutError, RedisUnavailable, RedisRefused):
-        return None
-    return facts.counts["waiting"] + facts.counts["prioritized"]
 
 
 class Daemon:
@@ -247,7 +227,7 @@ class Daemon:
         )  # fmt: skip
         servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
         duties = [
-            *self._duties(supervisor, runner, record),
+            *standing_duties(supervisor, runner, record, self._awaited_pids),
             Sampling(supervisor, runner, history),
             presence,
             schedules,
@@ -308,21 +288,6 @@ class Daemon:
         """The control socket lies in another folder now: commands look there for the embedded server, too."""
         if self.embedded is not None:
             self.embedded.tell_in(folder)
-
-    def _duties(self, supervisor: Supervisor, runner: AsyncRunner, record: IncarnationRecord) -> list[Duty]:
-        fleet, told = supervisor.fleet, supervisor.condition.redis_said
-        return [
-            Probe(fleet, runner, told),
-            Renew(fleet, runner, told, supervisor.counters.renewed),
-            Earlier(fleet, runner, record, told),
-            Stalled(fleet, runner, told),
-            Limits(fleet, runner, told),
-            Trim(fleet, runner, told),
-            Autoscaling(fleet, runner, told),
-            Deadlines(fleet),
-            Standstill(fleet),
-            Upkeep(supervisor, self._awaited_pids),
-        ]
 
     async def _start(self, supervisor: Supervisor) -> bool:
         """Import the handlers and start the workers; False when a stop came in between."""

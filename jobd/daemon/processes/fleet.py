@@ -176,7 +176,7 @@ class Fleet:
         except TimeoutError:
             return
 
-    # --- pool.Hands --------------------------------------------------------------------------------------------------
+    # --- hands.Hands -------------------------------------------------------------------------------------------------
 
     def spawn(self, pool: Pool, worker: Worker) -> None:
         """Make the worker's process from the current template of its queue."""

@@ -7,7 +7,7 @@ makes the places agree with what is wanted. What is to be done (start a process,
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from jobd.daemon.logs import event_log
@@ -23,34 +23,10 @@ if TYPE_CHECKING:
 
     from jobd.clock import Clock
     from jobd.config.model import Queue
-    from jobd.daemon.processes.place import Timer
+    from jobd.daemon.processes.hands import Hands
     from jobd.daemon.views import Order
 
 log = event_log(__name__)
-
-
-class Hands(Protocol):
-    """What a pool needs done for it."""
-
-    def spawn(self, pool: Pool, worker: Worker) -> None:
-        """Begin to make the worker's process; what comes of it is told to the worker."""
-        ...
-
-    def later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        """Call back after a while."""
-        ...
-
-    def lost(self, pool: Pool, worker: Worker) -> None:
-        """A worker's process has ended: see to the jobs it held."""
-        ...
-
-    def notify(self) -> None:
-        """Something of the pool changed that somebody may wait for."""
-        ...
-
-    async def changed(self, limit_s: float | None = None) -> None:
-        """Return after the next `notify`, or after the limit."""
-        ...
 
 
 class Pool:

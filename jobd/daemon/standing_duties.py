@@ -1,0 +1,46 @@
+"""The duties that every daemon has, whatever its file says; run.py adds those that need more of its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobd.daemon.duties.autoscaling import Autoscaling
+from jobd.daemon.duties.deadlines import Deadlines
+from jobd.daemon.duties.earlier import Earlier
+from jobd.daemon.duties.limits import Limits
+from jobd.daemon.duties.probe import Probe
+from jobd.daemon.duties.renew import Renew
+from jobd.daemon.duties.stalled import Stalled
+from jobd.daemon.duties.standstill import Standstill
+from jobd.daemon.duties.trim import Trim
+from jobd.daemon.duties.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobd.daemon.duties.duty import Duty
+    from jobd.daemon.incarnation import IncarnationRecord
+    from jobd.daemon.supervisor import Supervisor
+    from jobd.engine.runner import AsyncRunner
+
+
+def standing_duties(
+    supervisor: Supervisor, runner: AsyncRunner, record: IncarnationRecord, awaited_pids: Callable[[], set[int]]
+) -> list[Duty]:
+    """Return them in the order in which they start.
+
+    `awaited_pids` are the children of the daemon that somebody else waits for; any other that ends is an orphan's.
+    """
+    fleet, told = supervisor.fleet, supervisor.condition.redis_said
+    return [
+        Probe(fleet, runner, told),
+        Renew(fleet, runner, told, supervisor.counters.renewed),
+        Earlier(fleet, runner, record, told),
+        Stalled(fleet, runner, told),
+        Limits(fleet, runner, told),
+        Trim(fleet, runner, told),
+        Autoscaling(fleet, runner, told),
+        Deadlines(fleet),
+        Standstill(fleet),
+        Upkeep(supervisor, awaited_pids),
+    ]
