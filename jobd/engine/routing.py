@@ -40,7 +40,7 @@ class RoutedRunner(AsyncRunner):
         self._by_tag = {hash_tag(NO_KEY): AsyncRunner(self.client)}
 
     async def run(self, command: Command[T]) -> T:
-        """Run one command. Raises as AsyncRunner.run; InputError when its key has no hash tag."""
+        """Run one command. Raises as AsyncRunner.run."""
         return await self._runner(command).run(command)
 
     async def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
@@ -69,10 +69,11 @@ class RoutedRunner(AsyncRunner):
 
     def _runner(self, command: Command[Any]) -> AsyncRunner:
         key = _key_of(command)
-        tag = hash_tag(key)
+        # A key of no queue (the hosts') has no tag: the whole of it says its slot.
+        tag = hash_tag(key) or key
         found = self._by_tag.get(tag)
         if found is None:
-            found = self._by_tag[tag] = AsyncRunner(async_client(self._source, key=key))
+            found = self._by_tag[tag] = AsyncRunner(async_client(self._source, key=f"{{{tag}}}"))
         return found
 
 

@@ -120,6 +120,7 @@ def test_queues_with_tags_of_their_own_are_spread_over_the_servers(
         assert asyncio.run(added()) == "slow"
     shown = {queue["name"]: queue["completed"] for queue in daemon.status()["queues"]}
     assert shown == dict.fromkeys(apart.values(), 2)
+    wait_until(lambda: len(daemon.call("host.list")["hosts"]) == 1, 20, what="the host shows itself")
     monkeypatch.chdir(short_tmp)
     for name in apart.values():
         assert main(["queue", "show", name, "--redis", cluster.url, "--json"]) == 0
