@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     cls=Group,
     homes={
         "show": ("jobd.cli.commands.config:show", "the settings in force, or those of the file when no daemon runs"),
+        "add-queue": ("jobd.cli.commands.config_queue:add_queue", "add a queue, in a drop-in that jobd writes"),
+        "remove-queue": ("jobd.cli.commands.config_queue:remove_queue", "remove a queue that add-queue added"),
         "schema": ("jobd.cli.commands.config:print_schema", "the JSON Schema of jobd.toml, for editors"),
     },
     examples=["jobd config show", "jobd config show --origin", "jobd config schema > jobd.schema.json"],
 )
 def config() -> None:
-    """Look at the configuration."""
+    """Look at the configuration; add and remove queues."""
 
 
 @command(
