@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations.operation import ByDaemon, Effect, OnRedis, Operation
 
 if TYPE_CHECKING:
-    from jobd.operations import bulk, clearing, doctor, events, history, hosts, jobs, queues, schedules
+    from jobd.operations import bulk, clearing, doctor, events, flow, history, hosts, jobs, queues, schedules
     from jobd.operations.daemon_side import DaemonSide
 else:
 
@@ -26,9 +26,9 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
-    bulk, clearing, doctor, events, history, hosts, jobs, queues, schedules = (
+    bulk, clearing, doctor, events, flow, history, hosts, jobs, queues, schedules = (
         _Later(f"jobd.operations.{name}")
-        for name in ("bulk", "clearing", "doctor", "events", "history", "hosts", "jobs", "queues", "schedules")
+        for name in ("bulk", "clearing", "doctor", "events", "flow", "history", "hosts", "jobs", "queues", "schedules")
     )
 
     class _DaemonSideLater(_Later):
@@ -77,6 +77,7 @@ _CHOICE = ("queue", "ids", "all", "state", "name", "error", "since_ms", "older_m
 JOB_ADD = OnRedis("job.add", CHANGES, lambda: jobs.add, logged=("queue", "name"))
 JOB_LIST = OnRedis("job.list", READS, lambda: jobs.list_jobs)
 JOB_SHOW = OnRedis("job.show", READS, lambda: jobs.show)
+JOB_FLOW = OnRedis("job.flow", READS, lambda: flow.show)
 JOB_STACK = ByDaemon("job.stack", READS, lambda: DaemonSide.job_stack, for_status_group=False)
 JOB_LOGS = OnRedis("job.logs", READS, lambda: jobs.logs)
 JOB_WAIT = OnRedis("job.wait", READS, lambda: jobs.wait)

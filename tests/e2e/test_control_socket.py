@@ -83,6 +83,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "job.add": {"queue": "a", "name": "x", "data": {"n": 1}, "options": {"delay": "1h", "job_id": "later"}},
     "job.list": {"queue": "a", "state": "delayed", "name": "x*", "limit": 5},
     "job.show": {"queue": "a", "id": "later"},
+    "job.flow": {"queue": "a", "id": "later"},
     "job.logs": {"queue": "a", "id": "later"},
     "job.wait": {"queue": "a", "id": "later", "timeout_ms": 0, "event_id": "0-0"},
     "queue.empty": {"queue": "a", "delayed": False, "dry_run": True},
@@ -118,6 +119,7 @@ FIELD = {
     "host.list": "hosts", "logs": "lines", "events": "events", "history": "queues", "metrics": "text",
     "doctor": "findings", "schedule.list": "schedules", "schedule.run": "id", "schedule.pause": "schedule",
     "schedule.resume": "schedule", "schedule.next": "next",
+    "job.flow": "nodes",
     "config.show": "entries",
     "reload": "generation", "queue.scale": "workers",
 }  # fmt: skip

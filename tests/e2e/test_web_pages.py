@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from jobd.client import Flow, Queue
 from tests.support.daemon_process import DaemonProcess
 from tests.support.jobs import Jobs
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
-from tests.support.web_page import WebPage
+from tests.support.web_page import Answer, WebPage
 
 QUEUES = """
 [queues.mail]
@@ -250,3 +251,27 @@ def test_with_redis_away_the_page_says_so_and_comes_back(own_redis: RedisServer,
             assert web.get("/queues/mail/jobs").status == 503
             own_redis.start()
             wait_until(lambda: web.get("/queues/mail/jobs").status == 200, 15, what="the page is back")
+
+
+def test_a_flow_is_a_tree_with_links(page: WebPage, redis_server: RedisServer, daemon: DaemonProcess) -> None:
+    with Queue("mail", url=redis_server.url, prefix=daemon.prefix) as queue:
+        flow = Flow(
+            "build", children=[Flow("page", children=[Flow("image")]), Flow("index", queue="broken", attempts=1)]
+        )
+        root = queue.add_flow(flow)
+        child = root.children[0].job
+        shown = wait_until(
+            lambda: _when(page.get(f"/queues/mail/jobs/{child.id}"), "waiting-children"), what="the tree"
+        )
+    assert [name for name in ("build", "page", "image", "index") if name in shown] == [
+        "build",
+        "page",
+        "image",
+        "index",
+    ]
+    assert f'href="/queues/mail/jobs/{root.job.id}"' in shown
+    assert "this one" in shown
+
+
+def _when(answer: Answer, word: str) -> str | None:
+    return answer.text if "Flow</h2>" in answer.text and word in answer.text else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from jobd.errors import Refused
 from jobd.operations import table
 from jobd.web import text
 from jobd.web.render import View
@@ -46,9 +47,31 @@ async def page(visit: Visit) -> View:
         "address": text.path("queues", job["queue"], "jobs", job["id"]),
         "again": json.dumps(hidden.data(job["data"], values), indent=2, ensure_ascii=False) if editable else None,
         "parent": parent_of(job),
-        "tree": "",
+        "tree": await _tree(visit, which, hidden, values),
     }
     return View("job.html", context)
+
+
+async def _tree(visit: Visit, which: dict[str, str], hidden: Hidden, values: list[str]) -> dict[str, Any] | None:
+    """Return the flow that the job belongs to, each job with its page; None without one."""
+    try:
+        found = await visit.read(table.JOB_FLOW, which)
+    except Refused:
+        return None  # a daemon that is older than this page
+    if not found["nodes"]:
+        return None
+    prefix = next((node["prefix"] for node in found["nodes"] if node["id"] == which["id"]), "")
+    nodes = [
+        {
+            **node,
+            "name": hidden.text(node["name"], values),
+            "here": (node["queue"], node["id"]) == (which["queue"], which["id"]),
+            # Another prefix is another deployment's: this page shows one.
+            "address": text.path("queues", node["queue"], "jobs", node["id"]) if node["prefix"] == prefix else None,
+        }
+        for node in found["nodes"]
+    ]
+    return {"nodes": nodes, "cut": found["cut"]}
 
 
 def _payload(job: Job, field: str, hidden: Hidden, values: list[str]) -> dict[str, Any]:
