@@ -207,6 +207,16 @@ def _as_client(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "backoff": backoff / 1000} if isinstance(backoff, int | float) else options
 
 
+def _schedule_act(operation: Operation[Any, Any], told: str) -> Act:
+    async def act(visit: Visit, fields: Sequence[tuple[str, str]]) -> Response:
+        del fields
+        which = {"name": visit.names["schedule"], "queue": visit.names["queue"]}
+        found = await change(visit, operation, which, f"{operation.name.partition('.')[2]} {which['name']}")
+        return done(visit, "/schedules", told.format(which["name"], id=found.get("id", "")))
+
+    return act
+
+
 async def _reload(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Response:
     params = {"code": dict(fields).get("code") == "yes"}
     try:
@@ -232,5 +242,8 @@ ACTS: dict[str, Act] = {
     "/queues/{queue}/jobs/{id}/cancel": _one_job("cancel"),
     "/queues/{queue}/jobs/{id}/remove": _one_job("remove"),
     "/queues/{queue}/jobs/{id}/again": _again,
+    "/schedules/{queue}/{schedule}/run": _schedule_act(table.SCHEDULE_RUN, "{} was run: job {id}."),
+    "/schedules/{queue}/{schedule}/pause": _schedule_act(table.SCHEDULE_PAUSE, "{} is paused: it makes no more jobs."),
+    "/schedules/{queue}/{schedule}/resume": _schedule_act(table.SCHEDULE_RESUME, "{} is resumed."),
     "/config/reload": _reload,
 }

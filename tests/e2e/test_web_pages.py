@@ -23,6 +23,10 @@ workers = 2
 attempts = 3
 [queues.broken]
 handler = "daemon_handlers:echo_fails"
+[schedules.nightly]
+queue = "mail"
+cron = "15 3 * * *"
+timezone = "Europe/Athens"
 [web]
 hide = ["password", "*token*"]
 """
@@ -253,25 +257,30 @@ def test_with_redis_away_the_page_says_so_and_comes_back(own_redis: RedisServer,
             wait_until(lambda: web.get("/queues/mail/jobs").status == 200, 15, what="the page is back")
 
 
+def test_schedules_are_shown_run_and_paused(page: WebPage, queue: Callable[[str], Jobs]) -> None:
+    shown = wait_until(lambda: _holding(page.get("/schedules"), "15 3 * * *"), what="the file's schedule")
+    for word in ("nightly", "Europe/Athens", "jobd.toml:"):
+        assert word in shown.text
+    before = len(queue("mail").ids("completed"))
+    assert "was run" in page.send(shown.form("/schedules/mail/nightly/run")).text
+    wait_until(lambda: len(queue("mail").ids("completed")) == before + 1, what="its job ran")
+    paused = page.send(shown.form("/schedules/mail/nightly/pause"))
+    assert "paused" in paused.text
+    assert "Pause" in page.send(paused.form("/schedules/mail/nightly/resume")).text
+
+
 def test_a_flow_is_a_tree_with_links(page: WebPage, redis_server: RedisServer, daemon: DaemonProcess) -> None:
     with Queue("mail", url=redis_server.url, prefix=daemon.prefix) as queue:
-        flow = Flow(
-            "build", children=[Flow("page", children=[Flow("image")]), Flow("index", queue="broken", attempts=1)]
-        )
-        root = queue.add_flow(flow)
-        child = root.children[0].job
-        shown = wait_until(
-            lambda: _when(page.get(f"/queues/mail/jobs/{child.id}"), "waiting-children"), what="the tree"
-        )
-    assert [name for name in ("build", "page", "image", "index") if name in shown] == [
-        "build",
-        "page",
-        "image",
-        "index",
-    ]
-    assert f'href="/queues/mail/jobs/{root.job.id}"' in shown
-    assert "this one" in shown
+        index = Flow("index", queue="broken", attempts=1)
+        root = queue.add_flow(Flow("build", children=[Flow("page", children=[Flow("image")]), index]))
+        address = f"/queues/mail/jobs/{root.children[0].job.id}"
+        shown = wait_until(lambda: _holding(page.get(address), "waiting-children"), what="the tree").text
+    tree = shown[shown.index("Flow</h2>") :]
+    places = [tree.index(f"{name}<") for name in ("build", "page", "image")]
+    assert places == sorted(places)
+    assert f'href="/queues/mail/jobs/{root.job.id}"' in tree
+    assert "index<" in tree
 
 
-def _when(answer: Answer, word: str) -> str | None:
-    return answer.text if "Flow</h2>" in answer.text and word in answer.text else None
+def _holding(answer: Answer, word: str) -> Answer | None:
+    return answer if word in answer.text else None
