@@ -23,6 +23,9 @@ handler = "daemon_handlers:ok"
 handler = "daemon_handlers:echo_fails"
 [queues.slow]
 handler = "daemon_handlers:slow"
+[schedules.nightly]
+queue = "mail"
+cron = "15 3 * * *"
 """
 
 
