@@ -63,6 +63,7 @@ def _ask(config: Config, queue: Queue, payloads: list[Payload]) -> dict[str, Any
         "path": load.path,
         "env": load.env,
         "handlers": handlers_of(queue),
+        "batch": queue.batch is not None,
         "jobs": [{"handler": payload.handler, "data": payload.data} for payload in payloads],
     }
     try:

@@ -108,6 +108,21 @@ def test_waiting_jobs_that_do_not_fit_are_warned_of(
         assert queue.counts() == before
 
 
+def test_a_batch_takes_the_data_of_one_job_each(
+    home: Path, redis_server: RedisServer, prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (home / "fits_handlers.py").open("a") as file:
+        file.write("def many(items: list[Welcome]) -> list: ...\n")
+    with (home / "jobd.toml").open("a") as file:
+        file.write('[queues.many]\nhandler = "fits_handlers:many"\nbatch = { max = 4 }\n')
+    assert main(["schema", "jobs", "many", "--ts"]) == 0
+    assert "[name: string]: { userId: number }\n" in capsys.readouterr().out
+    with Queue("many", url=redis_server.url, prefix=prefix) as queue:
+        queue.add_many([("x", {"userId": 7}), ("x", {"userId": "seven"})])
+    misfits = _json(["check", "--waiting", "--json"], capsys)["waiting"]["misfits"]
+    assert [misfit["id"] for misfit in misfits] == ["2"]
+
+
 def test_another_redis_is_looked_at(own_redis: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
     with Queue("email", url=own_redis.url) as queue:
         queue.add("welcome", {"userId": "seven"})

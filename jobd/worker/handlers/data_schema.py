@@ -7,15 +7,14 @@ import types
 import typing
 from typing import Any
 
-from jobd.worker.handlers.binding import Binding, Members, pydantic_readable
+from jobd.worker.handlers.binding import Members, TypedData, pydantic_readable
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array",
           type(None): "null"}  # fmt: skip
 
 
-def schema_of(binding: Binding | None) -> dict[str, Any] | None:
+def schema_of(data: TypedData | Members | None) -> dict[str, Any] | None:
     """Return the schema of a handler's data, with its `$defs`; None when the handler says nothing about it."""
-    data = binding.data if binding is not None else None
     if data is None:
         return None
     if not isinstance(data, Members):

@@ -43,7 +43,8 @@ def anything(data: Any) -> None: ...
 
 
 def schema(function: Any) -> Any:
-    return schema_of(binding_of(function, "x:y"))
+    binding = binding_of(function, "x:y")
+    return schema_of(binding.data if binding is not None else None)
 
 
 def test_what_each_kind_of_signature_takes() -> None:
