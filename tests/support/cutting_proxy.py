@@ -5,14 +5,13 @@ It can also wait until two script calls are under way and lose any part of their
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from jobd.worker.fetch.resp import PythonReader
+from tests.support.proxy import Proxy
 
 SCRIPT_CALL = b"$7\r\nEVALSHA\r\n"
 
@@ -20,8 +19,8 @@ ALONE_S = 0.1
 """A call that gets no second beside it in this time is alone: its reply goes on."""
 
 
-class CuttingProxy:
-    """Listens on a Unix socket of its own in front of a Redis'. Use as a context manager.
+class CuttingProxy(Proxy):
+    """Listens on a Unix socket of its own in front of a Redis'.
 
     `cut_next(wanted)` loses the reply to the next request whose bytes satisfy `wanted`; `cut_two(kept)` loses what
     `kept(a, b)` does not keep of the next two replies under way together, of a and b bytes. `cuts` counts both.
@@ -29,30 +28,15 @@ class CuttingProxy:
 
     def __init__(self, folder: Path, target: Path) -> None:
         self.path = folder / "proxy.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.path))
+        listener.listen()
+        super().__init__(listener)
         self.url = f"unix://{self.path}"
         self.cuts = 0
         self._target = target
         self._wanted: Callable[[bytes], bool] | None = None
         self._kept: Callable[[int, int], int] | None = None
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.path))
-        self._listener.listen()
-        self._threads: list[threading.Thread] = []
-        self._over = False
-
-    def __enter__(self) -> CuttingProxy:
-        thread = threading.Thread(target=self._accept)
-        self._threads.append(thread)
-        thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        self._listener.close()
 
     def cut_next(self, wanted: Callable[[bytes], bool]) -> None:
         """Lose the reply to the next request like this."""
@@ -62,35 +46,36 @@ class CuttingProxy:
         """Of the next two replies under way together let so many bytes through, then end the connection."""
         self._kept = kept
 
-    def _accept(self) -> None:
-        while not self._over:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._serve, args=(client,))
-            self._threads.append(thread)
-            thread.start()
+    def connect(self) -> Callable[[], socket.socket]:
+        """Go to the Redis behind."""
+        return self._open
 
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket, server: socket.socket) -> None:
+        """Pass on until a reply is to be lost."""
+        cutting = False
+        two = _Two()
+        while not self.over:
+            if self._kept is not None or two.held:
+                if self._hold_two(two, client, server):
+                    return
+                continue
+            for ready in select.select([client, server], [], [], 0.1)[0]:
+                chunk = ready.recv(1 << 20)
+                if not chunk or (ready is server and cutting):
+                    self.cuts += cutting
+                    return
+                if ready is client and self._wanted is not None and self._wanted(chunk):
+                    self._wanted, cutting = None, True
+                (server if ready is client else client).sendall(chunk)
+
+    def _open(self) -> socket.socket:
         server = socket.socket(socket.AF_UNIX)
-        with client, server, contextlib.suppress(OSError):
+        try:
             server.connect(str(self._target))
-            cutting = False
-            two = _Two()
-            while not self._over:
-                if self._kept is not None or two.held:
-                    if self._hold_two(two, client, server):
-                        return
-                    continue
-                for ready in select.select([client, server], [], [], 0.1)[0]:
-                    chunk = ready.recv(1 << 20)
-                    if not chunk or (ready is server and cutting):
-                        self.cuts += cutting
-                        return
-                    if ready is client and self._wanted is not None and self._wanted(chunk):
-                        self._wanted, cutting = None, True
-                    (server if ready is client else client).sendall(chunk)
+        except OSError:
+            server.close()
+            raise
+        return server
 
     def _hold_two(self, two: _Two, client: socket.socket, server: socket.socket) -> bool:
         """Pass requests on and hold replies for a moment; whether the connection is to end."""

@@ -101,3 +101,13 @@ class QueueOf:
 def done(job: Taken, value: bytes = b"null", **more: Any) -> Finish:
     """A plain completion, which goes the short way."""
     return Finish(job.id, job.token, Outcome.COMPLETED, value, made=job.attempts_made, **more)
+
+
+def ended(job: Taken, outcome: Outcome = Outcome.COMPLETED, value: bytes = b"null", **more: Any) -> Finish:
+    """A finish that goes the long way, since the script is not told `made`."""
+    return Finish(job.id, job.token, outcome, value, **more)
+
+
+def failed(job: Taken, **more: Any) -> Finish:
+    """A failure for good."""
+    return ended(job, Outcome.FAILED, b"boom", stacktrace=b'["trace"]', **more)
