@@ -16,7 +16,7 @@ from jobd.daemon.processes import template_store as module
 from jobd.daemon.processes.template_process import TemplateDied, TemplateError
 from jobd.daemon.processes.template_store import START_TRIES, TemplateStore
 from jobd.daemon.processes.worker_spec import TemplateKey, template_key
-from jobd.protocol.worker import HandlerReport, Load, Loaded
+from jobd.protocol.worker import HandlerReport, HandlerUse, Load, Loaded
 
 T = TypeVar("T")
 
@@ -47,8 +47,10 @@ class Template:
         if Template.fails:
             self.alive = False
             raise Template.fails.pop(0)
-        paths = [use.path for use in self.wanted.handlers] + list(self.wanted.extras)
-        reports = [HandlerReport(path, path not in Template.broken) for path in paths]
+        uses = [*self.wanted.handlers, *map(HandlerUse, self.wanted.extras)]
+        reports = [
+            HandlerReport(use.path, use.path not in Template.broken, wanted=use.mode, batch=use.batch) for use in uses
+        ]
         return Loaded("1", 1, self.pid, reports, Template.unsafe, [], dict(Template.files))
 
     async def stop(self) -> None:
@@ -233,6 +235,12 @@ def test_a_template_has_what_it_imported_in_the_way_it_is_wanted(world):
     assert not world.store.has(world.key, [batch])
     template.stuck = True
     assert not world.store.has(template_key(a), [a])
+
+
+def test_a_template_that_imported_a_handler_for_batches_has_it_for_batches(world):
+    queue = world.write('[queues.a]\nhandler = "m:f"\nbatch = { max = 5 }\nmode = "thread"\n').queues["a"]
+    run(world.get())
+    assert world.store.has(world.key, [queue])
 
 
 def test_templates_that_no_queue_needs_retire_and_those_of_the_others_stay(world):
