@@ -38,11 +38,17 @@ class Jobs:
         return list(self._r.lrange(key, 0, -1) if kind == "list" else self._r.zrange(key, 0, -1))
 
     def state(self, job_id: str) -> str | None:
-        """Return the one state a job is in; fails when it is in several."""
-        states = ("waiting", "active", "prioritized", "delayed", "completed", "failed")
-        found = [state for state in states if job_id in self.ids(state)]
+        """Return the one state a job is in, seen in one moment; fails when it is in several."""
+        lists, sets = ("wait", "active"), ("prioritized", "delayed", "completed", "failed")
+        with self._r.pipeline(transaction=True) as moment:
+            for name in lists:
+                moment.lpos(self._base + name, job_id)
+            for name in sets:
+                moment.zrank(self._base + name, job_id)
+            places = moment.execute()
+        found = [name for name, place in zip(lists + sets, places, strict=True) if place is not None]
         assert len(found) <= 1, f"job {job_id} is in {found}"
-        return found[0] if found else None
+        return {"wait": "waiting"}.get(found[0], found[0]) if found else None
 
     def wait_state(self, job_id: str, state: str, deadline: float = 10.0) -> dict[str, str]:
         """Return the job's fields once it is in this state."""

@@ -60,6 +60,7 @@ class FakeRedis:
 
     def __init__(self, board: FetchBoard) -> None:
         self.board = board
+        self.aio = asyncio.get_running_loop()
         self.sent: list[Sent] = []
         self.is_open = False
         self.opened = 0
@@ -88,7 +89,7 @@ class FakeRedis:
         return [None] * len(commands)
 
     def begin(self, *commands: Any) -> asyncio.Future[list[Any]]:
-        sent = Sent(commands, asyncio.get_running_loop().create_future(), self.board.shown_since)
+        sent = Sent(commands, self.aio.create_future(), self.board.shown_since)
         error = self.refuses if self.is_open else RedisUnavailable("not connected")
         if error is not None:
             self.refuses = None
