@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobd.daemon.processes.pool import Pool
     from jobd.daemon.processes.worker_state import Worker
     from jobd.errors import JobdError
+    from jobd.operations.numbers import ScheduleNumbers
     from jobd.protocol.board import SlotView
 
 
@@ -92,6 +93,8 @@ class Counters:
 
     def __init__(self) -> None:
         self.reloads = Counter({result.value: 0 for result in Reload})
+        self.schedules: tuple[ScheduleNumbers, ...] = ()
+        """Of the file's schedules what was read last; none while Redis does not say."""
         self._queues: dict[str, QueueCounters] = {}
 
     def of(self, queue: str) -> QueueCounters:

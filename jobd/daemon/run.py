@@ -210,7 +210,14 @@ class Daemon:
             in_force, fleet, templates, record, SYSTEM_CLOCK, announce=self.notifier
         )
         recover = Recover(fleet, runner)
-        schedules = Schedules(in_force, fleet, runner, Loaded(record.folder), supervisor.condition.redis_said)
+        schedules = Schedules(
+            in_force,
+            fleet,
+            runner,
+            Loaded(record.folder),
+            supervisor.condition.redis_said,
+            counters=supervisor.counters,
+        )
         supervisor.condition.of_schedules = schedules.troubles
         parts = Parts(
             in_force, fleet, templates, SYSTEM_CLOCK,

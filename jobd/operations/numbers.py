@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,4 +55,4 @@ class Numbers:
     redis_up: bool
     redis_s: float | None
     queues: Sequence[QueueNumbers]
-    schedules: Sequence[ScheduleNumbers] = field(default=())
+    schedules: Sequence[ScheduleNumbers] = ()

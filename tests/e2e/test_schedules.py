@@ -37,6 +37,16 @@ def slots(r, prefix, name, where="completed"):
     return sorted(int(one.rpartition(":")[2]) for one in found if one.startswith(f"repeat:{name}:"))
 
 
+def last_runs(daemon):
+    """When each schedule ran last, as the numbers say, in seconds since 1970."""
+    text = daemon.call("metrics")["text"]
+    return {
+        line.partition('schedule="')[2].partition('"')[0]: float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith("jobd_schedule_last_run_timestamp_seconds{")
+    }
+
+
 def test_an_interval_and_a_pattern_fire_and_a_restart_keeps_the_rhythm(make, r, prefix):
     daemon = make(QUEUE.format("ok") + TICK.format("1s") + SECONDS)
     wait_until(lambda: len(slots(r, prefix, "tick")) >= 2 and len(slots(r, prefix, "secs")) >= 2)
@@ -49,6 +59,8 @@ def test_an_interval_and_a_pattern_fire_and_a_restart_keeps_the_rhythm(make, r, 
     wait_until(lambda: len(slots(r, prefix, "tick")) >= before + 2)
     assert {(slot - first) % 1000 for slot in slots(r, prefix, "tick")} == {0}
     assert all(slot % 1000 == 0 for slot in slots(r, prefix, "secs"))
+    assert wait_until(lambda: last_runs(daemon).keys() == {"tick", "secs"} and last_runs(daemon))
+    assert all(time.time() - last < 60 for last in last_runs(daemon).values())
     events = [fields for _, fields in r.xrange(f"{prefix}:reports:events")]
     runs = [fields["jobId"] for fields in events if fields["event"] == "active"]
     assert len(runs) == len(set(runs))

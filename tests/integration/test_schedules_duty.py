@@ -13,6 +13,7 @@ import redis
 
 from jobd.client import Queue
 from jobd.config.load import load
+from jobd.daemon.counters import Counters
 from jobd.daemon.duties.schedules import LISTED_MS, Schedules
 from jobd.daemon.file_schedules import Loaded
 from jobd.engine.connect import async_client
@@ -90,7 +91,9 @@ class Host:
                 clock = SimpleNamespace(now_ms=lambda: self.world.now)
                 fleet: Any = SimpleNamespace(source=SimpleNamespace(prefix=self.world.prefix), clock=clock)
                 in_force: Any = SimpleNamespace(config=load(self.path, env={}))
-                duty = Schedules(in_force, fleet, AsyncRunner(client), self.loaded, lambda name, trouble: None)
+                duty = Schedules(
+                    in_force, fleet, AsyncRunner(client), self.loaded, lambda name, trouble: None, counters=Counters()
+                )
                 done = await act(duty)
                 self._troubles = duty.troubles()
                 return done

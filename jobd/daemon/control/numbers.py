@@ -43,6 +43,7 @@ def numbers_of(
         redis_up=redis.up,
         redis_s=None if redis.latency_ms is None else redis.latency_ms / 1000,
         queues=list(found.values()),
+        schedules=counters.schedules,
     )
 
 

@@ -11,14 +11,16 @@ from jobd.daemon.file_schedules import schedules_of
 from jobd.daemon.logs import event_log
 from jobd.engine.keys import Keys
 from jobd.engine.own_schedules import Verdict, decide, forget, known_queues, look, register, set_paused
-from jobd.engine.schedulers import remove_scheduler, upsert_scheduler
+from jobd.engine.schedulers import list_schedulers, remove_scheduler, upsert_scheduler
 from jobd.errors import RedisRefused, RedisUnavailable
+from jobd.operations.numbers import ScheduleNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobd.config.model import Config
     from jobd.config.problems import Problem
+    from jobd.daemon.counters import Counters
     from jobd.daemon.file_schedules import Loaded
     from jobd.daemon.in_force import InForce
     from jobd.daemon.processes.fleet import Fleet
@@ -44,13 +46,14 @@ class Schedules(Duty):
 
     def __init__(
         self, in_force: InForce, fleet: Fleet, runner: AsyncRunner, loaded: Loaded,
-        on_redis: Callable[[str, str | None], None],
+        on_redis: Callable[[str, str | None], None], *, counters: Counters,
     ) -> None:  # fmt: skip
         super().__init__(on_redis)
         self._in_force = in_force
         self._fleet = fleet
         self._runner = runner
         self._loaded = loaded
+        self._counters = counters
         self._foreign: dict[str, str] = {}
         self._busy = asyncio.Lock()
         self._done: list[tuple[str, str]] = []
@@ -63,7 +66,12 @@ class Schedules(Duty):
         """Bring Redis and the file together once."""
         async with self._busy:
             self._done.clear()
-            await self._bring_together()
+            try:
+                await self._bring_together()
+                self._counters.schedules = await self._numbers()
+            except BaseException:
+                self._counters.schedules = ()
+                raise
         return TICK_S
 
     async def apply(self) -> list[tuple[str, str]]:
@@ -121,6 +129,18 @@ class Schedules(Duty):
             if self._foreign.get(sid) != why:
                 log.error("schedule is not set", schedule=sid, why=why)
         self._foreign = foreign
+
+    async def _numbers(self) -> tuple[ScheduleNumbers, ...]:
+        """Return when each schedule of the file last ran, and how many moments passed without a run."""
+        queues = _by_queue(schedules_of(self._in_force.config))
+        listed = await self._runner.run_many([list_schedulers(Keys(self._prefix, queue)) for queue in queues])
+        own = {(queue, schedule.id) for queue, schedules in queues.items() for schedule in schedules}
+        return tuple(
+            ScheduleNumbers(row.id, None if row.last_run is None else row.last_run / 1000, row.missed)
+            for queue, rows in zip(queues, listed, strict=True)
+            for row in rows
+            if (queue, row.id) in own
+        )
 
     async def _look(self, app: str, queue: str, own: list[OwnSchedule], *, daemon: str | None = None) -> list[Found]:
         now_ms, own_name = self._now_ms(), self._loaded.daemon if daemon is None else daemon
