@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -256,3 +257,15 @@ def test_plan_with_a_file_finds_its_daemon_from_any_folder(make, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(plan, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, "generation 1, no changes" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_client_that_goes_away_stops_no_reload(make, jobs):
+    daemon = make(OK.format("a"))
+    daemon.write(OK.format("a") + OK.format("b") + 'setup = "daemon_handlers:slow_setup"\n')
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.socket))
+        client.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "reload", "params": {"code": false}}\n')
+        wait_until(lambda: daemon.status()["state"] == "reloading", 20)
+    wait_until(lambda: daemon.status()["generation"] == 2, 30)
+    assert wait_until(lambda: daemon.status()["last_reload"], 20)["applied"] is True
+    assert (q := jobs("b")).result(q.add()) == {"id": "1"}
