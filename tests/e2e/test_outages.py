@@ -73,7 +73,7 @@ def test_a_full_redis_lets_running_jobs_write_and_finish_takes_nothing_new_and_i
     until = short_tmp / "until"
     until.touch()
     many = jobs("a", server)
-    history = [many.add({"until": str(until), "padding": "x" * 20_000}) for _ in range(60)]
+    history = [many.add({"until": str(until), "padding": "x" * 200_000}) for _ in range(60)]
     for job in history:
         many.wait_state(job, "completed")
     until.unlink()
@@ -81,12 +81,12 @@ def test_a_full_redis_lets_running_jobs_write_and_finish_takes_nothing_new_and_i
     many.wait_state(running, "active")
     with server.client() as r:
         used = r.info("memory")["used_memory"]
-        r.config_set("maxmemory", used - 600_000)
+        r.config_set("maxmemory", used - 3_000_000)
         wait_until(lambda: "redis: memory full" in daemon.status()["degraded_by"], 15)
         wait_until(lambda: daemon.worker_pids("a", "quiet"), 15)
         r.config_set("maxmemory", 0)
         waiting = many.add({"until": str(until)})
-        r.config_set("maxmemory", used - 600_000)
+        r.config_set("maxmemory", used - 3_000_000)
         held_until = time.monotonic() + 3
         wait_until(lambda: time.monotonic() > held_until and r.exists(f"{prefix}:a:{running}:lock"), 10)
         until.touch()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -73,8 +75,10 @@ class Browser:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def text(self, selector: str = "main") -> str:
-        """Return what stands in an element."""
-        return str(self.one(selector).text)
+        """Return what stands in an element; one that a live update replaced meanwhile is read anew."""
+        while True:
+            with suppress(StaleElementReferenceException):
+                return str(self.one(selector).text)
 
     def wait_text(self, word: str, selector: str = "main", deadline: float = 15.0) -> None:
         """Wait until a word stands in an element, without the page being loaded anew."""
