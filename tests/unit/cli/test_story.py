@@ -64,7 +64,13 @@ def test_a_crash_report_is_told_once_and_whole() -> None:
 
 
 def test_a_job_that_waits_for_its_retry_tells_when_that_is() -> None:
-    told = lines(state="delayed", attempts_made=1, due_at=NOW + 90_000, failed_reason="boom", stacktrace=["boom"])
+    told = lines(
+        state="delayed",
+        attempts_made=1,
+        due_at=int(time.time() * 1000) + 90_000,
+        failed_reason="boom",
+        stacktrace=["boom"],
+    )
     assert [line for line in told if "next retry" in line and "in 1m" in line]
     assert "  failed before: boom" in told
 
