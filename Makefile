@@ -23,6 +23,8 @@ QUIETLY := .ci/quietly
 NODE_MODULES := tests/interop/node_modules
 OTHER_NODE_MODULES = $(CURDIR)/build/bullmq-$(BULLMQ)
 CHAOS_SECONDS ?= 600
+# Tests mostly wait for processes, so there is room for one more of them than a small machine has cores.
+TEST_PROCESSES ?= 3
 BENCH_SCALE ?= 1
 
 # A machine's pip settings may send packages elsewhere; these belong into the virtualenv.
@@ -45,7 +47,7 @@ check:
 	@$(BIN)/mypy --no-error-summary
 	@$(QUIETLY) $(BIN)/lint-imports
 	@$(QUIETLY) $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 chaos: install-test
 	@CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m pytest tests/chaos --timeout=0 --capture=no

@@ -141,9 +141,8 @@ def test_all_that_match_are_removed_after_the_question_told_how_many(
     page: WebPage, queue: Callable[[str], Jobs]
 ) -> None:
     broken = queue("broken")
-    for _ in range(55):
-        broken.add({}, name="many", attempts=1)
-    wait_until(lambda: len(broken.ids("failed")) >= 55, 20, what="all failed")
+    added = {broken.add({}, name="many", attempts=1) for _ in range(55)}
+    wait_until(lambda: added <= set(broken.ids("failed")), 20, what="all failed")
     listed = page.get("/queues/broken/jobs?state=failed&name=many")
     assert listed.text.count('name="id_ticked"') == 50
     assert "after=" in listed.text

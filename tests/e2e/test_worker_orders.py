@@ -69,7 +69,7 @@ def test_a_restarted_worker_has_its_replacement_first_and_finishes_its_job(daemo
     assert daemon.worker_pids("a", "draining") == [pid]
     until.touch()
     assert queue.wait_state(job, "completed")["ats"] == "1"
-    wait_until(lambda: not alive(pid))
+    wait_until(lambda: not daemon.worker_pids("a", "draining"), what="the daemon knows of its end")
     with pytest.raises(Failed, match="no worker of this host has pid") as refused:
         daemon.call("worker.restart", pid=pid)
     assert (refused.value.exit, refused.value.error["data"]["code"]) == (1, "worker-unknown")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -89,10 +89,16 @@ class Browser:
         return str(self.driver.execute_script(script, selector))
 
     def press(self, text: str) -> None:
-        """Click the first button or link with this text."""
-        self.driver.find_element(
-            By.XPATH, f"//*[self::button or self::a][starts-with(normalize-space(), '{text}')]"
-        ).click()
+        """Click the first button or link with this text, once the page that a click before asked for has it."""
+        wanted = (By.XPATH, f"//*[self::button or self::a][starts-with(normalize-space(), '{text}')]")
+
+        def pressed() -> bool:
+            with suppress(NoSuchElementException, StaleElementReferenceException):
+                self.driver.find_element(*wanted).click()
+                return True
+            return False
+
+        wait_until(pressed, 15, what=f'a button or link "{text}"', every=0.05)
 
     def keys(self, *keys: str) -> None:
         """Type into what has the focus."""
