@@ -15,6 +15,7 @@ from jobd.engine.turn import turn
 from jobd.locate import RedisSource
 from jobd.worker.fetch.connection import Connection
 from jobd.worker.fetch.recovery import adopt
+from jobd.worker.fetch.turns import Holder
 from tests.support.redis_server import RedisServer
 
 PREFIX, NAME, LOCK_MS = "incarnation1:1.1.1:", "host:mail:7", 30_000
@@ -25,6 +26,7 @@ def test_jobs_of_a_lost_reply_are_found_by_their_lock_or_by_who_took_them(
     redis_server: RedisServer, r: redis.Redis, prefix: str, lock: str
 ) -> None:
     keys = Keys(prefix, "mail")
+    holder = Holder(keys, NAME, PREFIX)
 
     def take(name: str) -> TurnRequest:
         return TurnRequest(time.time_ns() // 1_000_000, LOCK_MS, f"{name}:1.1.1:", name, [], take=1)
@@ -38,8 +40,8 @@ def test_jobs_of_a_lost_reply_are_found_by_their_lock_or_by_who_took_them(
             for job_id in ("1", "2", "3"):
                 if lock == "has run out":
                     r.delete(f"{keys.job(job_id)}:lock")
-            first = await adopt(wire, keys, (NAME, PREFIX), held={"1"}, lock_ms=LOCK_MS)
-            again = await adopt(wire, keys, (NAME, PREFIX), held={"1", "2"}, lock_ms=LOCK_MS)
+            first = await adopt(wire, holder, held={"1"}, lock_ms=LOCK_MS)
+            again = await adopt(wire, holder, held={"1", "2"}, lock_ms=LOCK_MS)
             return [taken.token for taken in first], [taken.token for taken in again]
         finally:
             wire.drop()

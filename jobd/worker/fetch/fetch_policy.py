@@ -10,13 +10,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from jobd.engine.turn import MAX_TAKE
-from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sized
 
     from jobd.engine.job import TurnReply
-    from jobd.errors import JobdError
 
 LONGEST_LIMIT_S = 30.0
 """Longest sleep for a limiter before asking again, as BullMQ's maximumRateLimitDelay."""
@@ -323,37 +321,3 @@ class FetchPolicy:
         self.link = Link.OPEN
         self.supply = Supply.LIKELY
         self._unsettled = False
-
-
-class ReconnectDelay:
-    """How long to wait before Redis is tried again: it counts what failed since the last turn that worked."""
-
-    PAUSES_S = (0.0, 0.02, 0.05, 0.1, 0.2)
-    """Pauses between tries to reach Redis, the last one repeated: a worker is back at work 2 s after Redis is."""
-
-    REFUSED_S = 1.0
-    """Pause before a Redis that answers is asked again, when it refused every turn since the last that worked."""
-
-    def __init__(self) -> None:
-        self._tries = 0
-        self._refusals = 0
-
-    @property
-    def is_second(self) -> bool:
-        """Whether more than one turn was refused since the last that worked."""
-        return self._refusals > 1
-
-    def worked(self) -> None:
-        """Start anew: a turn was answered."""
-        self._tries = self._refusals = 0
-
-    def failed(self, error: JobdError) -> None:
-        """Take note of why a turn was not."""
-        self._refusals += isinstance(error, RedisRefused)
-
-    def next_s(self) -> float:
-        """Return how long to wait before the next try."""
-        if self._refusals > 1:
-            return self.REFUSED_S
-        self._tries += 1
-        return self.PAUSES_S[min(self._tries, len(self.PAUSES_S)) - 1]

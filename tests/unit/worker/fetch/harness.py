@@ -15,6 +15,7 @@ from jobd.engine.keys import Keys
 from jobd.errors import JobdError, RedisUnavailable
 from jobd.locate import RedisSource
 from jobd.worker.fetch import loop as fetch_loop
+from jobd.worker.fetch import turns as fetch_turns
 from jobd.worker.fetch.loop import FetchLoop
 from tests.unit.worker.run.bench import Bench, Board
 
@@ -162,7 +163,7 @@ class FetchBench(Bench):
 @contextlib.asynccontextmanager
 async def fetching(monkeypatch: pytest.MonkeyPatch, handler: str, **more: Any) -> AsyncIterator[FetchBench]:
     """A loop that turns, told to take; ended at the end."""
-    monkeypatch.setattr(fetch_loop, "turn", lambda keys, request: request)
+    monkeypatch.setattr(fetch_turns, "turn", lambda keys, request: request)
 
     bench = FetchBench(handler, **more)
 

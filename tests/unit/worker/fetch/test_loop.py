@@ -8,7 +8,7 @@ import pytest
 
 from jobd.engine.trouble import Trouble
 from jobd.errors import RedisRefused, RedisUnavailable
-from jobd.worker.fetch import loop as fetch_loop
+from jobd.worker.fetch import turns as fetch_turns
 from tests.unit.worker.fetch.harness import FetchBench, fetching
 from tests.unit.worker.run.bench import taken
 from tests.unit.worker.run.handlers import held
@@ -113,7 +113,7 @@ def test_what_runs_beside_the_loop_does_not_die_unseen(monkeypatch: pytest.Monke
         with pytest.raises(ExceptionGroup):
             await asyncio.wait_for(bench.loop.run(), 10)
 
-    monkeypatch.setattr(fetch_loop, "turn", lambda keys, request: request)
+    monkeypatch.setattr(fetch_turns, "turn", lambda keys, request: request)
     asyncio.run(main())
 
 
@@ -128,7 +128,7 @@ def test_a_thread_that_cannot_be_started_ends_the_worker(monkeypatch: pytest.Mon
         with pytest.raises(ExceptionGroup):
             await asyncio.wait_for(running, 10)
 
-    monkeypatch.setattr(fetch_loop, "turn", lambda keys, request: request)
+    monkeypatch.setattr(fetch_turns, "turn", lambda keys, request: request)
     asyncio.run(main())
 
 

@@ -20,7 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from jobd.engine.job import TurnRequest
 from jobd.worker.fetch import fetch_policy
 from jobd.worker.fetch import loop as fetch_loop
-from jobd.worker.fetch.fetch_policy import Link, Order, ReconnectDelay
+from jobd.worker.fetch import turns as fetch_turns
+from jobd.worker.fetch.fetch_policy import Link, Order
+from jobd.worker.fetch.outage import ReconnectDelay
 from tests.unit.worker.fetch.harness import FetchBench, Sent
 from tests.unit.worker.fetch.redis_model import SUSPECT, Model, ModelWait
 from tests.unit.worker.run.handlers import held
@@ -310,7 +312,7 @@ def test_nothing_is_lost_taken_early_or_run_twice_whatever_happens_when(
     monkeypatch.setattr(Machine, "most_turns", most_turns)
     monkeypatch.setattr(fetch_policy, "HALVES_FROM", 2)
     monkeypatch.setattr(fetch_policy, "monotonic", fetch_policy.monotonic)
-    monkeypatch.setattr(fetch_loop, "turn", lambda keys, request: request)
+    monkeypatch.setattr(fetch_turns, "turn", lambda keys, request: request)
     monkeypatch.setattr(fetch_loop, "adopt", fetch_loop.adopt)
     monkeypatch.setattr(ReconnectDelay, "PAUSES_S", (0.0,))
     run_state_machine_as_test(
