@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobd.client.async_queue_upkeep import AsyncQueueUpkeep
 from jobd.client.producer import Producer, check_added, check_kind, finish, lost_add, timed_out
+from jobd.client.tracing import producing
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
@@ -90,24 +91,28 @@ class AsyncQueue(Producer, AsyncQueueUpkeep):
     async def add(self, name: str, data: Any = {}, **options: Unpack[AddOptions]) -> AsyncJobHandle:  # noqa: B006 - never changed
         """Add a job, as Queue.add."""
         job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms(), prefix=self.keys.prefix)
-        try:
-            added = await self._live().runner.run(add_job(self.keys, job))
-        except RedisUnavailable as error:
-            raise lost_add(error) from error
-        return AsyncJobHandle(self, check_added(added, job))
+        with producing("add", self.name, [job]) as sent:
+            try:
+                added = await self._live().runner.run(add_job(self.keys, job))
+            except RedisUnavailable as error:
+                raise lost_add(error) from error
+            if sent is not None:
+                sent.added(added.job_id)
+            return AsyncJobHandle(self, check_added(added, job))
 
     async def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[AsyncJobHandle]:
         """Add jobs given as (name, data) or (name, data, {options}), as Queue.add_many."""
         built = self.build_many(jobs)
         runner = self._live().runner
         done: list[Added] = []
-        try:
-            for start in range(0, len(built), BATCH):
-                batch = await runner.run(add_jobs(self.keys, built[start : start + BATCH]))
-                done += batch
-        except RedisUnavailable as error:
-            raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from error
-        return [AsyncJobHandle(self, check_added(one, job)) for one, job in zip(done, built, strict=True)]
+        with producing("add_many", self.name, built):
+            try:
+                for start in range(0, len(built), BATCH):
+                    batch = await runner.run(add_jobs(self.keys, built[start : start + BATCH]))
+                    done += batch
+            except RedisUnavailable as error:
+                raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from error
+            return [AsyncJobHandle(self, check_added(one, job)) for one, job in zip(done, built, strict=True)]
 
     async def add_flow(self, flow: Flow) -> FlowHandle[AsyncJobHandle]:
         """Add a tree of jobs in one step, as Queue.add_flow."""
@@ -115,11 +120,12 @@ class AsyncQueue(Producer, AsyncQueueUpkeep):
 
         now_ms = SYSTEM_CLOCK.now_ms()
         nodes = flow_jobs(flow, self.keys, now_ms=now_ms)
-        try:
-            done = await self._live().runner.run(add_flow([(node.keys, node.job) for node in nodes], now_ms))
-        except RedisUnavailable as error:
-            raise lost_add(error) from error
-        check_added(done[0], nodes[0].job)
+        with producing("add_flow", nodes[0].keys.queue, [node.job for node in nodes]):
+            try:
+                done = await self._live().runner.run(add_flow([(node.keys, node.job) for node in nodes], now_ms))
+            except RedisUnavailable as error:
+                raise lost_add(error) from error
+            check_added(done[0], nodes[0].job)
 
         def handle(place: int) -> FlowHandle[AsyncJobHandle]:
             node, added = nodes[place], done[place]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobd.client.producer import Producer, check_added, check_kind, finish, lost_add, timed_out
 from jobd.client.queue_upkeep import QueueUpkeep
+from jobd.client.tracing import producing
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
@@ -129,11 +130,14 @@ class Queue(Producer, QueueUpkeep):
             RedisRefused: Redis said no (memory full, read-only); it was not added.
         """
         job = new_job(name, data, options, now_ms=SYSTEM_CLOCK.now_ms(), prefix=self.keys.prefix)
-        try:
-            added = self._live().runner.run(add_job(self.keys, job))
-        except RedisUnavailable as error:
-            raise lost_add(error) from error
-        return JobHandle(self, check_added(added, job))
+        with producing("add", self.name, [job]) as sent:
+            try:
+                added = self._live().runner.run(add_job(self.keys, job))
+            except RedisUnavailable as error:
+                raise lost_add(error) from error
+            if sent is not None:
+                sent.added(added.job_id)
+            return JobHandle(self, check_added(added, job))
 
     def add_many(self, jobs: Iterable[Sequence[Any]]) -> list[JobHandle]:
         """Add jobs given as (name, data) or (name, data, {options}), in order, some hundred in one round trip.
@@ -144,14 +148,15 @@ class Queue(Producer, QueueUpkeep):
             As add.
         """
         built = self.build_many(jobs)
-        batches = (add_jobs(self.keys, built[start : start + BATCH]) for start in range(0, len(built), BATCH))
         done: list[Added] = []
-        try:
-            for added in run_stream(self._live().runner, script("add_job"), batches):
-                done += added
-        except RedisUnavailable as error:
-            raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from error
-        return [JobHandle(self, check_added(one, job)) for one, job in zip(done, built, strict=True)]
+        with producing("add_many", self.name, built):
+            batches = (add_jobs(self.keys, built[start : start + BATCH]) for start in range(0, len(built), BATCH))
+            try:
+                for added in run_stream(self._live().runner, script("add_job"), batches):
+                    done += added
+            except RedisUnavailable as error:
+                raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from error
+            return [JobHandle(self, check_added(one, job)) for one, job in zip(done, built, strict=True)]
 
     def add_flow(self, flow: Flow) -> FlowHandle[JobHandle]:
         """Add a tree of jobs in one step: others see all of it or nothing, and parents wait for their children.
@@ -165,11 +170,12 @@ class Queue(Producer, QueueUpkeep):
 
         now_ms = SYSTEM_CLOCK.now_ms()
         nodes = flow_jobs(flow, self.keys, now_ms=now_ms)
-        try:
-            done = self._live().runner.run(add_flow([(node.keys, node.job) for node in nodes], now_ms))
-        except RedisUnavailable as error:
-            raise lost_add(error) from error
-        check_added(done[0], nodes[0].job)
+        with producing("add_flow", nodes[0].keys.queue, [node.job for node in nodes]):
+            try:
+                done = self._live().runner.run(add_flow([(node.keys, node.job) for node in nodes], now_ms))
+            except RedisUnavailable as error:
+                raise lost_add(error) from error
+            check_added(done[0], nodes[0].job)
 
         def handle(place: int) -> FlowHandle[JobHandle]:
             node, added = nodes[place], done[place]

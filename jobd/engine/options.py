@@ -69,6 +69,7 @@ class AddOptions(TypedDict, total=False):
     `timestamp` is when the job was made, ms since 1970 (default now); `size_limit` refuses larger data ("64kB").
     `parent` is a job this one is a child of: a handle, the job a handler runs, or `{"id", "queue": "prefix:name"}`;
     `if_failed` says what a failure of this child means to its parent: "fail", "continue", "ignore" or "remove".
+    `omit_context`: the job begins a trace of its own instead of going on with the current one.
     """
 
     attempts: int | None
@@ -85,6 +86,7 @@ class AddOptions(TypedDict, total=False):
     size_limit: int | str | None
     parent: Any
     if_failed: str | None
+    omit_context: bool
 
 
 OPTION_NAMES = frozenset(AddOptions.__annotations__)
@@ -241,6 +243,8 @@ def _store_rest(opts: dict[str, Any], given: Mapping[str, Any], *, size: int, na
             opts[stored] = _keep(option, given[option])
     if "keep_logs" in given:
         opts["kl"] = _whole("keep_logs", given["keep_logs"], 0, MAX_ATTEMPTS)
+    if _flag("omit_context", given.get("omit_context", False)):
+        opts["omc"] = True
     if "size_limit" in given:
         limit = given["size_limit"]
         opts["sizeLimit"] = parse_size(limit) if isinstance(limit, str) else _whole("size_limit", limit, 0, 2**53)

@@ -140,6 +140,48 @@ def test_sentry_gets_what_a_handler_raises_with_its_job(example: Callable[..., E
     assert event["transaction"] == "payments/charge"
 
 
+def test_opentelemetry_gets_one_trace_by_otlp(example: Callable[..., Example]) -> None:
+    with _collector() as (port, bodies):
+        app = example("opentelemetry", {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"})
+        with app.daemon():
+            result, told = app.python("add.py").splitlines()
+        trace = bytes.fromhex(told.removeprefix("trace "))
+    assert result == "{'charged': 12}"
+    # Each body is one process' spans in protobuf, where names and ids stand as they are.
+    producers = [body for body in bodies if b"checkout" in body]
+    workers = [body for body in bodies if b"process payments" in body]
+    assert producers
+    assert workers
+    assert all(b"add payments" in body and trace in body for body in producers)
+    assert all(b"shop-payments" in body and trace in body for body in workers)
+    assert any(b"the bank does not answer" in body and b"retried" in body for body in workers)
+
+
+@contextmanager
+def _collector() -> Iterator[tuple[int, list[bytes]]]:
+    """Stand in for a collector: keeps what is sent to it by OTLP over HTTP."""
+    import gzip
+
+    bodies: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            bodies.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1], bodies
+        server.shutdown()
+        thread.join()
+
+
 @contextmanager
 def _sentry() -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Stand in for Sentry: collects the events that are sent to it."""

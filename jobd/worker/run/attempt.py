@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jobd.worker.handlers.job import Job
     from jobd.worker.handlers.job_policy import JobPolicy
     from jobd.worker.handlers.on_failed import OnFailed
+    from jobd.worker.run.tracing import RunSpan
 
 
 class Interruption(Enum):
@@ -57,7 +58,7 @@ class Attempt:
     __slots__ = (
         "_board", "_told_failed", "deadline_at", "ended_at", "finish", "guard", "interruption", "job", "limited_ms",
         "options", "output",
-        "policy", "settled", "slot", "started_at", "struck", "taken", "task", "thread_id", "why",
+        "policy", "settled", "slot", "span", "started_at", "struck", "taken", "task", "thread_id", "why",
     )  # fmt: skip
 
     def __init__(self, job: Job, policy: JobPolicy, options: JobOptions, slot: int, board: BoardWriter) -> None:
@@ -70,6 +71,7 @@ class Attempt:
         self.finish: Finish | None = None
         self.interruption = Interruption.NONE
         self.why = ""
+        self.span: RunSpan | None = None
         most = policy.log_output_bytes
         self.output = None if most is None else Output(job, most)
         self.settled = False
@@ -100,6 +102,8 @@ class Attempt:
         if self.interruption is not Interruption.NONE:
             raise Cancelled(self.interruption.value)
         current.set(self.job)
+        if self.span is not None:
+            self.span.begin()
         if self.output is not None:
             self.output.begin()
         self.job.data  # noqa: B018 - read here, where the handler runs: broken data fails before it, large data costs no other job
@@ -126,6 +130,8 @@ class Attempt:
         """Take what the handler raised, in the thread where it ran; `on_failed` is called after the last attempt."""
         forks.end_if_child(error)
         finish = self._finish_of(error)
+        if self.span is not None and finish is not None:
+            self.span.raised(error)
         on_failed = self._called_for(finish)
         if on_failed is not None:
             try:
@@ -138,6 +144,8 @@ class Attempt:
         """Take what the handler raised, on the loop; else as `failed`."""
         forks.end_if_child(error)
         finish = self._finish_of(error)
+        if self.span is not None and finish is not None:
+            self.span.raised(error)
         on_failed = self._called_for(finish)
         if on_failed is not None:
             try:

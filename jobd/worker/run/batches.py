@@ -14,6 +14,7 @@ from jobd.worker.handlers.batch_binding import Jobs
 from jobd.worker.handlers.job import current
 from jobd.worker.run.attempt import Interruption
 from jobd.worker.run.output import SharedOutput
+from jobd.worker.run.tracing import CallSpan
 
 if TYPE_CHECKING:
     import contextvars
@@ -47,6 +48,7 @@ class Batch:
         self._over = over
         self._called: list[Attempt] = []
         self._refused: list[tuple[Attempt, BaseException]] = []
+        self._span: CallSpan | None = None
 
     def begin(self) -> Callable[[Any], Any]:
         """Show each job on the board and make the handler's list; a job whose data does not fit fails alone.
@@ -69,6 +71,9 @@ class Batch:
                 jobs.arguments.append(argument)
                 self._called.append(attempt)
         current.set(None)  # there are several
+        runs = [each.span for each in self._called if each.span is not None]
+        if runs:
+            self._span = CallSpan(jobs[0].queue, runs)
         SharedOutput([each.output for each in self._called if each.output is not None]).begin()
         if not jobs:
             raise NothingLeft
@@ -122,6 +127,8 @@ class Batch:
             error = None
         elif error is None:
             error = self._misfit(value)
+        if self._span is not None:
+            self._span.end(error)
         for attempt, refusal in self._refused:
             if not attempt.settled:
                 yield attempt, refusal, None

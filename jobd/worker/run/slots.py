@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from jobd.engine.job import Limiter
 from jobd.engine.outcome_policy import read_opts
+from jobd.engine.traces import tracer
 from jobd.engine.turn import Note
 from jobd.errors import Cancelled
 from jobd.protocol.board import SLOTS, BoardWriter
@@ -20,6 +21,7 @@ from jobd.worker.run.ends import end_of, end_of_refused
 from jobd.worker.run.executors import CoroutineExecutor, ThreadExecutor
 from jobd.worker.run.iterations import Iterations
 from jobd.worker.run.refusal import first_due, refusal_of
+from jobd.worker.run.tracing import RunSpan
 
 if TYPE_CHECKING:
     import asyncio
@@ -65,6 +67,7 @@ class Slots:
         self._board = board
         self._counts = board.counts
         self.use(numbers, policies)
+        self._tracer = tracer()
         self._loop = loop
         self._thread_id = threading.get_ident()
         self._queue = queue
@@ -118,6 +121,8 @@ class Slots:
         options = read_opts(taken.opts)
         job = Job(taken, self._queue, known.outcome.attempts_of(options), self)
         attempt = self._attempt(job, known, options, self._free_slots.pop(), self._board)
+        if self._tracer is not None:
+            attempt.span = RunSpan(self._tracer, job)
         self._held.add(taken.id)
         if taken.scheduler_id is not None:
             self.running[attempt.slot] = attempt
@@ -135,7 +140,10 @@ class Slots:
             self._counts.waited((now_ms - first_due(attempt)) / 1000)
         if finish is not None:
             attempt.finish = finish
-            self._counts.ended(self._labels.get(attempt.job.name, 0), end_of_refused(attempt))
+            end = end_of_refused(attempt)
+            self._counts.ended(self._labels.get(attempt.job.name, 0), end)
+            if attempt.span is not None:
+                attempt.span.end(end, finish)
             self.ended.append(attempt)
             self._wake()
             return
@@ -297,7 +305,10 @@ class Slots:
         finish = attempt.finish
         ran_s = attempt.ended_at - attempt.started_at
         self._board.count_run(ran_s, finish is None or finish.outcome != "c")
-        self._counts.ran(self._labels.get(attempt.job.name, 0), end_of(attempt), ran_s)
+        end = end_of(attempt)
+        self._counts.ran(self._labels.get(attempt.job.name, 0), end, ran_s)
+        if attempt.span is not None:
+            attempt.span.end(end, finish)
         self._board.busy(len(self.running))
         if attempt.taken.suspect:
             self.suspects -= 1

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from jobd import Job, RateLimited, RetryLater, Unrecoverable, WaitForChildren, current_job
+from jobd.engine import traces
 
 seen: list[Any] = []
 gate = threading.Event()
@@ -101,3 +102,23 @@ async def hold(job: Job) -> None:
         await held[job.id]
     finally:
         del held[job.id]
+
+
+def traced(job: Job) -> None:
+    with traces._found.start_as_current_span("inside"):  # type: ignore[union-attr]
+        pass
+
+
+async def atraced(job: Job) -> None:
+    await asyncio.sleep(0)
+    traced(job)
+
+
+def traced_batch(jobs: list[Job]) -> list[Any]:
+    traced(jobs[0])
+    return [ValueError("bad") if job.data == "bad" else job.data for job in jobs]
+
+
+async def atraced_batch(jobs: list[Job]) -> list[Any]:
+    await asyncio.sleep(0)
+    return traced_batch(jobs)
