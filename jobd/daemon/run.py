@@ -162,16 +162,11 @@ class Daemon:
         source = self.config.redis_source(self.environ)
         if source is None:
             settings = self.config.redis
-            self.embedded = EmbeddedRedis(
-                EmbeddedSettings(
-                    state_dir=state_folder,
-                    runtime_dir=self._socket.parent.resolve(),
-                    prefix=settings.prefix,
-                    port=settings.embedded_port,
-                    server=settings.server,
-                    socket_mode=settings.socket_mode,
-                )
-            )
+            wanted = EmbeddedSettings(
+                state_dir=state_folder, runtime_dir=self._socket.parent.resolve(), prefix=settings.prefix,
+                port=settings.embedded_port, server=settings.server, socket_mode=settings.socket_mode,
+            )  # fmt: skip
+            self.embedded = EmbeddedRedis(wanted)
             source = await self.embedded.start()
         else:
             # Of the configuration in force by then: a reload may name another secret.
@@ -198,8 +193,10 @@ class Daemon:
     def _socket(self) -> Path:
         return self.config.control_socket(self.options.socket, self.environ)
 
-    async def _serve(self, source: RedisSource, record: IncarnationRecord) -> int:
-        runner = runner_on(source)
+    def _supervise(
+        self, source: RedisSource, record: IncarnationRecord, runner: AsyncRunner
+    ) -> tuple[Recover, Schedules]:
+        """Make the supervisor and what carries out its orders; return those parts that work beside it."""
         templates = TemplateStore(self._worker_environment())
         in_force = InForce(
             self.config, SYSTEM_CLOCK,
@@ -211,13 +208,9 @@ class Daemon:
         )
         recover = Recover(fleet, runner)
         schedules = Schedules(
-            in_force,
-            fleet,
-            runner,
-            Loaded(record.folder),
-            supervisor.condition.redis_said,
+            in_force, fleet, runner, Loaded(record.folder), supervisor.condition.redis_said,
             counters=supervisor.counters,
-        )
+        )  # fmt: skip
         supervisor.condition.of_schedules = schedules.troubles
         parts = Parts(
             in_force, fleet, templates, SYSTEM_CLOCK,
@@ -226,6 +219,13 @@ class Daemon:
         )  # fmt: skip
         supervisor.take_helpers(Reloader(parts), Stopper(supervisor, recover, self._stopped.set))
         supervisor.on_loss = lambda loss: self._worker_ended(loss, recover)
+        return recover, schedules
+
+    async def _serve(self, source: RedisSource, record: IncarnationRecord) -> int:
+        """Serve until a stop is through; then end what runs beside the workers, last begun first."""
+        runner = runner_on(source)
+        recover, schedules = self._supervise(source, record, runner)
+        supervisor = self.supervisor
         self._serving = True
         history, presence = History(), Presence(supervisor, runner, supervisor.condition.redis_said)
         self.methods = Methods(

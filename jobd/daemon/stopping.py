@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
@@ -30,6 +31,69 @@ _SETTLE_LIMIT_S = 5.0
 _TELL_EVERY_S = 10.0
 
 
+class StopState(Enum):
+    """Where the stop of a daemon is."""
+
+    NONE = "none"
+    """Nobody has asked for it."""
+    WAITING = "waiting"
+    """Workers take nothing more; their jobs have until the deadline."""
+    ENDING = "ending"
+    """What is left of the workers is told to end, then killed."""
+    HANDING_BACK = "handing back"
+    """No worker lives; the jobs they held go back to their queues."""
+    STOPPED = "stopped"
+    ABANDONED = "abandoned"
+    """The daemon ends for another reason, or before it got up: processes are ended, nothing is waited for or told."""
+
+
+class StopCourse:
+    """The states of a stop, one method per event, each of which looks at the state first. Decisions only."""
+
+    def __init__(self) -> None:
+        self.state = StopState.NONE
+        self.deadline = 0.0
+        """Until when jobs are waited for (monotonic)."""
+
+    def asked(self, deadline: float, *, hurries: bool) -> bool:
+        """Somebody wants the daemon to stop; return whether the stop begins with that.
+
+        `hurries`: a later call brings a deadline of its own, which can only shorten the wait.
+        """
+        if self.state is StopState.NONE:
+            self.state, self.deadline = StopState.WAITING, deadline
+            return True
+        if hurries and self.state is StopState.WAITING:
+            self.deadline = min(self.deadline, deadline)
+        return False
+
+    def waits(self, now: float, *, workers: bool, running: bool, redis_down: bool) -> bool:
+        """Whether jobs are waited for still; not for Redis alone, whose return may take for ever."""
+        if self.state is StopState.WAITING and (not workers or now >= self.deadline or (redis_down and not running)):
+            self.state = StopState.ENDING
+        return self.state is StopState.WAITING
+
+    def workers_gone(self) -> None:
+        """No worker lives any more, or those that do cannot be killed."""
+        if self.state is StopState.ENDING:
+            self.state = StopState.HANDING_BACK
+
+    def handed_back(self) -> None:
+        """What they held lies in its queues again, or is left to the next start."""
+        if self.state is StopState.HANDING_BACK:
+            self.state = StopState.STOPPED
+
+    def killed(self) -> None:
+        """Every worker was killed: there is nothing to wait for."""
+        if self.state is StopState.WAITING:
+            self.state = StopState.ENDING
+
+    def abandoned(self) -> None:
+        """The daemon ends now."""
+        if self.state is not StopState.STOPPED:
+            self.state = StopState.ABANDONED
+
+
 class Stopper:
     """The one stop of this daemon; later calls hurry it along and get the same report."""
 
@@ -38,26 +102,32 @@ class Stopper:
         self._supervisor = supervisor
         self._on_stopped = on_stopped
         self._recover = recover
-        self._deadline = 0.0
+        self._course = StopCourse()
         self._task: asyncio.Task[StopReport] | None = None
         self._listeners: list[Callable[[str], None]] = []
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the daemon stops, or has stopped."""
+        return self._course.state is not StopState.NONE
 
     async def stop(self, grace_ms: int | None, now: bool, progress: Callable[[str], None]) -> StopReport:
         """Stop all workers; return when none of their processes is left.
 
         `grace_ms` None is [daemon] grace; `now` hands everything back at once. A call while it stops can only shorten
         the wait.
+
+        Raises:
+            asyncio.CancelledError: the stop was abandoned.
         """
         clock = self._supervisor.clock
         grace = 0 if now else self._supervisor.config.daemon.grace_ms if grace_ms is None else grace_ms
-        deadline = clock.monotonic() + grace / 1000
+        hurries = now or grace_ms is not None
         self._listeners.append(progress)
-        if self._task is None:
-            self._deadline = deadline
+        if self._course.asked(clock.monotonic() + grace / 1000, hurries=hurries) or self._task is None:
             self._task = asyncio.create_task(self._run())
             self._task.add_done_callback(self._done)
-        elif now or grace_ms is not None:
-            self._deadline = min(self._deadline, deadline)
+        elif hurries:
             self._supervisor.fleet.notify()
         return await asyncio.shield(self._task)
 
@@ -68,13 +138,13 @@ class Stopper:
 
     def kill_all(self) -> None:
         """SIGKILL every worker now; what they held is handed back if Redis answers, else by the next start."""
-        self._deadline = 0.0
+        self._course.killed()
         for _, worker in self._supervisor.fleet.workers():
             worker.kill(Ending.ASKED)
 
     async def abandon(self) -> None:
         """End what still runs, without a report: the daemon ends for another reason, or never got up."""
-        self._supervisor.stopping = True
+        self._course.abandoned()
         for pool in self._supervisor.fleet.all_pools():
             pool.stop_restarting()
         if self._task is not None and not self._task.done():
@@ -86,7 +156,7 @@ class Stopper:
 
     async def _run(self) -> StopReport:
         supervisor = self._supervisor
-        supervisor.stopping = self._recover.together = True
+        self._recover.together = True
         before = self._running()
         names = self._names()
         log.info("stopping", jobs=len(before))
@@ -98,29 +168,32 @@ class Stopper:
         names |= self._names()
         away = supervisor.condition.redis_down()
         await self._end_workers()
+        self._course.workers_gone()
         settled = await self._recover.settle(0.0 if away else _SETTLE_LIMIT_S)
         handed_back = [replace(job, name=names.get((job.queue, job.id), "")) for job in self._recover.handed_back]
         await supervisor.templates.stop()
         supervisor.fleet.orphans.all_gone()
         if settled:
             supervisor.record.finished()
+        self._course.handed_back()
         finished = max(0, len(before) - len(handed_back))
         log.info("stopped", finished=finished, handed_back=len(handed_back), settled=settled)
         return StopReport(finished, handed_back)
 
     async def _wait_for_jobs(self) -> None:
         """Return when every worker has gone, or the time is over, or only Redis is what they wait for."""
-        clock, fleet = self._supervisor.clock, self._supervisor.fleet
+        clock, fleet, condition = self._supervisor.clock, self._supervisor.fleet, self._supervisor.condition
         told_at, told_count = 0.0, -1
-        while self._someone() and clock.monotonic() < self._deadline:
-            running = self._running()
-            if self._supervisor.condition.redis_down() and not running:
+        while True:
+            running, now = self._running(), clock.monotonic()
+            if not self._course.waits(
+                now, workers=self._someone(), running=bool(running), redis_down=condition.redis_down()
+            ):
                 return
-            now = clock.monotonic()
             if running and (len(running) != told_count or now - told_at >= _TELL_EVERY_S):
                 told_at, told_count = now, len(running)
                 self._tell(self._countdown(running, now))
-            await fleet.changed(min(0.1, max(0.0, self._deadline - now)))
+            await fleet.changed(min(0.1, max(0.0, self._course.deadline - now)))
 
     async def _end_workers(self) -> None:
         fleet, clock = self._supervisor.fleet, self._supervisor.clock
@@ -166,7 +239,7 @@ class Stopper:
     def _countdown(self, running: list[tuple[str, str, float]], now: float) -> str:
         named = ", ".join(f"{queue} {job} {format_duration((now - at) * 1000)}" for queue, job, at in running[:5])
         more = f" and {len(running) - 5} more" if len(running) > 5 else ""
-        left = format_duration((self._deadline - now) * 1000)
+        left = format_duration((self._course.deadline - now) * 1000)
         return f"waiting for {len(running)} job{'' if len(running) == 1 else 's'} ({left} left): {named}{more}"
 
     def _tell(self, text: str) -> None:

@@ -60,6 +60,11 @@ class Reloads(Protocol):
 class Stops(Protocol):
     """Who carries out the stop."""
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the daemon stops, or has stopped."""
+        ...
+
     async def stop(self, grace_ms: int | None, now: bool, progress: Callable[[str], None]) -> StopReport:
         """Stop every worker; return when none of their processes is left."""
         ...
@@ -112,7 +117,6 @@ class Supervisor:
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.counters = Counters()
         self.condition = Condition(fleet)
-        self.stopping = False
         self.loop_beat_at = clock.monotonic()
         self._announce = announce
         self._reloads = 0
@@ -146,6 +150,11 @@ class Supervisor:
     def incarnation(self) -> str:
         """The id of this start: the first part of every token."""
         return self.record.id
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop has begun: nothing is started or tried any more."""
+        return self.stopper.has_begun
 
     @property
     def state(self) -> DaemonState:

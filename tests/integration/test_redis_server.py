@@ -19,6 +19,7 @@ import redis
 from jobd.daemon.embedded import redis_binary, redis_server
 from jobd.daemon.embedded.redis_binary import find_server, read_stamp
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings, kept_password, usable_socket
+from jobd.daemon.embedded.server_life import ServerState
 from jobd.engine.connect import sync_client
 from jobd.errors import Refused
 from jobd.locate import RedisSource
@@ -89,14 +90,12 @@ def test_it_is_private_and_durable_and_says_where_it_is(short_tmp: Path) -> None
 
 def test_a_killed_server_is_started_again_with_its_data(short_tmp: Path) -> None:
     async def main() -> None:
-        changes: list[bool] = []
         async with running(settings(short_tmp)) as (server, source):
-            server.watch(lambda up, _text: changes.append(up))
             ask(source, "SET", "kept", "1")
             first = server.pid
             assert first is not None
             os.kill(first, signal.SIGKILL)
-            while changes != [False, True]:
+            while server.pid == first or server.life.state is not ServerState.UP:
                 await asyncio.sleep(0.005)
             assert server.pid != first
             assert ask(source, "GET", "kept") == b"1"
@@ -149,6 +148,23 @@ def test_a_start_that_is_cancelled_leaves_no_server(short_tmp: Path) -> None:
             await starting
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+    run(main())
+
+
+def test_a_stop_while_it_starts_ends_the_start_and_the_server(short_tmp: Path) -> None:
+    async def main() -> None:
+        server = EmbeddedRedis(settings(short_tmp))
+        starting = asyncio.create_task(server.start())
+        while server.pid is None:
+            await asyncio.sleep(0)
+        pid = server.pid
+        await server.stop()
+        with pytest.raises(Refused):
+            await starting
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        assert server.life.state is ServerState.OFF
 
     run(main())
 

@@ -18,16 +18,14 @@ import redis.exceptions as failures
 
 from jobd.daemon.embedded import exec_server
 from jobd.daemon.embedded.redis_binary import ServerBinary, find_server, write_stamp
+from jobd.daemon.embedded.server_life import ServerLife, ServerState
 from jobd.daemon.embedded.server_process import ServerProcess
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.restarts import RestartDelay
 from jobd.engine.connect import async_client
 from jobd.errors import JobdError, Refused
 from jobd.locate import RedisSource, write_url_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from redis.asyncio import Redis
 
 SOCKET_NAME = "redis.sock"
@@ -59,6 +57,7 @@ class EmbeddedRedis:
 
     def __init__(self, settings: EmbeddedSettings) -> None:
         self.settings = settings
+        self.life = ServerLife()
         self.data = settings.state_dir / "redis"
         self.binary: ServerBinary | None = None
         self._socket = usable_socket(settings.runtime_dir / SOCKET_NAME)
@@ -68,7 +67,6 @@ class EmbeddedRedis:
         self._told_in = {settings.runtime_dir}
         self._process: ServerProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._on_change: Callable[[bool, str], None] = lambda _up, _text: None
 
     @property
     def pid(self) -> int | None:
@@ -87,20 +85,20 @@ class EmbeddedRedis:
         port, password = self.settings.port, self._password
         return None if port is None or password is None else f"redis://:{quote(password, safe='')}@127.0.0.1:{port}/0"
 
-    def watch(self, on_change: Callable[[bool, str], None]) -> None:
-        """Have `on_change(up, text)` called when the server died and when it is up again."""
-        self._on_change = on_change
-
     async def start(self) -> RedisSource:
         """Run the server and return where it is, once it has loaded its data and answers.
 
         Raises:
             Refused: no server can be run, its folder cannot be used, or it ended; carries its last lines.
         """
-        if self._keeper is None:
-            self.binary = find_server(self.settings.server, self.data)
-            self._prepare()
-            await self._launch()
+        if self.life.start_asked():
+            try:
+                self.binary = find_server(self.settings.server, self.data)
+                self._prepare()
+                await self._launch()
+            except BaseException:
+                self.life.start_failed()
+                raise
             self._keeper = asyncio.create_task(self._keep(), name="embedded redis")
         return self.source
 
@@ -113,12 +111,13 @@ class EmbeddedRedis:
 
     async def stop(self) -> None:
         """End the server once it has written out its data; call it when nobody uses it any more."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is None:
+        if not self.life.stop_asked():
             return
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
         await self._end()
         for path, mark in self._made.items():
             # By that name another daemon may have made its own: a deploy flips `current` while the old one still runs.
@@ -128,6 +127,7 @@ class EmbeddedRedis:
         if self._socket.parent != self.settings.runtime_dir:
             with contextlib.suppress(OSError):
                 self._socket.parent.rmdir()
+        self.life.stopped()
         _log.info("embedded redis stopped")
 
     def _prepare(self) -> None:
@@ -154,6 +154,9 @@ class EmbeddedRedis:
         except BaseException:
             await self._end()
             raise
+        if not self.life.answered(time.monotonic()):
+            await self._end()
+            raise Refused("embedded-failed", "the embedded server was stopped while it started")
         _log.info(
             "embedded redis ready",
             redis=self.source.url, because="embedded = true", pid=process.pid,
@@ -198,23 +201,19 @@ class EmbeddedRedis:
 
     async def _keep(self) -> None:
         """Start it again whenever it dies; its data is what the append-only file holds."""
-        delay = RestartDelay()
-        while self._process is not None:
-            process, up_at = self._process, time.monotonic()
+        while (process := self._process) is not None:
             await process.gone.wait()
             self._process = None
+            self.life.died(time.monotonic())
             _log.error("embedded redis ended", status=process.status, last_lines=process.told())
-            self._on_change(False, process.told())
-            while self._process is None:
-                await asyncio.sleep(delay.after_exit(time.monotonic() - up_at))
-                up_at = time.monotonic()
+            while self.life.state is ServerState.DOWN:
+                await asyncio.sleep(self.life.pause_s)
+                self.life.pause_over()
                 try:
                     await self._launch()
                 except (JobdError, OSError) as error:
+                    self.life.start_failed()
                     _log.error("embedded redis does not start", error=str(error))
-                    self._on_change(False, str(error))
-                else:
-                    self._on_change(True, "")
 
     async def _end(self) -> None:
         process, self._process = self._process, None

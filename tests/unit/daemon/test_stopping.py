@@ -92,7 +92,6 @@ class World:
             clock=SimpleNamespace(monotonic=lambda: self.now),
             config=SimpleNamespace(daemon=SimpleNamespace(grace_ms=int(GRACE_S * 1000))),
             fleet=self.fleet,
-            stopping=False,
             condition=SimpleNamespace(redis_down=lambda: self.redis_down),
             templates=SimpleNamespace(stop=self.stop_templates),
             record=SimpleNamespace(finished=lambda: self.notes.append("record finished")),
@@ -163,7 +162,7 @@ def test_it_takes_no_more_jobs_and_ends_with_its_last_worker_long_before_the_gra
     assert run(world.stop()) == StopReport(3, [])
     assert world.passed() == 3.0
     assert first.told == second.told == [("drain", 0.0)]
-    assert world.supervisor.stopping
+    assert world.stopper.has_begun
     assert world.recover.together
     assert world.notes == ["no restarts", "templates stopped", "orphans gone", "record finished", "stopped"]
 
@@ -334,7 +333,7 @@ def test_a_daemon_that_is_abandoned_restarts_nobody_and_waits_only_for_its_proce
 
     run(abandon())
     assert worker.told == [("kill", 0.0, Ending.ASKED)]
-    assert world.supervisor.stopping
+    assert world.stopper.has_begun
     assert world.notes == ["no restarts", "templates stopped", "orphans gone"]
 
 
