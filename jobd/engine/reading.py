@@ -225,8 +225,7 @@ def record(queue: str, job_id: str, state: State, reply: Sequence[bytes], cut: S
     if not isinstance(opts, dict):
         opts = {}
         broken += [] if "opts" in broken else ["opts"]
-    if not isinstance(stacktrace, list):
-        stacktrace = [str(stacktrace)]
+    traces = stacktrace if isinstance(stacktrace, list) else [stacktrace]
     return JobRecord(
         id=job_id,
         queue=queue,
@@ -244,7 +243,7 @@ def record(queue: str, job_id: str, state: State, reply: Sequence[bytes], cut: S
         finished_at=number("finishedOn"),
         result=parsed("returnvalue", None),
         failed_reason=text("failedReason"),
-        stacktrace=[str(entry) for entry in stacktrace],
+        stacktrace=[str(entry) for entry in traces],
         progress=parsed("progress", 0),
         worker=text("pb"),
         parent_key=text("parentKey"),

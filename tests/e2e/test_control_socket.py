@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import itertools
 import json
 import os
@@ -305,19 +304,6 @@ def test_a_second_daemon_on_one_state_folder_ends_with_1_and_the_pid(daemon: Dae
     assert f"pid {daemon.pid}" in second.stderr
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_another_user_gets_77(daemon: DaemonProcess) -> None:
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\nfrom pathlib import Path\nimport os\n"
-        "from jobd.protocol.control_client import ControlClient\nfrom jobd.errors import Refused\n"
-        "os.setgid(65534); os.setuid(65534)\n"
-        "try: ControlClient.connect([Path(sys.argv[2])])\nexcept Refused as e: print(e.exit_code, e.code)\n"
-    )
-    command = [sys.executable, "-c", code, str(ROOT), str(daemon.socket)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout.split() == ["77", "not-permitted"]
-
-
 def test_an_embedded_server_that_is_killed_comes_back_with_its_jobs(short_tmp: Path) -> None:
     with DaemonProcess(short_tmp / "d", "embedded", OK) as daemon:
         daemon.start_ready()
@@ -360,57 +346,6 @@ def test_systemd_is_told_of_start_reload_and_stop(short_tmp: Path, redis_server:
         daemon.call("stop")
         assert daemon.wait() == 0
         assert any("STOPPING" in message for message in manager.read())
-
-
-AS_ANOTHER = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-import json
-from pathlib import Path
-from jobd.protocol.control_client import ControlClient
-from jobd.errors import Refused
-os.setgroups([int(sys.argv[3])]); os.setgid(65534); os.setuid(65534)
-for method in sys.argv[4:]:
-    try:
-        with ControlClient.connect([Path(sys.argv[2])]) as client:
-            print(client.path.name, method, "ok" if client.call(method, timeout=10)["schema"] == 1 else "?")
-    except Refused as error:
-        print(method, error.exit_code, error.code)
-"""
-
-
-def as_another(daemon: DaemonProcess, gid: int, *methods: str) -> list[str]:
-    command = [sys.executable, "-c", AS_ANOTHER, str(ROOT), str(daemon.socket), str(gid), *methods]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_groups_may_do_everything_or_only_read(short_tmp: Path, redis_server: RedisServer, prefix: str) -> None:
-    everything, reading, neither = (grp.getgrnam(name).gr_gid for name in ("daemon", "games", "mail"))
-    short_tmp.chmod(0o711)
-    with DaemonProcess(short_tmp / "d", redis_server.url, OK, prefix=prefix) as daemon:
-        groups = 'socket_group = "daemon"\nstatus_group = "games"\n'
-        daemon.config.write_text(daemon.config.read_text().replace("[daemon]\n", "[daemon]\n" + groups))
-        daemon.folder.chmod(0o700)
-        daemon.start_ready()
-        assert daemon.socket.stat().st_mode & 0o777 == 0o660
-        assert (daemon.folder / "state").stat().st_mode & 0o077 == 0
-        assert as_another(daemon, everything, "hello", "quiet") == ["control.sock hello ok", "control.sock quiet ok"]
-        assert as_another(daemon, reading, "status", "unquiet", "stop", "plan") == [
-            "status.sock status ok", "unquiet 77 not-permitted", "stop 77 not-permitted", "plan 77 not-permitted",
-        ]  # fmt: skip
-        assert as_another(daemon, neither, "hello") == ["hello 77 not-permitted"]
-        assert daemon.stop() == 0
-        assert not (daemon.folder / "status.sock").exists()
-
-
-def test_an_unknown_group_ends_the_start_with_78(short_tmp: Path, redis_server: RedisServer, prefix: str) -> None:
-    with DaemonProcess(short_tmp / "d", redis_server.url, OK, prefix=prefix) as daemon:
-        daemon.config.write_text(
-            daemon.config.read_text().replace("[daemon]\n", '[daemon]\nsocket_group = "nobodys"\n')
-        )
-        assert daemon.start().wait() == 78
-        assert 'no such group: "nobodys"' in daemon.log_tail()
 
 
 def test_few_files_and_many_idle_connections_cost_no_lock_and_no_flood_of_lines(

@@ -30,6 +30,7 @@
 -- include: count_up
 -- include: holds
 -- include: children_refuse
+-- include: note_failure
 -- include: end_job
 -- include: put_back
 -- include: wait_for_children
@@ -90,13 +91,6 @@ end
 
 local function keep_of(at)
   return { count = tonumber(ARGS[at]), age_s = tonumber(ARGS[at + 1]), limit = tonumber(ARGS[at + 2]) }
-end
-
-local function note_failure(job, reason, stacktrace)
-  call('HSET', job, 'failedReason', reason)
-  if stacktrace ~= '' then
-    call('HSET', job, 'stacktrace', stacktrace)
-  end
 end
 
 -- Carries out one finish whatever its outcome; returns its code.
@@ -293,10 +287,8 @@ end
 
 -- Locks and counts one job; its place in active is the caller's.
 local function start(id, row)
-  local job, started = base .. id, '1'
-  if row[8] then
-    started = string.format('%.0f', (tonumber(row[8]) or 0) + 1)
-  end
+  local job = base .. id
+  local started = row[8] and string.format('%.0f', (tonumber(row[8]) or 0) + 1) or '1'
   call('SET', job .. ':lock', token_prefix .. started, 'PX', lock_ms)
   call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
   local pb = worker_name ~= '' and 'pb'
