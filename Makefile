@@ -2,6 +2,7 @@
 # make test   install what the checks need, run all of them (.ci/run does the same)
 # make chaos  kill workers, daemon and Redis at random for CHAOS_SECONDS and count the jobs
 # make interop  the tests beside BullMQ, and their table in docs; BULLMQ=6.8.0 for another version
+# make systemd  the tests of the units on a newer Debian's systemd (root); SUITE=sid for another one
 # make docs   write the pages that are made from the code
 # make site   build the manual into site/
 # make bench  jobd beside BullMQ's Node worker on one Redis; BENCH_SCALE=0.1 for a short look, ROWS=drain,latency for a part
@@ -25,6 +26,7 @@ OTHER_NODE_MODULES = $(CURDIR)/build/bullmq-$(BULLMQ)
 CHAOS_SECONDS ?= 600
 # Tests mostly wait for processes, so there is room for one more of them than a small machine has cores.
 TEST_PROCESSES ?= 3
+SUITE ?= trixie
 BENCH_SCALE ?= 1
 
 # A machine's pip settings may send packages elsewhere; these belong into the virtualenv.
@@ -32,7 +34,7 @@ export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
 
-.PHONY: demo test check chaos interop bench docs install-demo install-test clean
+.PHONY: demo test check chaos interop bench systemd docs install-demo install-test clean
 
 demo: install-demo
 	@$(BIN)/python examples/demo.py
@@ -65,6 +67,17 @@ endif
 
 bench: install-test
 	@BENCH_SCALE=$(BENCH_SCALE) BENCH_ROWS=$(ROWS) $(BIN)/python -m benchmarks
+
+# Another systemd in a tree of its own, booted as the machine's own is; nothing of the machine changes.
+systemd: install-test build/$(SUITE)/installed
+	@JOBD_SYSTEMD_TREE=$(CURDIR)/build/$(SUITE) $(BIN)/python -m pytest tests/e2e/test_systemd.py \
+		tests/e2e/test_systemd_units.py tests/e2e/test_systemd_activation.py
+
+build/%/installed:
+	@.ci/system-packages debootstrap=debootstrap
+	@$(QUIETLY) debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3 $* build/$* \
+		http://deb.debian.org/debian
+	@touch $@
 
 docs: install-test
 	@$(BIN)/python -m docs.make_pages

@@ -9,9 +9,11 @@ import ast
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobd.cli.commands.systemd import UNITS, unit
 from jobd.config import reference as configuration
 from jobd.operations import reference as operations
 
@@ -128,16 +130,9 @@ def _merged(calls: list[LogCall]) -> list[tuple[str, str, list[str]]]:
     return rows
 
 
-def systemd_unit() -> str:
-    """Return systemd/jobd.service: the unit as `jobd systemd print` has it, for /opt/jobd."""
-    from jobd.cli.commands.systemd import unit
-
-    return unit()
-
-
 PAGES: dict[str, Callable[[], str]] = {
     "docs/log-events.md": log_events,
-    "systemd/jobd.service": systemd_unit,
+    **{f"systemd/{name}": partial(unit, name) for name in UNITS},
     "docs/control-socket.md": operations.page,
     "docs/configuration.md": configuration.page,
 }

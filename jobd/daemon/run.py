@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
@@ -14,9 +13,9 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
 from jobd.daemon.control.dispatch import Dispatch
-from jobd.daemon.control.listen import check_free
 from jobd.daemon.control.methods import Methods
-from jobd.daemon.control.server import ControlServer
+from jobd.daemon.control.passed import PassedSockets
+from jobd.daemon.control.servers import control_servers
 from jobd.daemon.duties.earlier import kill_survivors
 from jobd.daemon.duties.presence import Presence
 from jobd.daemon.duties.reachable import Reachable
@@ -48,7 +47,6 @@ from jobd.engine.routing import runner_on
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import ConfigError, JobdError, Refused
 from jobd.locate import URL_FILE, ReadAgain, mask_url
-from jobd.protocol.control import STATUS_SOCKET
 from jobd.words import plural
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ class RunOptions:
     """What the command line of `jobd run` says beside the file.
 
     `queues` are the globs of --queue; without one [daemon] queues holds. `socket` and `redis` are --socket and --redis.
-    `dev` is --dev: watch the code, log as text, hand back at once when stopped.
+    `dev` is --dev: watch the code, log as text, hand back at once when stopped. `passed` is what systemd listens on.
     """
 
     queues: tuple[str, ...] = ()
@@ -76,6 +74,7 @@ class RunOptions:
     socket: str | None = None
     redis: str | None = None
     dev: bool = False
+    passed: PassedSockets = field(default_factory=PassedSockets)
 
 
 async def main(config: Config, options: RunOptions, page: Callable[[Path], NumbersPage] | None) -> int:
@@ -149,8 +148,7 @@ class Daemon:
         record = IncarnationRecord(state, new_id())
         # Before the embedded server starts: an orphaned one would be found on its data folder.
         await kill_survivors(record.previous)
-        with contextlib.suppress(OSError):  # whoever listens there later says what is wrong
-            check_free(self._socket)
+        self.options.passed.check(self._socket, status_too=self.config.daemon.status_group is not None)
         try:
             source = await self._redis(state.folder)
             return await self._serve(source, record)
@@ -232,7 +230,8 @@ class Daemon:
             supervisor, runner, source, self.notifier,
             memory=self.memory, page=self.page, history=history, strangers=presence.strangers,
         )  # fmt: skip
-        servers = self._control_servers(Dispatch(self.methods, runner, source.prefix))
+        dispatch = Dispatch(self.methods, runner, source.prefix)
+        servers = control_servers(self._socket, self.config.daemon, dispatch, self.options.passed)
         duties = [
             *standing_duties(supervisor, runner, record, self._awaited_pids),
             Sampling(supervisor, runner, history),
@@ -282,14 +281,6 @@ class Daemon:
         recover.lost(loss)
         if self.page is not None:
             self._in_background(self.page.worker_ended())
-
-    def _control_servers(self, dispatch: Dispatch) -> list[ControlServer]:
-        settings = self.config.daemon
-        servers = [ControlServer(self._socket, dispatch.call, group=settings.socket_group)]
-        if settings.status_group is not None:
-            path = self._socket.with_name(STATUS_SOCKET)
-            servers.append(ControlServer(path, dispatch.call_reading, group=settings.status_group))
-        return servers
 
     def _moved(self, folder: Path) -> None:
         """The control socket lies in another folder now: commands look there for the embedded server, too."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SOCKET_NAME = "control.sock"
+SYSTEM_CONFIG = Path("/etc/jobd")
 SYSTEM_RUNTIME = Path("/run/jobd")
 SYSTEM_STATE = Path("/var/lib/jobd")
 LOCAL = ".jobd"
@@ -41,7 +42,14 @@ def socket_candidates(
     if written:
         return [written]
     beside = [config.parent / LOCAL / SOCKET_NAME] if config else []
-    return [*beside, SYSTEM_RUNTIME / SOCKET_NAME]
+    return [*beside, *_of_instance(config), SYSTEM_RUNTIME / SOCKET_NAME]
+
+
+def _of_instance(config: Path | None) -> list[Path]:
+    """Return where jobd@NAME.service listens, for its file /etc/jobd/NAME.toml."""
+    if config is None or config.parent != SYSTEM_CONFIG or config.stem == SYSTEM_CONFIG.name:
+        return []
+    return [SYSTEM_RUNTIME.with_name(f"{SYSTEM_RUNTIME.name}-{config.stem}") / SOCKET_NAME]
 
 
 def run_socket(

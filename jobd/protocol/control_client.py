@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import DaemonAway, ProtocolError, Refused
@@ -25,7 +26,6 @@ from jobd.protocol.control import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 _CONNECT_LIMIT_S = 5
@@ -124,7 +124,7 @@ class ControlClient:
         """Wait until the daemon's process is gone; tell whether it is. Without pidfd: until it closed the socket."""
         pid = self.peer_pid()
         with contextlib.suppress(ProcessLookupError):
-            if pid and hasattr(os, "pidfd_open"):
+            if pid and not is_manager(pid) and hasattr(os, "pidfd_open"):
                 fd = os.pidfd_open(pid)
                 try:
                     return _readable(fd, timeout)
@@ -221,6 +221,14 @@ def _why_not(error: OSError) -> str:
         case errno.EAGAIN:
             return f"did not accept within {_CONNECT_LIMIT_S} s"
     return error.strerror or str(error)
+
+
+def is_manager(pid: int) -> bool:
+    """Tell whether this is systemd, which listens for a daemon that it starts when somebody connects."""
+    try:
+        return pid == 1 and Path("/proc/1/comm").read_text().strip() == "systemd"
+    except OSError:
+        return False
 
 
 def _readable(fd: int, timeout: float | None) -> bool:

@@ -88,7 +88,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(packages: Path) -> None:
     strange = [name for name in names if not re.match(r"jobd/|jobd_mq-[\d.]+\.dist-info/", name)]
     kinds = {Path(name).suffix for name in names if name.startswith("jobd/")} - {".py", ".lua"}
     assert strange == []
-    assert kinds <= {"", ".typed", ".service", ".html", ".css", ".js", ".svg"}
+    assert kinds <= {"", ".typed", ".service", ".socket", ".html", ".css", ".js", ".svg"}
     assert {"jobd/py.typed", "jobd/cli/units/jobd.service", "jobd/engine/lua/turn.lua"} <= set(names)
     in_git = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "jobd"], cwd=_ROOT, capture_output=True,

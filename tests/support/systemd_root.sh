@@ -1,14 +1,14 @@
 # The root file system of a SystemdSandbox: sourced by sh inside new pid, mount, net, uts, ipc and cgroup namespaces.
-# Needs: WORK (a folder of ours), BINDS (lines of "host<TAB>guest", both absolute, read-only). Ends in systemd as PID 1.
+# Needs: WORK (a folder of ours), TREE (the userland), BINDS (lines of "host<TAB>guest", both absolute, read-only). Ends in systemd as PID 1.
 set -eu
 mount --make-rprivate /
 ip link set lo up 2>/dev/null || true
 
-# The host's own userland below a layer in memory: what happens in here is gone afterwards.
+# The userland, mostly the host's own, below a layer in memory: what happens in here is gone afterwards.
 mkdir -p "$WORK/mnt"
 mount -t tmpfs -o mode=755 sandbox "$WORK/mnt"
 mkdir "$WORK/mnt/upper" "$WORK/mnt/work" "$WORK/mnt/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$WORK/mnt/upper,workdir=$WORK/mnt/work" "$WORK/mnt/root"
+mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$WORK/mnt/upper,workdir=$WORK/mnt/work" "$WORK/mnt/root"
 root=$WORK/mnt/root
 
 printf '%s\n' "$BINDS" | while IFS="$(printf '\t')" read -r host guest; do
@@ -64,6 +64,8 @@ cd "$root"
 mkdir -p .host
 pivot_root . .host
 umount -l /.host
+# systemd does this itself on a machine, and leaves it to whoever makes a container: credentials are mounted by a child.
+mount --make-rshared /
 # Without the capabilities that reach beyond the namespaces.
 away=-sys_time,-sys_module,-sys_rawio,-syslog,-mac_admin,-mac_override,-wake_alarm,-block_suspend,-sys_pacct
 away=$away,-audit_control,-bpf,-perfmon

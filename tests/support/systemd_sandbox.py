@@ -1,8 +1,8 @@
 """A real systemd as PID 1 of a throw-away sandbox, on a machine whose own PID 1 may be anything.
 
 New pid, mount, net, uts, ipc and cgroup namespaces over the host's userland; nothing on the host changes. It needs
-root, cgroup v2 and util-linux. Where the controllers sit on cgroup v1, MemoryMax= and its like are accepted but not
-enforced.
+root, cgroup v2 and util-linux. $JOBD_SYSTEMD_TREE names another userland with another systemd (`make systemd`). Where
+the controllers sit on cgroup v1, MemoryMax= and its like are accepted but not enforced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pytest
 
 from tests.support.waiting import wait_until
 
-_SYSTEMD = Path("/lib/systemd/systemd")
+TREE = Path(os.environ.get("JOBD_SYSTEMD_TREE", "/"))
+_SYSTEMD = TREE / "lib/systemd/systemd"
 _TOOLS = ("unshare", "nsenter", "setpriv", "mount", "pivot_root")
 _NAMESPACES = ("--pid", "--mount", "--net", "--uts", "--ipc", "--cgroup")
 _POWEROFF_NOW = signal.SIGRTMIN + 14  # systemd(1), signals
@@ -57,6 +58,7 @@ class SystemdSandbox:
         env = {
             "PATH": os.environ["PATH"],
             "WORK": str(self.folder),
+            "TREE": str(TREE),
             "BINDS": "\n".join(f"{host}\t{guest}" for guest, host in self._binds.items()),
         }
         # The shell moves itself into the cgroup first, so that the new cgroup namespace has it as its root.

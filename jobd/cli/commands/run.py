@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
 from jobd.cli.click_commands import command
+from jobd.errors import JobdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from jobd.cli.settings import Settings
+    from jobd.daemon.control.passed import PassedSockets
     from jobd.metrics.page import NumbersPage
 
 
@@ -31,16 +34,29 @@ if TYPE_CHECKING:
 @click.pass_obj
 def run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: bool) -> int:
     """Run the daemon in the foreground until it is stopped. A wrong file: all problems, exit 78."""
-    import asyncio
-
-    from jobd.cli.check_imports import load_all
+    from jobd.daemon.control.passed import take_passed
     from jobd.daemon.logs import hold_standard_descriptors
 
     hold_standard_descriptors()
+    passed = take_passed(os.environ)
+    try:
+        return _run(settings, queues, until_empty, dev, passed)
+    except JobdError as error:
+        passed.refuse_waiting(error)
+        raise
+
+
+def _run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: bool, passed: PassedSockets) -> int:
+    import asyncio
+
+    from jobd.cli.check_imports import load_all
+
     config = load_all(settings)
     from jobd.daemon.run import RunOptions, main
 
-    options = RunOptions(queues=queues, until_empty=until_empty, dev=dev, socket=settings.socket, redis=settings.redis)
+    options = RunOptions(
+        queues=queues, until_empty=until_empty, dev=dev, socket=settings.socket, redis=settings.redis, passed=passed
+    )
     return asyncio.run(main(config, options, _numbers_page()))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Refused
 from jobd.exits import Exit
-from jobd.protocol.control_client import short_path
+from jobd.protocol.control_client import is_manager, short_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,11 +23,15 @@ BACKLOG = 256
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A listening socket and its file: `place` is free of symlinks, `mark` its device and inode."""
+    """A listening socket and its file: `place` is free of symlinks, `mark` its device and inode.
+
+    `kept` is one that systemd passed: it goes on listening when this daemon is gone, and the file is its own.
+    """
 
     sock: socket.socket
     place: Path
     mark: tuple[int, int]
+    kept: bool = False
 
     def is_at(self, path: Path) -> bool:
         """Tell whether this path leads to the file."""
@@ -40,15 +44,16 @@ class Bound:
     def remove(self) -> None:
         """Remove the file, unless another daemon has put its own there meanwhile."""
         with contextlib.suppress(OSError):
-            if self.is_at(self.place):
+            if not self.kept and self.is_at(self.place):
                 self.place.unlink()
 
 
-def bind(path: Path, group: str | None = None) -> Bound:
-    """Listen at `path`; raises as `listen_privately`."""
-    sock = listen_privately(path, group)
+def bind(path: Path, group: str | None = None, passed: socket.socket | None = None) -> Bound:
+    """Listen at `path`, on the `passed` socket while its file is there; raises as `listen_privately`."""
+    kept = passed is not None and path.is_socket()
+    sock = passed if passed is not None and kept else listen_privately(path, group)
     found = path.lstat()
-    return Bound(sock, path.parent.resolve() / path.name, (found.st_dev, found.st_ino))
+    return Bound(sock, path.parent.resolve() / path.name, (found.st_dev, found.st_ino), kept)
 
 
 def listen_privately(path: Path, group: str | None = None) -> socket.socket:
@@ -126,6 +131,9 @@ def check_free(path: Path) -> None:
         except BlockingIOError:
             pass  # its queue of connections is full: somebody listens
         pid, _ = peer(probe)
+    if is_manager(pid):
+        message = f'systemd listens at "{path}" for its own daemon; start that one, or stop the socket unit'
+        raise Refused("socket-taken", message, detail={"pid": pid})
     raise Refused("socket-taken", f'another daemon (pid {pid}) answers at "{path}"', detail={"pid": pid})
 
 

@@ -95,10 +95,15 @@ class ControlServer:
         answer: Callable[[str, dict[str, Any], Caller], Awaitable[Mapping[str, Any]]],
         *,
         group: str | None = None,
+        passed: socket.socket | None = None,
     ) -> None:
-        """Prepare. Members of `group` may connect as well: then the file's mode alone decides who."""
+        """Prepare. Members of `group` may connect as well: then the file's mode alone decides who.
+
+        `passed` is a socket that systemd listens on at `path`; the server does not close it.
+        """
         self.path = path
         self._group = group
+        self._passed = passed
         self._answer = answer
         self._bound: list[Bound] = []
         """The last one is what `path` leads to; the others are at places it led to before."""
@@ -114,9 +119,9 @@ class ControlServer:
             Refused: somebody answers there, or the place cannot be used.
         """
         if not self._bound:
-            self._bound.append(bind(self.path, self._group))
+            self._bound.append(bind(self.path, self._group, self._passed))
             self._listen()
-            _log.info("control socket listens", path=str(self.path))
+            _log.info("control socket listens", path=str(self.path), passed=self._bound[-1].kept)
 
     def follow(self) -> bool:
         """Listen at `path` once more when it leads to another place by now; tell whether that was so.
@@ -150,6 +155,8 @@ class ControlServer:
             self._resume.cancel()
         for one in bound:
             asyncio.get_running_loop().remove_reader(one.sock)
+            if one.kept:
+                continue  # who waits there is for the next daemon
             # Who connected before the file was removed is answered or closed as the others are.
             for _ in range(BACKLOG // _ACCEPTS_A_TURN):
                 self._accept_waiting(one.sock)

@@ -228,6 +228,14 @@ class TestWhichSocket:
         ]
         assert socket_candidates(env={}) == [Path("/run/jobd/control.sock")]
 
+    def test_file_of_a_template_unit_names_the_socket_of_its_instance(self) -> None:
+        assert socket_candidates(config=Path("/etc/jobd/shop.toml"), env={}) == [
+            Path("/etc/jobd/.jobd/control.sock"),
+            Path("/run/jobd-shop/control.sock"),
+            Path("/run/jobd/control.sock"),
+        ]
+        assert Path("/run/jobd-jobd/control.sock") not in socket_candidates(config=Path("/etc/jobd/jobd.toml"), env={})
+
     def test_broken_file_does_not_keep_commands_from_the_daemon(self, tmp_path: Path) -> None:
         config = write(tmp_path, "[daemon")
         assert socket_candidates(config=config, env={})[0] == tmp_path / ".jobd/control.sock"
