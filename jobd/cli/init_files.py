@@ -74,7 +74,10 @@ def welcome(job: Job) -> dict:
 '''
 
 _TESTS = '''\
-"""Tests of the handlers: no Redis, no daemon, and yet as a worker runs them. Run them with: pytest"""
+"""Tests of the handlers: no Redis, no daemon, and yet as a worker runs them.
+
+Run them with `pytest`, which `pip install pytest` installs.
+"""
 
 from jobd.testing import run
 '''

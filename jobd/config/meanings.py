@@ -43,6 +43,7 @@ _PROCESS: dict[str, Meaning] = {
     "working_dir": ("Folder that workers run in.", "/srv/shop"),
     "nice": ("Scheduling priority of workers, as nice(1).", 10),
     "preload": ("Import handlers once in a template process and fork workers from it; `false` imports in each.", False),
+    "loop": ("Event loop of the workers; `uvloop` needs the extra `[uvloop]` where they run.", "uvloop"),
     "setup": ("Called in each worker before it says ready.", "shop.jobs:setup"),
     "teardown": ("Called when a worker stops.", "shop.jobs:teardown"),
     "wrap": ("Context managers, sync or async, around each job, outermost first.", ["shop.jobs:db_session"]),

@@ -54,6 +54,13 @@ class Mode(StrEnum):
     PROCESS = "process"
 
 
+class Loop(StrEnum):
+    """Which event loop a worker runs on."""
+
+    ASYNCIO = "asyncio"
+    UVLOOP = "uvloop"
+
+
 class Unknown(StrEnum):
     """What becomes of a job whose name nobody handles."""
 
@@ -169,6 +176,7 @@ class ProcessKeys(Table):
     working_dir: FilePath | None = None
     nice: Annotated[int, Whole(-20, 19)] | None = None
     preload: Flag = True
+    loop: Annotated[Loop, Choice()] = Loop.ASYNCIO
     setup: Handler | None = None
     teardown: Handler | None = None
     wrap: list[Handler] = Field(default_factory=list)

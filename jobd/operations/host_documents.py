@@ -11,6 +11,7 @@ class WorkerShown(TypedDict):
     """One worker of this host."""
 
     worker: Worker
+    loop: Annotated[str, "the event loop it runs on: asyncio or uvloop"]
 
 
 class WorkerRestarted(TypedDict):

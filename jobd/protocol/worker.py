@@ -198,6 +198,7 @@ class Start:
     nice: int | None
     hold: bool
     on_failed: str | None = None
+    loop: Literal["asyncio", "uvloop"] = "asyncio"
     env: dict[str, str] = field(default_factory=dict)
     """Variables that differ from worker to worker; the others are the template's."""
 

@@ -178,9 +178,8 @@ class Worker:
 
     def run(self, ready: Callable[[], None] = lambda: None) -> Exit:
         """Work until told to end; `ready` is called when the slots are there."""
-        selector = selectors.DefaultSelector()
-        forks.withhold(self._sock, selector)
-        self._loop = asyncio.SelectorEventLoop(selector)
+        self._loop, self._poller = _new_loop(self._start.loop)
+        forks.withhold(self._sock, self._poller)
         asyncio.set_event_loop(self._loop)
         life = self._loop.create_task(self._live(ready))
         while True:
@@ -285,6 +284,28 @@ class Worker:
         self._fetch.end()
         self.slots.interrupt_all()
         self._loop.call_later(patience_ms / 1000, _give_up)
+
+
+def _new_loop(kind: str) -> tuple[asyncio.AbstractEventLoop, forks.Private]:
+    """Return a loop and what holds its epoll descriptor, which a handler's own child must not share."""
+    if kind == "uvloop":
+        import uvloop
+
+        loop = uvloop.new_event_loop()
+        return loop, _Poller(loop)
+    selector = selectors.DefaultSelector()
+    return asyncio.SelectorEventLoop(selector), selector
+
+
+class _Poller:
+    """The epoll descriptor of a uvloop. It has no public name, and is another one in each child."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 when this uvloop does not tell it."""
+        return int(getattr(self._loop, "_get_backend_id", lambda: -1)())
 
 
 def _give_up() -> None:

@@ -27,6 +27,9 @@ from jobd.protocol.worker import HandlerSpec, Numbers, RedisTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = ROOT / "tests" / "fixtures" / "handlers"
+LOOP: Any = os.environ.get("WORKER_LOOP", "asyncio")
+"""`WORKER_LOOP=uvloop pytest tests/integration/test_worker_*.py` runs them on the other loop."""
+
 T = TypeVar("T")
 
 
@@ -174,7 +177,7 @@ class WorkerParent:
         """Return the Start of a worker of this queue."""
         base = messages.Start(
             worker.name, f"testhost:{queue}", queue, worker.token_prefix, self.redis, numbers,
-            None, None, [], None, False,
+            None, None, [], None, False, loop=LOOP,
         )  # fmt: skip
         return replace(base, **fields)
 

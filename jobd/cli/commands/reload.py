@@ -109,5 +109,7 @@ def plan_lines(document: Plan) -> Iterator[str]:
 def reload_lines(document: Reloaded) -> Iterator[str]:
     """Yield what a reload ended with; its steps were told as they came."""
     yield from document["notes"]
+    if document["steps"] and all(step["action"] == "keep" for step in document["steps"]):
+        yield "unchanged    nothing in the files differs from what runs"
     jobs = plural(document["interrupted"], "job")
     yield f"reloaded     generation {document['generation']} in {document['took_s']:.1f}s. {jobs} interrupted."

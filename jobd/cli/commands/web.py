@@ -37,7 +37,7 @@ def web(settings: Settings, listen: str | None, read_only: bool, open_: bool, au
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        text = f"no module {error.name}; the page needs the web extra: pip install '.[daemon,web]'"
+        text = f"no module {error.name}; the page needs the web extra: pip install '.[daemon,web]' in a clone of jobd"
         raise Refused("extra-missing", text) from None
     target = Target(settings.sockets, settings.redis, settings.config)
     options = WebOptions(target, listen or _listen_of_file(settings) or DEFAULT_LISTEN, read_only, auth_header)

@@ -102,7 +102,14 @@ def _killed(found: WorkerKilled) -> list[str]:
 def _shown(document: WorkerShown) -> Iterable[str]:
     found = document["worker"]
     jobs = ", ".join(_job(job) for job in found["jobs"])
-    return fields({**found, "uptime_s": format_duration(1000 * found["uptime_s"]), "jobs": jobs or "none"})
+    return fields(
+        {
+            **found,
+            "loop": document["loop"],
+            "uptime_s": format_duration(1000 * found["uptime_s"]),
+            "jobs": jobs or "none",
+        }
+    )
 
 
 def _lines(document: WorkerList) -> Iterable[str]:

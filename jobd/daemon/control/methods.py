@@ -217,9 +217,10 @@ class Methods:
     async def worker_show(self, params: OnePid, caller: Caller) -> WorkerShown:
         """Tell one worker of this host."""
         del caller
-        self._orders.find(params.pid)
+        _, found = self._orders.find(params.pid)
         views = (worker for view in self._supervisor.views() for worker in view.workers)
-        return {"worker": next(worker_document(worker) for worker in views if worker.pid == params.pid)}
+        shown = next(worker_document(worker) for worker in views if worker.pid == params.pid)
+        return {"worker": shown, "loop": found.loop}
 
     async def worker_restart(self, params: OnePid, caller: Caller) -> WorkerRestarted:
         """Replace a worker."""

@@ -252,6 +252,7 @@ class Fleet:
     def _start_of(self, queue: Queue, worker: Worker) -> Start:
         # Made when it is sent: numbers may have changed while the template was busy.
         worker.slot_limit = max(worker.slot_limit, queue.jobs_at_once)
+        worker.loop = queue.loop.value
         return start_message(
             queue, numbers_of(queue), worker=worker.name, incarnation=self._record.id, host=self._host,
             redis=self._redis_now(), hold=worker.told_to_start(), app=self.config.app.name,

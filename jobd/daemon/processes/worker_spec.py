@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobd import __version__
 from jobd.config.env_values import fill, is_of_worker
+from jobd.config.tables import Loop
 from jobd.daemon.notify import without_own
 from jobd.engine.job import KeyLimit
 from jobd.locate import OFFSPRING_VARIABLE, read_secret
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 EMBEDDED_URL = "unix:///embedded"
 """Stands for the embedded server in templates, which never connect."""
+
+UVLOOP = "uvloop:new_event_loop"
+"""What `loop = "uvloop"` imports, before the fork; where it is missing, that is a fault of the file."""
 
 _PRIVATE = ("JOBD_",)
 """Variables by prefix that are the daemon's own business."""
@@ -83,8 +87,9 @@ def uses_of(queue: Queue) -> list[HandlerUse]:
 
 
 def extras_of(queue: Queue) -> list[str]:
-    """Return what else is imported for a queue: setup, teardown, wrap, on_failed."""
+    """Return what else is imported for a queue: setup, teardown, wrap, on_failed, and the loop when it is uvloop's."""
     named = [queue.setup, queue.teardown, *queue.wrap, queue.on_failed]
+    named += [UVLOOP] if queue.loop is Loop.UVLOOP else []
     return list(dict.fromkeys(path for path in named if path))
 
 
@@ -182,6 +187,7 @@ def start_message(
         nice=queue.nice,
         hold=hold,
         on_failed=queue.on_failed,
+        loop=queue.loop.value,
         env={
             name: fill(value, names)
             for name, value in queue.env.items()

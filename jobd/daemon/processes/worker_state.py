@@ -101,6 +101,8 @@ class Worker:
         """The jobs it was killed for, when it was killed for time."""
         self.slot_limit = 1
         """Slots beyond this were never used: a reader of the board need not look there."""
+        self.loop = "asyncio"
+        """The event loop it was started on."""
         self.redis_up = True
         self.redis_trouble: str | None = None
         """What it says is wrong with Redis, a word of engine.trouble.Trouble."""

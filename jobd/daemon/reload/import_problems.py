@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobd.config.tables import Loop
+from jobd.daemon.processes.worker_spec import UVLOOP
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from jobd.protocol.worker import HandlerReport
 
     Place = tuple[str | int, ...]
+
+_UVLOOP_HINT = "install it where the workers run: pip install '.[daemon,embedded,uvloop]' in a clone of jobd"
 
 
 def import_problems(config: Config, queues: Iterable[Queue], reports: Iterable[HandlerReport]) -> list[Problem]:
@@ -49,10 +54,15 @@ def _extras(queue: Queue) -> Iterator[tuple[str, Place]]:
             yield path, (*table, key)
     for index, path in enumerate(queue.wrap):
         yield path, (*table, "wrap", index)
+    if queue.loop is Loop.UVLOOP:
+        yield UVLOOP, (*table, "loop")
 
 
 def _told(report: HandlerReport) -> tuple[str, str | None]:
     """Return (message, hint): the hint stands beside the caret, its further lines below."""
+    if report.path == UVLOOP:
+        why = (report.message or "").partition('": ')[2].removesuffix("; is it on [app] path?")
+        return "cannot import uvloop", f"{why}\n{_UVLOOP_HINT}"
     text = report.message or f'cannot import "{report.path}"'
     head, quote, rest = text.partition(f'"{report.path}"')
     message = f"{head}`{report.path}`" if quote else text

@@ -45,6 +45,12 @@ def test_help_of_every_command_begins_with_examples(path: tuple[str, ...], capsy
     assert "--socket PATH" in shown
 
 
+@pytest.mark.parametrize("name", ["queue", "job", "worker", "host", "schedule", "config"])
+def test_the_first_page_of_help_names_every_command_of_a_group(name: str) -> None:
+    group = jobd.get_command(None, name)  # type: ignore[arg-type]
+    assert jobd.homes[name][1].split(", ") == [verb for verb, (_, text) in group.homes.items() if text]  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("path", [path for path in _ALL if path], ids=" ".join)
 def test_an_unknown_option_is_a_usage_error(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*path, "--bogus"]) == 2

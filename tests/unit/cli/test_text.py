@@ -117,8 +117,11 @@ def test_plan_looks_as_in_the_sample() -> None:
 
 
 def test_reload_ends_with_the_new_generation() -> None:
-    document = {"generation": 7, "took_s": 3.2, "interrupted": 0, "notes": []}
-    assert list(reload_lines(document)) == ["reloaded     generation 7 in 3.2s. 0 jobs interrupted."]
+    document = {"generation": 7, "took_s": 3.2, "interrupted": 0, "notes": [], "steps": [{"action": "in-place"}]}
+    end = "reloaded     generation 7 in 3.2s. 0 jobs interrupted."
+    assert list(reload_lines(document)) == [end]
+    document["steps"] = [{"action": "keep"}, {"action": "keep"}]
+    assert list(reload_lines(document)) == ["unchanged    nothing in the files differs from what runs", end]
 
 
 def test_stop_names_what_it_handed_back() -> None:
