@@ -17,7 +17,7 @@ LOWEST := .venv-lowest
 # What examples and the manual need and jobd does not: other people's frameworks, the site generator, package checks.
 MORE := .venv-more
 # Whatever talks to Redis through names of redis-py, in a virtualenv with the oldest one that pyproject.toml allows.
-LOWEST_TESTS := tests/integration/test_connect.py tests/integration/test_client.py tests/integration/test_client_async.py \
+LOWEST_TESTS := tests/integration/test_connect.py tests/integration/test_pool.py tests/integration/test_client.py tests/integration/test_client_async.py \
 	tests/integration/test_worker_redis.py tests/integration/test_worker_ahead.py
 BIN := $(VENV)/bin
 QUIETLY := .ci/quietly

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from jobd.engine.compact_json import compact
 from jobd.engine.new_job import Added
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 BATCH = 250
 """Jobs of one script call: about 3 ms of Redis time, so that other clients wait no longer than that."""
 
-_opts = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_opts = compact()
 _extra = json.JSONEncoder(separators=(",", ":")).encode
 _DEFAULT_OPTS = {"attempts": 0}
 _DEFAULT_TEXT = _opts(_DEFAULT_OPTS)

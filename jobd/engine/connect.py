@@ -16,6 +16,7 @@ from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from jobd.engine.keys import hash_tag
+from jobd.engine.pool import AsyncPool, Pool
 from jobd.errors import InputError
 from jobd.locate import check_tls_files, parse_redis_url
 
@@ -114,7 +115,7 @@ def sync_client(
     """
     kwargs = _pool_kwargs(source, key, answer_limit_s)
     kwargs["retry"] = Retry(NoBackoff(), 0)
-    pool = redis.BlockingConnectionPool(connection_class=_sync_class(source), **kwargs)  # type: ignore[no-untyped-call]
+    pool = Pool(connection_class=_sync_class(source), **kwargs)  # type: ignore[no-untyped-call]
     _try_options(pool)
     client = redis.Redis(connection_pool=pool)
     client.auto_close_connection_pool = True
@@ -127,7 +128,7 @@ def async_client(
     """As sync_client, for asyncio; use it on one event loop only."""
     kwargs = _pool_kwargs(source, key, answer_limit_s)
     kwargs["retry"] = AsyncRetry(NoBackoff(), 0)
-    pool = redis.asyncio.BlockingConnectionPool(connection_class=_async_class(source), **kwargs)
+    pool = AsyncPool(connection_class=_async_class(source), **kwargs)
     _try_options(pool)
     client = redis.asyncio.Redis(connection_pool=pool)
     client.auto_close_connection_pool = True

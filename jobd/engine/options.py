@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from jobd.duration import parse_size, to_ms
+from jobd.engine.compact_json import compact
 from jobd.engine.new_job import IF_FAILED, NewJob, Parent
 from jobd.errors import InputError
 
@@ -39,7 +40,7 @@ _OWN_KEYS = frozenset({
 
 _OWN_FAMILIES = frozenset({"repeat", "de", "dn", "metrics"})
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode = compact()
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
     from jobd.engine.scripts import Script
     from jobd.locate import RedisSource
 
+hiredis_pack: Callable[[Any], bytes] | None = None
+with suppress(ImportError):  # an extra
+    from hiredis import pack_command as hiredis_pack
+
 T = TypeVar("T")
 Word = str | bytes | int | float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Command(Generic[T]):
-    """One operation on Redis: what to send, and how to read the answer.
+    """One operation on Redis: what to send, and how to read the answer. Never changed; frozen, it took thrice as long.
 
     `words` is a plain Redis command, or with `script` what follows the hash in EVALSHA: the number of keys, the keys,
     the arguments. `read` turns the reply (bytes, not text) into the result. `safe_twice` says that sending it again
@@ -62,7 +67,11 @@ class Exchange:
         return [*((b"SCRIPT", b"LOAD", source) for source in self.loads), *self.words] if self.loads else [*self.words]
 
 
-def conversation(commands: Sequence[Command[Any]]) -> Generator[Exchange, list[Any], list[Any]]:
+Talk = Generator[Exchange, list[Any], list[Any]]
+"""A conversation under way: what to send, answered by the replies; ends with one reply per command."""
+
+
+def conversation(commands: Sequence[Command[Any]]) -> Talk:
     """Say what to send and, from the replies, what to send once more; returns one reply per command.
 
     Sent again is only what did not run: a script that Redis did not know, and what a demoted primary refused.
@@ -78,6 +87,13 @@ def conversation(commands: Sequence[Command[Any]]) -> Generator[Exchange, list[A
         for index, reply in zip(again, fresh, strict=True):
             replies[index] = reply
     return replies
+
+
+def begun(command: Command[Any]) -> Talk:
+    """Return the conversation about a command that was sent by itself: what is to come is its reply."""
+    talk = conversation((command,))
+    next(talk)
+    return talk
 
 
 class SyncRunner:
@@ -97,7 +113,14 @@ class SyncRunner:
             RedisUnavailable: no answer; `may_have_run` tells whether it can have run.
             RedisRefused: Redis answered with an error.
         """
-        return _read(command, self._talk((command,))[0])
+        connection = self.connection()
+        try:
+            [reply] = self._round(connection, _packed_one(connection, command.parts()), 1)
+            if isinstance(reply, failures.RedisError):
+                reply = self._carry_on(connection, begun(command), [reply])[0]
+        finally:
+            self.client.connection_pool.release(connection)
+        return _read(command, reply)
 
     def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
         """Run commands in one round trip, each atomic by itself, in order; the first error is raised at the end."""
@@ -150,21 +173,29 @@ class SyncRunner:
         exchange = next(talk)
         connection = self.connection()
         try:
-            while True:
-                if exchange.renew:
-                    self.renew(connection)
-                exchange = talk.send(self._exchange(connection, exchange))
-        except StopIteration as end:
-            replies: list[Any] = end.value
-            return replies
+            return self._carry_on(connection, talk, self._exchange(connection, exchange))
         finally:
             self.client.connection_pool.release(connection)
 
+    def _carry_on(self, connection: Any, talk: Talk, replies: list[Any]) -> list[Any]:
+        try:
+            while True:
+                exchange = talk.send(replies)
+                if exchange.renew:
+                    self.renew(connection)
+                replies = self._exchange(connection, exchange)
+        except StopIteration as end:
+            done: list[Any] = end.value
+            return done
+
     def _exchange(self, connection: Any, exchange: Exchange) -> list[Any]:
         sent = exchange.sent()
+        return self._round(connection, _packed(connection, sent), len(sent))[len(exchange.loads) :]
+
+    def _round(self, connection: Any, packed: Any, answers: int) -> list[Any]:
         try:
-            connection.send_packed_command(_packed(connection, sent))
-            return [self._reply(connection) for _ in sent][len(exchange.loads) :]
+            connection.send_packed_command(packed)
+            return [self._reply(connection) for _ in range(answers)]
         except (failures.RedisError, OSError) as error:
             connection.disconnect()  # replies to come would be taken for those of the next command
             raise translate(error) from error
@@ -184,7 +215,15 @@ class AsyncRunner:
 
     async def run(self, command: Command[T]) -> T:
         """Run one command. Raises as SyncRunner.run."""
-        return _read(command, (await self._talk((command,)))[0])
+        pool: Any = self.client.connection_pool
+        connection = await self._connection(pool)
+        try:
+            [reply] = await self._round(connection, _packed_one(connection, command.parts()), 1)
+            if isinstance(reply, failures.RedisError):
+                reply = (await self._carry_on(connection, begun(command), [reply]))[0]
+        finally:
+            await pool.release(connection)
+        return _read(command, reply)
 
     async def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
         """Run commands in one round trip, as SyncRunner.run_many."""
@@ -217,16 +256,22 @@ class AsyncRunner:
         pool: Any = self.client.connection_pool
         connection = await self._connection(pool)
         try:
+            return await self._carry_on(connection, talk, await self._exchange(connection, exchange))
+        finally:
+            await pool.release(connection)
+
+    async def _carry_on(self, connection: Any, talk: Talk, replies: list[Any]) -> list[Any]:
+        pool: Any = self.client.connection_pool
+        try:
             while True:
+                exchange = talk.send(replies)
                 if exchange.renew:
                     _outdate_all(pool)
                     await self._reconnect(pool, connection)
-                exchange = talk.send(await self._exchange(connection, exchange))
+                replies = await self._exchange(connection, exchange)
         except StopIteration as end:
-            replies: list[Any] = end.value
-            return replies
-        finally:
-            await pool.release(connection)
+            done: list[Any] = end.value
+            return done
 
     async def _connection(self, pool: Any) -> Any:
         try:
@@ -251,9 +296,12 @@ class AsyncRunner:
 
     async def _exchange(self, connection: Any, exchange: Exchange) -> list[Any]:
         sent = exchange.sent()
+        return (await self._round(connection, _packed(connection, sent), len(sent)))[len(exchange.loads) :]
+
+    async def _round(self, connection: Any, packed: Any, answers: int) -> list[Any]:
         try:
-            await connection.send_packed_command(_packed(connection, sent))
-            return [await self._reply(connection) for _ in sent][len(exchange.loads) :]
+            await connection.send_packed_command(packed)
+            return [await self._reply(connection) for _ in range(answers)]
         except (failures.RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
             raise translate(error) from error
@@ -286,8 +334,12 @@ def _stamp(pool: Any, connection: Any) -> None:
 
 
 def _packed(connection: Any, sent: list[tuple[Word, ...]]) -> Any:
-    # For one command alone redis-py has the shorter way.
-    return connection.pack_command(*sent[0]) if len(sent) == 1 else connection.pack_commands(sent)
+    return _packed_one(connection, sent[0]) if len(sent) == 1 else connection.pack_commands(sent)
+
+
+def _packed_one(connection: Any, words: tuple[Word, ...]) -> Any:
+    # Where there is hiredis redis-py packs by it as well, after it has looked at every word twice.
+    return connection.pack_command(*words) if hiredis_pack is None else (hiredis_pack(words),)
 
 
 def _sources(commands: Iterable[Command[Any]]) -> list[str]:

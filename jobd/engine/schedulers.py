@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobd.engine.compact_json import compact
 from jobd.engine.options import new_job
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
@@ -27,7 +28,7 @@ MOST = 1_000
 NOT_OF_A_TEMPLATE = ("delay", "job_id", "timestamp", "parent", "if_failed")
 """Options that each iteration gets from its scheduler, or that make no sense for many jobs."""
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode = compact()
 
 
 @dataclass(frozen=True, slots=True)

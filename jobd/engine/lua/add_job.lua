@@ -12,10 +12,9 @@
 -- Complexity: O(1) a job; O(log n) delayed or prioritized; O(active) with keepLastIfActive
 
 -- include: max_events
--- include: wake
+-- include: settings_of
 -- include: waiting_list
--- include: mark_delayed
--- include: insert_job
+-- include: wake
 
 local meta, base, now = KEYS[1], ARGV[1], ARGV[2]
 local first_job, fields = 3, 4
@@ -47,7 +46,7 @@ if orphans == jobs then
   return reply
 end
 
-local max_len = max_events(meta)
+local max_len = max_events(meta, settings_of(base)[1])
 local counter = redis.call('INCRBY', base .. 'id', jobs - orphans) - jobs + orphans
 local ready, due = false, false
 -- Plain ids go into wait together at the end: one command, and in the end the same list.
@@ -58,11 +57,6 @@ local function push_plain()
     redis.call('LPUSH', waiting_list(base), unpack(plain))
     plain = {}
   end
-end
-
-local function last_event()
-  local newest = redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)
-  return newest[1] and newest[1][1] or '0-0'
 end
 
 -- Trimming once at the end of a batch trims as much as after each of its events.
@@ -78,13 +72,26 @@ local function add_plain(id, name, data, opts, trim)
   return redis.call('XADD', events, '*', 'event', 'waiting', 'jobId', id)
 end
 
-local function add(job, name, data, opts, counted)
-  job.name, job.data, job.opts = name, data, opts
-  job.custom, job.id = job.id ~= nil, job.id or counted
-  job.timestamp, job.delay, job.priority = job.timestamp or now_ms, job.delay or 0, job.priority or 0
-  local id, event_id, outcome = insert_job(base, job, max_len, now_ms, false)
-  ready, due = ready or job.ready, due or job.due
-  return id, event_id or last_event(), outcome
+-- Few rows have a job that says more than name, data and options: what those need is made when the first comes.
+local add, mark_due
+local function prepare()
+-- include: mark_delayed
+-- include: insert_job
+  mark_due = mark_delayed
+
+  local function last_event()
+    local newest = redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)
+    return newest[1] and newest[1][1] or '0-0'
+  end
+
+  function add(job, name, data, opts, counted)
+    job.name, job.data, job.opts = name, data, opts
+    job.custom, job.id = job.id ~= nil, job.id or counted
+    job.timestamp, job.delay, job.priority = job.timestamp or now_ms, job.delay or 0, job.priority or 0
+    local id, event_id, outcome = insert_job(base, job, max_len, now_ms, false)
+    ready, due = ready or job.ready, due or job.due
+    return id, event_id or last_event(), outcome
+  end
 end
 
 local reply = {}
@@ -97,6 +104,9 @@ for number = 1, jobs do
     id = string.format('%.0f', counter)
     if job then
       push_plain()
+      if not add then
+        prepare()
+      end
       id, event_id, outcome = add(job, name, data, opts, id)
     else
       event_id, outcome = add_plain(id, name, data, opts, number == jobs), 0
@@ -110,6 +120,6 @@ if ready then
   wake(base)
 end
 if due then
-  mark_delayed(base)
+  mark_due(base)
 end
 return reply

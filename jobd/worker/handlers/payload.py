@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from jobd.engine.compact_json import compact
 from jobd.errors import Unrecoverable
 
 VALUE_MAX = 128 * 1024 * 1024
@@ -29,7 +30,7 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_refuse).encode
+_encode = compact(_refuse)
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _scan = _decoder.scan_once  # type: ignore[attr-defined]
 
@@ -102,11 +103,11 @@ def _decode(text: str) -> Any:
 
 def _why_not(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return "it is nested too deeply"
+        return "it is nested too deeply, or contains itself"
     text = str(error)
     if text.startswith("Out of range float"):
         return "it holds NaN or an infinite number (float)"
-    if text.startswith("Circular"):
+    if text.startswith("Circular"):  # where Python has no encoder in C
         return "it contains itself"
     return text
 
