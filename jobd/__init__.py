@@ -5,7 +5,9 @@ The names here are loaded when they are first used, so `import jobd` costs nothi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jobd.lazy import lazy_names
 
 if TYPE_CHECKING:
     from jobd.client import AsyncQueue, Backoff, Flow, Queue
@@ -63,17 +65,4 @@ __all__ = [
     "current_job",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'jobd' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -6,7 +6,9 @@ web process and command that adds jobs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jobd.lazy import lazy_names
 
 if TYPE_CHECKING:
     from jobd.client.async_queue import AsyncJobHandle, AsyncQueue
@@ -43,17 +45,4 @@ __all__ = [
     "RedisUnavailable",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'jobd.client' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

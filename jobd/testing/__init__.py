@@ -17,7 +17,9 @@ pytest finds the fixtures `jobd_run`, `jobd_queues` and `jobd_daemon` by itself 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jobd.lazy import lazy_names
 
 if TYPE_CHECKING:
     from jobd.testing.fake_queue import FakeQueue
@@ -37,17 +39,4 @@ _HOMES = {
 
 __all__ = ["Added", "Done", "FakeQueue", "RealDaemon", "run", "run_batch"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'jobd.testing' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

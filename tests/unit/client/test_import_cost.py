@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-ALLOWED = ("jobd.client", "jobd.engine", "jobd.locate", "jobd.clock", "jobd.duration", "jobd.errors")
+ALLOWED = ("jobd.client", "jobd.engine", "jobd.locate", "jobd.clock", "jobd.duration", "jobd.errors", "jobd.lazy")
 
 LOADED = {
     "jobd",
@@ -37,6 +37,7 @@ LOADED = {
     "jobd.engine.traces",
     "jobd.engine.trouble",
     "jobd.errors",
+    "jobd.lazy",
     "jobd.locate",
     "jobd.locate.files",
     "jobd.locate.redact",
@@ -73,9 +74,9 @@ def test_the_errors_of_a_producer_come_from_the_place_the_queue_comes_from() -> 
         assert getattr(jobd, name) is error
 
 
-def test_importing_jobd_loads_nothing() -> None:
+def test_importing_jobd_loads_its_names_only() -> None:
     came = loaded("import jobd") - loaded("")
-    assert {name for name in came if name.split(".")[0] not in sys.stdlib_module_names} == {"jobd"}
+    assert {name for name in came if name.split(".")[0] not in sys.stdlib_module_names} == {"jobd", "jobd.lazy"}
 
 
 def test_the_client_loads_no_more_modules_than_these() -> None:
