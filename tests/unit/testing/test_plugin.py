@@ -37,4 +37,4 @@ def test_the_plugin_costs_a_test_run_next_to_nothing() -> None:
         "print(*sorted(name for name in set(sys.modules) - before))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert loaded == ["jobd", "jobd.testing", "jobd.testing.plugin"]
+    assert loaded == ["jobd", "jobd.lazy", "jobd.testing", "jobd.testing.plugin"]
