@@ -19,7 +19,7 @@ from jobd.locate import RedisSource, hand_down
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import BoardWriter
-from jobd.worker import forks
+from jobd.worker import forks, standard_files
 from jobd.worker.daemon_channel import Channel
 from jobd.worker.fetch.loop import FetchLoop
 from jobd.worker.handlers.job_policy import JobPolicies
@@ -196,6 +196,7 @@ class Worker:
         if failure is not None:
             framing.send(self._sock, messages.encode(messages.StartFailed("setup", failure, self._start.setup)))
             return Exit.SETUP_FAILED
+        standard_files.keep(self._loop)
         start = self._start
         if start.numbers.log_output_bytes is not None:
             capture()  # behind `setup`, which may set up logging

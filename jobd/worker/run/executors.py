@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Cancelled, JobTimeout
+from jobd.worker import standard_files
 from jobd.worker.handlers.awaitables import cancel_in
 from jobd.worker.run.attempt import Attempt, Interruption
 
@@ -156,6 +157,7 @@ class ThreadExecutor:
     def _collect(self) -> None:
         # Cleared first: a thread that appends from here on calls again.
         self._told = False
+        standard_files.mend()  # before anything is opened that would get a number of these
         through = self._through
         while through:
             attempt = through.popleft()
