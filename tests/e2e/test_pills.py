@@ -1,4 +1,4 @@
-"""A job that kills its worker, among many good ones: it fails by itself, they complete, another queue notices nothing."""
+"""A job that kills its worker, among good ones: it fails by itself, they complete, another queue notices nothing."""
 
 from __future__ import annotations
 
