@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.cli.table import moment
 from jobd.duration import format_duration
+from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
 from jobd.words import plural, printable
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ def _rows(job: Job) -> Iterator[tuple[str, str]]:
         lock = job.get("lock_ms")
         yield "lock", "none: its worker is gone" if lock is None else f"lives {format_duration(lock)} more"
     yield "attempts", _counted(job)
+    back = job.get("handed_back", 0)
+    if back and job["state"] not in ("completed", "failed"):
+        yield "stopped", outlasts(back) if back >= HANDED_BACK_OFTEN else f"handed back {plural(back, 'time')}"
     if job["parent_key"]:
         yield "parent", f"jobd job show {_child(job['parent_key'])}"
     yield from _children(job)

@@ -144,11 +144,12 @@ class ReloadReport:
 
 @dataclass(frozen=True, slots=True)
 class StoppedJob:
-    """A job named when the daemon stops."""
+    """A job named when the daemon stops. `times` is how often it was handed back, this time included."""
 
     queue: str
     id: str
     name: str
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)

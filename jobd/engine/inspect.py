@@ -51,6 +51,17 @@ def has_lock(keys: Keys, job_id: str) -> Command[bool]:
     return Command(("EXISTS", keys.lock(job_id)), bool, safe_twice=True)
 
 
+def next_ids(keys: Keys, count: int) -> Command[list[str]]:
+    """Read up to `count` ids of waiting jobs, those that run next."""
+    return Command(("LRANGE", keys.wait, -count, -1), _texts, safe_twice=True)
+
+
+def handed_back(keys: Keys, job_id: str) -> Command[int]:
+    """Read how often a job was handed back by a stop."""
+    words = ("HGET", keys.job(job_id), "jobdback")
+    return Command(words, lambda reply: int(reply) if (reply or b"").isdigit() else 0, safe_twice=True)
+
+
 def overdue_count(keys: Keys, before_ms: int) -> Command[int]:
     """Count the delayed jobs that were due before a moment."""
     return Command(("ZCOUNT", keys.delayed, "-inf", before_ms * _SCORE_PER_MS), int, safe_twice=True)

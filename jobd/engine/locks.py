@@ -89,13 +89,20 @@ def recover_jobs(
     return Command(words, _recovered, script("recover_jobs"), safe_twice=True)
 
 
-def hand_back_jobs(keys: Keys, token_prefix: str) -> Command[list[str]]:
-    """Return every active job under this prefix to the front of its queue, nothing counted; the ids, newest first.
+def hand_back_jobs(keys: Keys, token_prefix: str) -> Command[list[tuple[str, int]]]:
+    """Return every active job under this prefix to the front of its queue, no attempt and no crash counted.
 
     Only when its worker is gone. Safe to send twice.
+
+    Returns:
+        [(id, how often it was handed back since it was added or retried)], newest first.
     """
     words = (3, keys.meta, keys.active, keys.events, keys.base, token_prefix)
-    return Command(words, decode_ids, script("hand_back_jobs"), safe_twice=True)
+
+    def read(reply: list[Any]) -> list[tuple[str, int]]:
+        return [(decode_id(raw), int(times)) for raw, times in zip(reply[::2], reply[1::2], strict=True)]
+
+    return Command(words, read, script("hand_back_jobs"), safe_twice=True)
 
 
 def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int) -> Command[list[Recovered] | None]:

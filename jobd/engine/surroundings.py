@@ -30,12 +30,14 @@ class Surroundings:
     completed_count: int
     failed: list[str]
     failed_count: int
+    handed_back: int
+    """How often a stop gave it back unfinished."""
 
 
 def surroundings(keys: Keys, job_id: str) -> Steps[Surroundings]:
     """Read what lies beside a job."""
     job = keys.job(job_id)
-    score, lock, lines, pending, pending_count, completed, unsuccessful, unsuccessful_count, ignored = yield [
+    score, lock, lines, pending, pending_count, completed, unsuccessful, unsuccessful_count, ignored, back = yield [
         _plain("ZSCORE", keys.delayed, job_id),
         _plain("PTTL", keys.lock(job_id)),
         _plain("LLEN", keys.logs(job_id)),
@@ -45,6 +47,7 @@ def surroundings(keys: Keys, job_id: str) -> Steps[Surroundings]:
         _plain("ZRANGE", f"{job}:unsuccessful", 0, _NAMED - 1),
         _plain("ZCARD", f"{job}:unsuccessful"),
         _plain("HKEYS", f"{job}:failed"),
+        _plain("HGET", job, "jobdback"),
     ]
     return Surroundings(
         due_at=None if score is None else int(float(score) // 4096),
@@ -55,6 +58,7 @@ def surroundings(keys: Keys, job_id: str) -> Steps[Surroundings]:
         completed_count=completed,
         failed=_names([*unsuccessful, *ignored])[:_NAMED],
         failed_count=unsuccessful_count + len(ignored),
+        handed_back=int(back) if (back or b"").isdigit() else 0,
     )
 
 

@@ -16,7 +16,8 @@ from jobd.engine.keys import Keys
 from jobd.engine.reading import QueueFacts, list_jobs, queue_facts
 from jobd.engine.states import State
 from jobd.errors import RedisRefused
-from jobd.operations.doctor_documents import Diagnosis, Finding, QueueSize
+from jobd.operations.doctor_documents import Diagnosis, Finding, QueueSize, error, warning
+from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
 from jobd.operations.operation import Place
 from jobd.operations.params import Nothing
 from jobd.operations.queues import queue_names
@@ -43,6 +44,7 @@ _HISTORY_MAX = 100_000
 
 _KEYS_LOOKED_AT = 50_000
 _ACTIVE_LOOKED_AT = 1000
+_HANDED_BACK_LOOKED_AT = 100
 _SETTLE_S = 0.3
 """A job between take and lock, or between finish and removal, is in order by then."""
 
@@ -70,16 +72,6 @@ async def diagnose(place: Place, params: Nothing) -> Diagnosis:
     sizes = await _sizes(place, dict(zip(names, facts, strict=True))) if info else []
     findings.sort(key=lambda finding: finding["level"] != "error")
     return {"findings": findings, "queues": sizes, "redis": about_redis}
-
-
-def error(code: str, about: str, what: str, *, then: str, mend: str) -> Finding:
-    """Return a finding that costs jobs, or time until somebody acts."""
-    return {"level": "error", "code": code, "about": about, "what": what, "then": then, "mend": mend}
-
-
-def warning(code: str, about: str, what: str, *, then: str, mend: str) -> Finding:
-    """Return a finding that may cost something one day."""
-    return {"level": "warning", "code": code, "about": about, "what": what, "then": then, "mend": mend}
 
 
 async def _allowed(place: Place, command: Command[T]) -> T | None:
@@ -217,6 +209,7 @@ async def _queues(place: Place, queues: dict[str, QueueFacts], signs: Iterable[H
         served = name in by_jobd or names is None or _has_worker(keys, names)
         findings += _unserved(name, facts, served=served)
         findings += await _unlocked(place, keys, facts)
+        findings += await _handed_back(place, keys)
         findings += _unbounded(name, facts)
         late = (
             0 if facts.paused else await place.runner.run(ask.overdue_count(keys, int(time.time() * 1000) - _LATE_MS))
@@ -266,6 +259,26 @@ async def _unlocked(place: Place, keys: Keys, facts: QueueFacts) -> list[Finding
     what = f"{plural(len(ids), 'active job')} without a lock: {shown}"
     then = "nobody runs them; the stalled check of any worker puts them back, without a worker nobody does"
     return [error("active-without-lock", keys.queue, what, then=then, mend=f"jobd run --queue {keys.queue}")]
+
+
+async def _handed_back(place: Place, keys: Keys) -> list[Finding]:
+    """Find jobs that every stop interrupts: they run now, or are at the front of their queue again."""
+    ids = [
+        *await place.runner.run(ask.active_ids(keys, _HANDED_BACK_LOOKED_AT)),
+        *await place.runner.run(ask.next_ids(keys, _HANDED_BACK_LOOKED_AT)),
+    ]
+    times = await place.runner.run_many([ask.handed_back(keys, job_id) for job_id in ids])
+    return [
+        warning(
+            "handed-back-often",
+            keys.queue,
+            f"job {job_id} was {outlasts(count)}",
+            then="each stop and deploy lets it start from its beginning; it may never be done",
+            mend=f"jobd job show {keys.queue} {job_id}",
+        )
+        for job_id, count in zip(ids, times, strict=True)
+        if count >= HANDED_BACK_OFTEN
+    ]
 
 
 async def _without_lock(place: Place, keys: Keys, ids: list[str]) -> list[str]:

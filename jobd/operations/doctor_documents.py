@@ -30,3 +30,13 @@ class Diagnosis(TypedDict):
     findings: Annotated[list[Finding], "errors first"]
     queues: Annotated[list[QueueSize], "the largest first"]
     redis: Annotated[dict[str, str], "version, memory, connections and round trip, for people"]
+
+
+def error(code: str, about: str, what: str, *, then: str, mend: str) -> Finding:
+    """Return a finding that costs jobs, or time until somebody acts."""
+    return {"level": "error", "code": code, "about": about, "what": what, "then": then, "mend": mend}
+
+
+def warning(code: str, about: str, what: str, *, then: str, mend: str) -> Finding:
+    """Return a finding that may cost something one day."""
+    return {"level": "warning", "code": code, "about": about, "what": what, "then": then, "mend": mend}

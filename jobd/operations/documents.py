@@ -214,6 +214,7 @@ class HandedBack(TypedDict):
     queue: str
     id: str
     name: str
+    times: Annotated[int, "how often it was handed back so far, this time included"]
 
 
 class Stopped(TypedDict):

@@ -55,6 +55,7 @@ class Job(TypedDict):
     lock_ms: NotRequired[Annotated[int | None, "how long the lock of an active one lives; null without a lock"]]
     log_lines: NotRequired[int]
     deferred_failure: NotRequired[Annotated[str | None, "whoever takes it fails it with this, without running it"]]
+    handed_back: NotRequired[Annotated[int, "how often a stop gave it back unfinished, the attempt not counted"]]
     children: NotRequired[Children]
 
 

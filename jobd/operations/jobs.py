@@ -121,7 +121,7 @@ async def show(place: Place, params: OneJob) -> JobShown:
     beside = await place.runner.run_steps(surroundings(Keys(place.prefix, params.queue), params.id))
     document = job_document(job)
     document["due_at"], document["lock_ms"], document["log_lines"] = beside.due_at, beside.lock_ms, beside.log_lines
-    document["deferred_failure"] = job.deferred_failure
+    document["deferred_failure"], document["handed_back"] = job.deferred_failure, beside.handed_back
     document["children"] = {
         "pending": beside.pending,
         "pending_count": beside.pending_count,

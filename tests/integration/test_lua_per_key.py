@@ -218,7 +218,7 @@ def test_a_deleted_job_frees_its_place(q: QueueOf) -> None:
 def test_hand_back_frees_the_places_and_keeps_the_order(q: QueueOf) -> None:
     put(q, "a1", "a2", "a3", "a4")
     q.take(4, per_key=TWO)
-    assert q.run(hand_back_jobs(q.keys, PREFIX)) == ["a2", "a1"]
+    assert q.run(hand_back_jobs(q.keys, PREFIX)) == [("a2", 1), ("a1", 1)]
     assert held(q) == {'"a"': []}
     assert q.ids(4, per_key=TWO, prefix="other:w:") == ["a1", "a2"]
     q.assert_sound()

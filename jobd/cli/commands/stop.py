@@ -11,6 +11,7 @@ from jobd.cli.output import answer, progress, warn
 from jobd.cli.params import DURATION
 from jobd.cli.reach import call, connect
 from jobd.exits import Exit
+from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
 from jobd.operations.table import STOP
 from jobd.words import printable
 
@@ -62,3 +63,6 @@ def stop_lines(document: Stopped) -> Iterator[str]:
         named = ", ".join(f"{job['queue']} {printable(job['id'])}" for job in back)
         line += f" ({named}; attempt not counted)"
     yield line + "."
+    for job in back:
+        if job["times"] >= HANDED_BACK_OFTEN:
+            yield f"warning: {job['queue']} {printable(job['id'])} was {outlasts(job['times'])}."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.processes.worker_spec import open_files_needed
 from jobd.duration import format_size
-from jobd.operations.doctor import warning
+from jobd.operations.doctor_documents import warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

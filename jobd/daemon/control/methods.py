@@ -176,7 +176,7 @@ class Methods:
         self._notifier.stopping("draining")
         report = await self._supervisor.stop(params.grace_ms, params.now, caller.progress)
         handed_back: list[HandedBack] = [
-            {"queue": job.queue, "id": job.id, "name": job.name} for job in report.handed_back
+            {"queue": job.queue, "id": job.id, "name": job.name, "times": job.times} for job in report.handed_back
         ]
         return {"finished": report.finished, "handed_back": handed_back}
 

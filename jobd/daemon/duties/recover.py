@@ -20,6 +20,7 @@ from jobd.daemon.views import StoppedJob
 from jobd.engine.keys import Keys
 from jobd.engine.locks import hand_back_jobs, recover_jobs
 from jobd.errors import RedisRefused, RedisUnavailable
+from jobd.operations.handed_back import HANDED_BACK_OFTEN
 
 if TYPE_CHECKING:
     from jobd.daemon.processes.fleet import Fleet, Loss
@@ -117,9 +118,12 @@ class Recover:
         if worker.ending is Ending.ASKED:
             prefix = await self._last_of_queue(loss) if self.together else loss.token_prefix
             handed = await self._runner.run(hand_back_jobs(keys, prefix))
-            for job_id in handed:
-                log.info("job handed back", queue=loss.pool.name, job=job_id)
-                self.handed_back.append(StoppedJob(loss.pool.name, job_id, ""))
+            for job_id, times in handed:
+                self.handed_back.append(StoppedJob(loss.pool.name, job_id, "", times))
+                if times < HANDED_BACK_OFTEN:
+                    log.info("job handed back", queue=loss.pool.name, job=job_id)
+                else:
+                    log.warning("job handed back again and again", queue=loss.pool.name, job=job_id, times=times)
             return
         started = started_jobs(loss)
         recovered = await self._runner.run(

@@ -1,10 +1,11 @@
 -- hand_back_jobs: return what a stopped worker still held.
 -- Promise:    every active job whose lock has the prefix waits at the front again, the one taken first runs first;
---             attempts and crashes are as they were. Prioritized jobs go before their equals.
+--             attempts and crashes are as they were, and its field jobdback counts how often that was so. Prioritized
+--             jobs go before their equals.
 -- KEYS:       1 meta (hash)   2 active (list)   3 events (stream)
 --             From base also: wait, prioritized, stalled, marker, and per job its hash and lock; those of free_key.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 token_prefix
--- Returns:    the ids, newest first
+-- Returns:    per job, newest first: id, how often it was handed back, this time included
 -- Events:     waiting (prev active)
 -- Complexity: O(active), plus the place in active of each id
 
@@ -12,6 +13,7 @@
 -- include: check_places
 -- include: find_held
 -- include: drop_active
+-- include: count_up
 -- include: put_back
 -- include: free_key
 
@@ -25,6 +27,7 @@ for _, id in ipairs(find_held(base, token_prefix)) do
     put_back(base, id, priority, true, max_len)
     free_key(base, redis.call('HGET', base .. id, 'jobdkey'), id, true)
     handed[#handed + 1] = id
+    handed[#handed + 1] = count_up(base .. id, 'jobdback')
   end
 end
 return handed

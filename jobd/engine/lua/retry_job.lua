@@ -29,7 +29,8 @@ elseif redis.call('ZREM', completed, id) == 1 then
 else
   return -3
 end
-redis.call('HDEL', job, 'finishedOn', 'processedOn', prev == 'failed' and 'failedReason' or 'returnvalue', 'sus', 'defa')
+redis.call('HDEL', job, 'finishedOn', 'processedOn', prev == 'failed' and 'failedReason' or 'returnvalue', 'sus', 'defa',
+  'jobdback')
 local stored = redis.call('HMGET', job, 'priority', 'opts', 'parentKey')
 local parent_key = stored[3]
 local ok, opts = pcall(cjson.decode, stored[2] or '{}')
