@@ -118,6 +118,8 @@ class Worker:
         self._clock = clock
         self._hold = hold
         self._quiet = False
+        self._has_start = False
+        """Whether its start message has gone: before it the process understands nothing else."""
         self._told_to_hold = False
 
     @property
@@ -201,6 +203,7 @@ class Worker:
 
     def told_to_start(self) -> bool:
         """Its start message is about to go; return whether it says to take nothing until Resume."""
+        self._has_start = True
         self._told_to_hold = self._hold or self._quiet
         return self._told_to_hold
 
@@ -231,15 +234,15 @@ class Worker:
             self._send(Resume())
 
     def settings(self, numbers: Numbers, generation: int) -> None:
-        """Take over new numbers."""
+        """Take over new numbers; one that has not started yet gets them with its start."""
         self.generation = generation
         self.slot_limit = max(self.slot_limit, numbers.most)
-        if self.state in _LIVES or self.state is WorkerState.STARTING:
+        if self.state in _LIVES or (self.state is WorkerState.STARTING and self._has_start):
             self._send(Settings(numbers))
 
     def use_redis(self, target: RedisTarget) -> None:
         """Take over other credentials; one that has not started yet gets them with its start."""
-        if self.state in _LIVES or self.state is WorkerState.STARTING:
+        if self.state in _LIVES or (self.state is WorkerState.STARTING and self._has_start):
             self._send(UseRedis(target))
 
     def drain(self) -> None:

@@ -11,9 +11,21 @@ import pytest
 from jobd.clock import SYSTEM_CLOCK
 from jobd.daemon.processes.exits import Ending
 from jobd.daemon.processes.worker_state import Worker, WorkerState
-from jobd.protocol.worker import Cancel, Drain, Quiet, Resume, Stop
+from jobd.engine.job import Keep
+from jobd.protocol.worker import (
+    Cancel,
+    Drain,
+    Numbers,
+    Quiet,
+    RedisTarget,
+    Resume,
+    Settings,
+    Stop,
+    UseRedis,
+)
 
 KILLED = int(signal.SIGKILL)
+NUMBERS = Numbers(4, 30_000, Keep(), Keep(), None, None, "fail", None, {})
 
 
 @dataclass
@@ -199,6 +211,18 @@ def test_a_worker_unquieted_while_it_starts_takes_jobs_when_ready(seen):
     worker.resume()
     worker.ready(redis_up=True)
     assert (worker.state, seen.sent) == (WorkerState.READY, [Resume()])
+
+
+def test_nothing_is_sent_before_the_start_message_which_has_all_that_changed_meanwhile(seen):
+    worker = new(seen)
+    worker.spawned(7, seen, None)  # type: ignore[arg-type]
+    worker.settings(NUMBERS, 2)
+    worker.use_redis(RedisTarget("redis://h/0", "bull"))
+    assert (worker.generation, seen.sent) == (2, [])
+    worker.told_to_start()
+    worker.settings(NUMBERS, 3)
+    worker.use_redis(RedisTarget("redis://h/0", "bull"))
+    assert [type(message) for message in seen.sent] == [Settings, UseRedis]
 
 
 def test_a_trial_worker_is_held_until_released(seen):
