@@ -125,8 +125,13 @@ def test_reload_ends_with_the_new_generation() -> None:
 
 
 def test_stop_names_what_it_handed_back() -> None:
-    document = {"finished": 2, "handed_back": [{"queue": "video", "id": "91b0", "name": "cut"}]}
+    document = {"finished": 2, "handed_back": [{"queue": "video", "id": "91b0", "name": "cut", "times": 2}]}
     assert list(stop_lines(document)) == ["done. 2 finished, 1 handed back (video 91b0; attempt not counted)."]
+    document["handed_back"][0]["times"] = 3
+    assert list(stop_lines(document))[1] == (
+        "warning: video 91b0 was handed back 3 times without coming to its end: it runs longer than a stop waits; "
+        "raise [daemon] grace, or let it do its work in parts."
+    )
     assert list(stop_lines({"finished": 0, "handed_back": []})) == ["done. 0 finished, 0 handed back."]
 
 

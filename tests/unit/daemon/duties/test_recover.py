@@ -165,11 +165,11 @@ def test_the_job_a_worker_was_killed_for_is_settled_before_its_neighbours_are_re
 def test_what_a_worker_that_was_asked_to_end_held_is_handed_back_at_once():
     host = Host()
     host.living = [pool_of()]
-    host.redis.answers["hand_back_jobs"] = [b"b", b"a"]
+    host.redis.answers["hand_back_jobs"] = [b"b", 1, b"a", 3]
     assert host.settled(Worker(Ending.ASKED, "a"))
     assert host.redis.ran == [("hand_back_jobs", ("bull:mail:", "inc:1.1:"))]
     assert host.looks == 0
-    assert host.recover.handed_back == [StoppedJob("mail", "b", ""), StoppedJob("mail", "a", "")]
+    assert host.recover.handed_back == [StoppedJob("mail", "b", "", 1), StoppedJob("mail", "a", "", 3)]
 
 
 def test_when_the_daemon_stops_a_queues_jobs_go_back_together_after_its_last_worker():
