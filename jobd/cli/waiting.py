@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from jobd.cli.output import warn
+from jobd.cli.queue_reasons import why_nothing_runs
 from jobd.cli.reach import ask
 from jobd.errors import JobFailed, NotThere, Refused
-from jobd.operations.table import JOB_WAIT
+from jobd.operations.table import JOB_WAIT, QUEUE_SHOW
 
 if TYPE_CHECKING:
     from jobd.cli.settings import Settings
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
 _ASKED_MS = 20_000
 """One question lasts at most so long: a daemon that is replaced meanwhile is asked anew."""
 
+_WONDERED_MS = 3_000
+"""After so long whoever waits wants to know whether anybody takes such jobs."""
+
 
 def wait_for(settings: Settings, queue: str, job_id: str, limit_s: float | None, event_id: str | None = None) -> Any:
-    """Return the result of a job once it is finished.
+    """Return the result of a job once it is finished; say why it has not begun when it takes long.
 
     `event_id` is an event before its end: with it the end of a job that is not kept is found too.
 
@@ -27,8 +32,9 @@ def wait_for(settings: Settings, queue: str, job_id: str, limit_s: float | None,
         NotThere, Refused: there is no such job, or it is gone and nothing is known of its end.
     """
     end = None if limit_s is None else time.monotonic() + limit_s
+    longest_ms, wondered = _WONDERED_MS, time.monotonic() + _WONDERED_MS / 1000
     while True:
-        left_ms = _ASKED_MS if end is None else max(0, min(_ASKED_MS, round(1000 * (end - time.monotonic()))))
+        left_ms = longest_ms if end is None else max(0, min(longest_ms, round(1000 * (end - time.monotonic()))))
         params = {"queue": queue, "id": job_id, "timeout_ms": left_ms, "event_id": event_id}
         try:
             found = ask(settings, JOB_WAIT, params)
@@ -47,3 +53,13 @@ def wait_for(settings: Settings, queue: str, job_id: str, limit_s: float | None,
         event_id = found["event_id"]
         if end is not None and time.monotonic() >= end:
             raise TimeoutError(f"job {job_id} did not finish within {limit_s:g}s; it is {found['state']}")
+        if longest_ms == _WONDERED_MS and time.monotonic() >= wondered:
+            longest_ms = _ASKED_MS
+            if found["state"] in ("waiting", "prioritized"):
+                _say_why_it_waits(settings, queue)
+
+
+def _say_why_it_waits(settings: Settings, queue: str) -> None:
+    reason = why_nothing_runs(ask(settings, QUEUE_SHOW, {"queue": queue})["queue"])
+    if reason is not None:
+        warn(f"the job waits because {reason.text}; next: {reason.next_command}")

@@ -21,6 +21,7 @@ from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
 from jobd.operations.operation import Place
 from jobd.operations.params import Nothing
 from jobd.operations.queues import queue_names
+from jobd.operations.serving import who_serves
 from jobd.words import plural
 
 if TYPE_CHECKING:
@@ -201,12 +202,11 @@ def _old(info: dict[str, str]) -> Iterator[Finding]:
 
 
 async def _queues(place: Place, queues: dict[str, QueueFacts], signs: Iterable[HostSign]) -> list[Finding]:
-    names = await _allowed(place, ask.client_names())
-    by_jobd = {queue for sign in signs for queue in sign.queues} | {*await place.own_queues()}
+    serving = await who_serves(place, signs)
     findings: list[Finding] = []
     for name, facts in queues.items():
         keys = Keys(place.prefix, name)
-        served = name in by_jobd or names is None or _has_worker(keys, names)
+        served = serving.serves(name)
         findings += _unserved(name, facts, served=served)
         findings += await _unlocked(place, keys, facts)
         findings += await _handed_back(place, keys)
@@ -225,11 +225,6 @@ async def _queues(place: Place, queues: dict[str, QueueFacts], signs: Iterable[H
                 )
             )
     return findings
-
-
-def _has_worker(keys: Keys, names: Iterable[str]) -> bool:
-    own = ask.worker_name(keys)
-    return any(name == own or name.startswith(f"{own}:w:") for name in names)
 
 
 def _unserved(name: str, facts: QueueFacts, *, served: bool) -> Iterator[Finding]:

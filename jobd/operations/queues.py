@@ -14,6 +14,7 @@ from jobd.errors import NotThere
 from jobd.operations.documents import QueueList, QueueRow, QueueShown
 from jobd.operations.operation import Place
 from jobd.operations.params import OneQueue, Pause, SomeQueues
+from jobd.operations.serving import who_serves
 
 if TYPE_CHECKING:
     from jobd.engine.runner import AsyncRunner
@@ -101,7 +102,11 @@ async def facts_of(place: Place, queue: str) -> QueueFacts:
 
 async def _shown(place: Place, queue: str) -> QueueShown:
     row = queue_row(queue, await facts_of(place, queue))
-    return {"queue": _laid_over(row, (await place.own_queues([queue])).get(queue))}
+    own = (await place.own_queues([queue])).get(queue)
+    due = (row["waiting"] or 0) + (row["prioritized"] or 0)
+    if own is None and due and not row["active"] and row["why"] is None and not (await who_serves(place)).serves(queue):
+        row["why"] = "no_workers"
+    return {"queue": _laid_over(row, own)}
 
 
 def queue_row(name: str, facts: QueueFacts) -> QueueRow:

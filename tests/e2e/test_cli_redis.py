@@ -196,3 +196,9 @@ def test_a_failed_job_and_a_paused_queue_end_with_the_command_that_helps(run: Ru
     run("queue", "pause", "email")
     code, out, _ = run("queue", "show", "email")
     assert out.splitlines()[-2:] == ["nothing runs because it is paused everywhere", "next: jobd queue resume email"]
+
+
+def test_whoever_waits_for_a_job_that_nobody_takes_is_told(run: Run) -> None:
+    code, out, err = run("job", "add", "nobodys", "n", "--wait=3500ms")
+    assert (code, out) == (75, "")
+    assert "the job waits because no worker anywhere takes its jobs; next: jobd run --queue nobodys" in err

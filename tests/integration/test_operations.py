@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from jobd.engine.inspect import worker_name
 from jobd.engine.keys import Keys
 from jobd.engine.selection import PAGE, Selection
 from jobd.errors import InputError, NotThere
@@ -124,6 +125,16 @@ def test_a_queue_says_nothing_due_only_when_all_its_jobs_are_due_later(ops: Ops,
     assert ops("queue.show", queue="email")["queue"]["why"] is None
     ops("job.remove", queue="email", ids=["late"])
     assert ops("queue.show", queue="email")["queue"]["why"] is None
+
+
+def test_a_queue_that_nobody_serves_says_so_until_a_worker_of_bullmq_connects(
+    ops: Ops, redis_server: RedisServer, prefix: str
+) -> None:
+    ops.add("email", name="n", data={})
+    assert ops("queue.show", queue="email")["queue"]["why"] == "no_workers"
+    with redis_server.client() as worker:
+        worker.client_setname(worker_name(Keys(prefix, "email")))
+        assert ops("queue.show", queue="email")["queue"]["why"] is None
 
 
 def test_logs_are_the_newest_lines_in_order(ops: Ops, r: redis.Redis, keys: Keys) -> None:

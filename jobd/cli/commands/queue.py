@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from jobd.cli.click_commands import Command, Group, command
 from jobd.cli.output import answer
 from jobd.cli.params import dash_number_last
+from jobd.cli.queue_reasons import why_nothing_runs
 from jobd.cli.reach import ask
 from jobd.cli.table import Column, draw, fields, terminal_width
 from jobd.operations import table
@@ -178,22 +178,10 @@ def _count(value: Any) -> str:
     return "?" if value is None else str(value)
 
 
-_REASONS = {
-    "paused": ("it is paused everywhere", "jobd queue resume {q}"),
-    "quiet": ("this host is told to take none of its jobs", "jobd queue unquiet {q}"),
-    "breaker": ("its workers crashed too often: it is held back", "jobd queue reset {q}"),
-    "no_workers": ("no worker of this host is ready", "jobd status {q}"),
-    "redis_down": ("Redis does not answer", "jobd doctor"),
-    "rate_limited": ("its rate limit is used up for now", "jobd queue show {q}"),
-    "maxed": ("as many jobs run as its global concurrency allows", "jobd job list {q} --state active"),
-    "nothing_due": ("every job of it is due later", "jobd job list {q} --state delayed"),
-}
-
-
 def _shown(document: QueueShown) -> Iterable[str]:
     row = document["queue"]
     yield from fields(row)
-    told = _REASONS.get(str(row.get("why")))
-    if told is not None:
-        yield f"nothing runs because {told[0]}"
-        yield f"next: {told[1].format(q=shlex.quote(row['name']))}"
+    reason = why_nothing_runs(row)
+    if reason is not None:
+        yield f"nothing runs because {reason.text}"
+        yield f"next: {reason.next_command}"
