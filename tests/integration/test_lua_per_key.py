@@ -139,6 +139,24 @@ def test_order_within_a_key_holds_when_a_newer_job_meets_a_free_place(q: QueueOf
     q.assert_sound()
 
 
+def test_one_that_comes_due_while_its_key_is_full_is_delayed_again_where_it_is(q: QueueOf) -> None:
+    put(q, "a1", "a2", "a3", "b1")
+    first, _ = q.take(4, per_key=ONE)
+    before = q.tables()
+    assert q.ids(4, per_key=ONE, now=NOW + MINUTE) == []
+    assert q.r.zrange(q.keys.delayed, 0, -1, withscores=True) == [
+        ("a2", (NOW + 2 * MINUTE) * 4096), ("a3", (NOW + 2 * MINUTE) * 4096 + 1),
+    ]  # fmt: skip
+    assert set(q.changed_since(before)) <= {"delayed", "marker"}  # no event, and wait was not touched
+    # A place is free and nobody brought the next one forward: as many come as there is room for.
+    q.r.hdel(q.keys.base + "jobd-keys", '"a"')
+    q.r.hset(q.keys.base + "jobd-keys", '"a"', "a\n")
+    assert q.ids(4, per_key=ONE, now=NOW + 3 * MINUTE) == ["a2"]
+    assert aside(q, "a") == ["a3"]
+    assert first.id == "a1"
+    q.assert_sound()
+
+
 def test_with_more_room_the_newer_one_starts_right_behind(q: QueueOf) -> None:
     put(q, "a1", "a2", "a3")
     jobs = q.take(3, per_key=TWO)

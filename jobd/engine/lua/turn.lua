@@ -375,7 +375,7 @@ end
 -- A job that is retried at once goes behind those that are due; else BullMQ's finish comes before the promotion.
 local promoted = retries_now()
 if promoted then
-  promote_due(base, now_ms)
+  promote_due(base, now_ms, limit)
 end
 if #ARGS >= QUICK_FROM then
   call('XTRIM', EVENTS, 'MAXLEN', '~', max_len)
@@ -386,7 +386,7 @@ if limit and #codes > 0 then
 end
 if take > 0 then
   if not promoted then
-    promote_due(base, now_ms)
+    promote_due(base, now_ms, limit)
   end
   take_all()
 end

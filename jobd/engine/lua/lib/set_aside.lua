@@ -21,7 +21,7 @@ local function set_aside(holders, key, id, priority, now_ms, max_len)
     holders.changed[key] = true
   end
   local due = now_ms + wait_ms
-  redis.call('HSET', base .. id, 'delay', string.format('%.0f', wait_ms))
+  redis.call('HSET', base .. id, 'delay', string.format('%.0f', wait_ms), 'jobdkey', key)
   place_delayed(base, id, due)
   redis.call('XADD', base .. 'events', 'MAXLEN', '~', max_len, '*', 'event', 'delayed', 'jobId', id, 'delay',
     string.format('%.0f', due))
