@@ -11,18 +11,21 @@ import json
 import os
 import platform
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 
-from benchmarks import footprint, reaction, throughput
+from benchmarks import endurance, footprint, pages, reaction, throughput
 from benchmarks.figures import Figure, table
+from benchmarks.rounds import DISTURBED
 from benchmarks.sides import Bench
 
 MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "drain": throughput.drain,
     "threads": throughput.drain_in_threads,
     "two-workers": throughput.drain_with_two_workers,
-    "backlog": throughput.backlog,
+    "batch": throughput.batches,
+    "per-key": throughput.per_key,
     "steady": throughput.steady,
     "add": throughput.adding,
     "latency": reaction.latency,
@@ -32,6 +35,12 @@ MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "idle": footprint.idle,
     "commands": footprint.commands,
     "imports": footprint.imports,
+    "metrics": pages.metrics,
+    "web": pages.web,
+    "reloads": endurance.reloads,
+    "queues": endurance.queues,
+    "backlog": throughput.backlog,
+    "load": endurance.load,
 }
 
 
@@ -44,17 +53,22 @@ def main() -> int:
         machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, Redis {_version(bench)}"
         for name in arguments.names or _asked_for() or MEASUREMENTS:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            start = time.monotonic()
             try:
                 figures.extend(MEASUREMENTS[name](bench))
             except Exception:  # the others are worth their minutes all the same
                 failed.append(name)
                 traceback.print_exc()
+                bench.redis.flushall()
+            print(f"  {name} took {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     if arguments.json:
         figures_json = [figure.as_json() for figure in figures]
         print(json.dumps({"machine": machine, "scale": arguments.scale, "figures": figures_json}, indent=2))
     else:
         print(f"{machine}, scale {arguments.scale:g}\n")
         print(table(figures))
+        if bench.disturbed:
+            print(f"\nrounds in which others used more than {DISTURBED:.0%} of the CPU: {bench.disturbed}")
     if failed:
         print(f"could not measure: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

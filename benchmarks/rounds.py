@@ -22,6 +22,9 @@ DISTURBED = 0.15
 REPEATS = 3
 """How often a disturbed round is repeated before it is taken as it is."""
 
+REPEATS_OF_A_RUN = 10
+"""How many rounds one run repeats at most: on a machine that is never quiet it must end all the same."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,20 +41,30 @@ class Rounds(Generic[T]):
         return median(ours), median(theirs), sorted(a / b for a, b in zip(ours, theirs, strict=True))
 
 
-def interleaved(bench: Bench, name: str, jobd: Callable[[], T], node: Callable[[], T]) -> Rounds[T]:
-    """Measure jobd, then BullMQ, then jobd again and so on; each round's load and disturbance goes to stderr."""
+def interleaved(
+    bench: Bench, name: str, jobd: Callable[[], T], node: Callable[[], T], *, once: bool = False
+) -> Rounds[T]:
+    """Measure jobd, then BullMQ, then jobd again and so on; each round's load and disturbance goes to stderr.
+
+    Disturbed rounds are repeated where there are several: a short look stays short.
+    `once`: a single round, of what takes a minute and depends little on the machine.
+    """
     rounds: Rounds[T] = Rounds([], [])
-    for number in range(bench.rounds):
+    count = 1 if once else bench.rounds
+    for number in range(count):
         for left in range(REPEATS, -1, -1):
             busy = _OthersCpu(bench)
             load = " ".join(f"{one:.1f}" for one in os.getloadavg())
             # Who comes first changes, so that neither always finds the warmer machine.
             pair = (jobd(), node()) if number % 2 == 0 else (node(), jobd())[::-1]
             share = busy.share()
-            again = share > DISTURBED and left > 0
-            note = " disturbed, repeated" if again else " disturbed" if share > DISTURBED else ""
+            disturbed = share > DISTURBED
+            again = disturbed and left > 0 and count > 1 and bench.repeats < REPEATS_OF_A_RUN
+            bench.repeats += again
+            bench.disturbed += disturbed and not again
+            note = " disturbed, repeated" if again else " disturbed" if disturbed else ""
             print(
-                f"  {name}, round {number + 1}/{bench.rounds}: load before {load}, others used {share:.0%}{note}",
+                f"  {name}, round {number + 1}/{count}: load before {load}, others used {share:.0%}{note}",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
             if not again:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from jobd.client import Queue
 from jobd.errors import DaemonAway
 from jobd.protocol.control_client import ControlClient
 from tests.support.node import start_node
@@ -22,10 +23,11 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 _NODE = Path(__file__).with_name("node")
+_BULK = 10_000
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 Table = Mapping[str, Any]
-"""The keys of one queue in jobd.toml; every value is written as JSON, which TOML reads alike for what is used here."""
+"""The keys of one table in jobd.toml."""
 
 
 class Side(Protocol):
@@ -41,6 +43,10 @@ class Bench:
 
     def __init__(self, scale: float) -> None:
         self.scale = scale
+        self.repeats = 0
+        """Rounds that were repeated so far."""
+        self.disturbed = 0
+        """Rounds in which others used the machine and which count all the same."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -86,12 +92,20 @@ class Bench:
             pipeline.hget(f"bull:{queue}:{job_id}", "returnvalue")
         return [float(value) for value in pipeline.execute()]
 
+    def fill(self, queue: str, count: int) -> None:
+        """Add so many jobs that do nothing, by jobd's client: what lies there is the same whoever adds it."""
+        with Queue(queue, url=self.server.tcp_url) as ours:
+            for start in range(0, count, _BULK):
+                ours.add_many([("noop", {"i": number}) for number in range(start, min(start + _BULK, count))])
+
     @contextmanager
-    def jobd(self, queues: Mapping[str, Table]) -> Iterator[JobdDaemon]:
-        """A daemon with these queues, ready; Redis is emptied after it."""
-        daemon = JobdDaemon(Path(tempfile.mkdtemp(dir=self.folder)), self.server.tcp_url, queues)
+    def jobd(
+        self, queues: Mapping[str, Table], *, more: Table | None = None, ready_s: float = 30
+    ) -> Iterator[JobdDaemon]:
+        """A daemon with these queues, ready; `more` is its [daemon] table. Redis is emptied after it."""
+        daemon = JobdDaemon(Path(tempfile.mkdtemp(dir=self.folder)), self.server.tcp_url, queues, more or {})
         try:
-            yield daemon.start()
+            yield daemon.start(ready_s)
         finally:
             daemon.stop()
             self.redis.flushall()
@@ -163,9 +177,10 @@ class NodeWorkers:
 class JobdDaemon:
     """`jobd run` on a generated file in a folder of its own."""
 
-    def __init__(self, folder: Path, url: str, queues: Mapping[str, Table]) -> None:
+    def __init__(self, folder: Path, url: str, queues: Mapping[str, Table], more: Table) -> None:
         self.folder = folder
         self.url = url
+        self._more = more
         self.process: subprocess.Popen[bytes] | None = None
         self.write(queues)
 
@@ -177,25 +192,26 @@ class JobdDaemon:
     def write(self, queues: Mapping[str, Table]) -> None:
         """Write the file; a running daemon reads it at the next reload."""
         lines = ["[app]", f"path = [{json.dumps(str(ROOT))}]", "[redis]", f"url = {json.dumps(self.url)}"]
+        lines += _table("daemon", self._more)
         for name, table in queues.items():
-            lines += [f"[queues.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+            lines += _table(f"queues.{name}", table)
         (self.folder / "jobd.toml").write_text("\n".join(lines) + "\n")
 
-    def start(self) -> JobdDaemon:
+    def start(self, ready_s: float = 30) -> JobdDaemon:
         """Start it and wait until it is ready."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command("run"), cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        wait_until(self._is_ready, 30, what="jobd is ready")
+        wait_until(self._is_ready, ready_s, what="jobd is ready")
         return self
 
-    def stop(self) -> None:
+    def stop(self, limit_s: float = 30) -> None:
         """Stop it at once; harmless when it is not running."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
             try:
-                self.process.wait(timeout=15)
+                self.process.wait(timeout=limit_s)
             except subprocess.TimeoutExpired:
                 self.kill()
 
@@ -215,11 +231,11 @@ class JobdDaemon:
     def env(self) -> dict[str, str]:
         """The environment of those commands: nothing of the caller's that configures jobd."""
         mine = {name: value for name, value in os.environ.items() if not name.startswith("JOBD_")}
-        return {**mine, "PYTHONPATH": str(ROOT), "JOBD_SOCKET": str(self._socket)}
+        return {**mine, "PYTHONPATH": str(ROOT), "JOBD_SOCKET": str(self.socket)}
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         """Ask the daemon over its socket."""
-        with ControlClient.connect([self._socket]) as client:
+        with ControlClient.connect([self.socket]) as client:
             return client.call(method, params, timeout=30)
 
     def status(self) -> dict[str, Any]:
@@ -227,7 +243,14 @@ class JobdDaemon:
         return self.call("status")
 
     @property
-    def _socket(self) -> Path:
+    def pid(self) -> int:
+        """Process id of the daemon."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def socket(self) -> Path:
+        """Its control socket."""
         return self.folder / "s"
 
     def _is_ready(self) -> bool:
@@ -238,6 +261,17 @@ class JobdDaemon:
             return bool(self.status()["state"] == "ready")
         except DaemonAway:
             return False
+
+
+def _table(name: str, values: Table) -> list[str]:
+    return [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+
+
+def _toml(value: Any) -> str:
+    """Write a value; JSON is TOML but for tables."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)
 
 
 def cpu_s(pids: list[int]) -> float:

@@ -20,6 +20,9 @@ _COUNTS = {1: 20_000, 10: 50_000, 100: 100_000}
 _WARM_UP = 3_000
 """Jobs before the clock starts: connections open, scripts loaded, and Node's compiler has seen the code."""
 
+_KEYS = 100
+"""Keys of the queue that is limited per key."""
+
 _BEST = 50
 """Slots with which BullMQ's worker drains fastest on a small machine."""
 
@@ -68,11 +71,35 @@ def backlog(bench: Bench) -> Iterator[Figure]:
         return costs[1] / costs[0]
 
     rounds = interleaved(
-        bench, "a million waiting", lambda: growth(lambda: bench.jobd({_QUEUE: _table(100)})),
-        lambda: growth(lambda: bench.node(_QUEUE, concurrency=_BEST)),
+        bench, "a million waiting", once=True, jobd=lambda: growth(lambda: bench.jobd({_QUEUE: _table(100)})),
+        node=lambda: growth(lambda: bench.node(_QUEUE, concurrency=_BEST)),
     )  # fmt: skip
     name = "Redis CPU a job, 1,000,000 waiting / 40,000"
     yield compared(name, "x", rounds.figures(lambda one: one), ratio_at_most(1))
+
+
+def batches(bench: Bench) -> Iterator[Figure]:
+    """A model's call for up to 32 jobs, beside the same call for each."""
+    count, call = bench.sized(20_000), "benchmarks.handlers"
+    rounds = interleaved(
+        bench, "batches of 32",
+        lambda: _drain(bench, count, bench.jobd({_QUEUE: {"handler": f"{call}:batch", "batch": {"max": 32}}})),
+        lambda: _drain(bench, count, bench.jobd({_QUEUE: {"handler": f"{call}:one_by_one"}})),
+    )  # fmt: skip
+    name = "drain in batches of 32 (other side: one by one)"
+    yield compared(name, "jobs/s", rounds.figures(_rate), ratio_at_least(1.5))
+
+
+def per_key(bench: Bench) -> Iterator[Figure]:
+    """What a limit per key costs Redis, with 100 keys, beside the same queue without."""
+    count, limit = bench.sized(50_000), {"key": "key", "concurrency": 4}
+
+    def cost(table: dict[str, object]) -> Drained:
+        return _drain(bench, count, bench.jobd({_QUEUE: {**_table(100), **table}}), keys=_KEYS)
+
+    rounds = interleaved(bench, "100 keys limited", lambda: cost({"per_key": limit}), lambda: cost({}))
+    name = "Redis CPU a job, 100 keys limited (other side: none)"
+    yield compared(name, "us", rounds.figures(_redis_us), ratio_at_most(1.4))
 
 
 def steady(bench: Bench) -> Iterator[Figure]:
@@ -140,13 +167,14 @@ def _table(concurrency: int, handler: str = "coroutine") -> dict[str, object]:
     return {"handler": f"benchmarks.handlers:{handler}", "concurrency": concurrency}
 
 
-def _drain(bench: Bench, count: int, side: AbstractContextManager[Side], *, behind: int = 0) -> Drained:
+def _drain(bench: Bench, count: int, side: AbstractContextManager[Side], *, behind: int = 0, keys: int = 0) -> Drained:
     """Warm the workers up, fill the paused queue, resume, and measure until `count` jobs are completed."""
     with side:
         bench.driver.ask("bulk", _QUEUE, count=_WARM_UP)
         _until_completed(bench, _WARM_UP)
         bench.driver.ask("pause", _QUEUE)
-        bench.driver.ask("bulk", _QUEUE, count=count + behind)
+        bench.driver.ask("bulk", _QUEUE, count=count, keys=keys)
+        bench.fill(_QUEUE, behind)
         cpu, start = bench.redis_cpu_s(), time.monotonic()
         bench.driver.ask("resume", _QUEUE)
         done = _until_completed(bench, _WARM_UP + count) - _WARM_UP

@@ -12,10 +12,12 @@ function queueOf(name) {
   return queues.get(name);
 }
 
-async function addBulk(queue, count) {
+// With `keys` each job's data names one of so many keys.
+async function addBulk(queue, { count, keys }) {
+  const data = (i) => (keys ? { i, key: i % keys } : { i });
   for (let done = 0; done < count; done += BULK) {
     const size = Math.min(BULK, count - done);
-    await queue.addBulk(Array.from({ length: size }, (_, i) => ({ name: 'noop', data: { i: done + i } })));
+    await queue.addBulk(Array.from({ length: size }, (_, i) => ({ name: 'noop', data: data(done + i) })));
   }
 }
 
@@ -38,7 +40,7 @@ async function addPaced(queue, { count, every_ms, batch = 1 }) {
 const actions = {
   pause: ({ queue }) => queueOf(queue).pause(),
   resume: ({ queue }) => queueOf(queue).resume(),
-  bulk: ({ queue, count }) => addBulk(queueOf(queue), count),
+  bulk: (request) => addBulk(queueOf(request.queue), request),
   one_by_one: ({ queue, count }) => addOneByOne(queueOf(queue), count),
   paced: (request) => addPaced(queueOf(request.queue), request),
 };
