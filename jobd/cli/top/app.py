@@ -89,8 +89,8 @@ class Top(App[None]):
         finally:
             self._looking = False
         for screen in self.screen_stack:
-            if isinstance(screen, Looking) and screen.is_mounted:
-                screen.show(self.sight)
+            if isinstance(screen, Looking):
+                screen.renew()
 
     # --- keys --------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -10,6 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, RichLog, Static
 
@@ -49,6 +51,7 @@ class Looking(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", "back", show=False)]
     AUTO_FOCUS = "Rows"
+    _mounted = False
 
     @property
     def top(self) -> Top:
@@ -57,11 +60,22 @@ class Looking(Screen[None]):
 
     def on_mount(self) -> None:
         """Show what is known already."""
-        self.show(self.top.sight)
+        self._mounted = True
+        self.renew()
 
     def on_resize(self) -> None:
         """Show as much as there is room for."""
-        self.show(self.top.sight)
+        self.renew()
+
+    def renew(self) -> None:
+        """Show what was seen last; nothing while the parts of the screen are not there.
+
+        A terminal may be resized before they are mounted, and a look may come to its end while the application closes:
+        the parts go first then, one by one, and the screen after them.
+        """
+        if self._mounted:
+            with contextlib.suppress(NoMatches):
+                self.show(self.top.sight)
 
     def action_back(self) -> None:
         """Go back to where this was opened."""
@@ -163,7 +177,7 @@ class Overview(Looking):
         box.add_class("hidden")
         box.disabled = True
         self.query_one("#queues", Rows).focus()
-        self.show(self.top.sight)
+        self.renew()
 
     def filter(self) -> None:
         """Ask for a part of the name."""
@@ -175,7 +189,7 @@ class Overview(Looking):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what fits so far."""
         self._filter = event.value
-        self.show(self.top.sight)
+        self.renew()
 
     def on_input_submitted(self) -> None:
         """Keep the filter."""
@@ -232,10 +246,10 @@ class _WithJobs(Looking):
             jobs, said = [], str(error).splitlines()[0]
         finally:
             self._reading = False
-        if self.is_attached:
-            rows = self.query_one("#jobs", Rows)
+        # As in `renew`: the answer may come when the screen is on its way out.
+        with contextlib.suppress(NoMatches):
+            rows, nothing = self.query_one("#jobs", Rows), self.query_one("#nothing", Static)
             rows.show({str(job["id"]): drawing.job_cells(job) for job in jobs})
-            nothing = self.query_one("#nothing", Static)
             nothing.update(Text(said, style=drawing.DIM))
             nothing.set_class(bool(jobs), "hidden")
 
@@ -335,7 +349,7 @@ class JobScreen(Looking):
             text = "\n".join(fields(found["job"]))
         except (JobdError, TimeoutError, OSError) as error:
             text = str(error)
-        if self.is_attached:
+        with contextlib.suppress(NoMatches):
             self.query_one("#facts", Static).update(Text(text))
 
     def subject(self) -> Subject:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from jobd.cli.top.drawing import STYLES
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 class Rows(DataTable[Text]):
     """A table of named rows; `show` brings it up to date."""
+
+    # A row is one thing here: the first and the last of them are what these keys mean, not the columns.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home", "scroll_top", show=False),
+        Binding("end", "scroll_bottom", show=False),
+    ]
 
     def __init__(self, headings: Sequence[str], name: str) -> None:
         super().__init__(id=name, cursor_type="row", zebra_stripes=False, cell_padding=1)
