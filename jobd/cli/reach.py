@@ -92,6 +92,30 @@ def session(settings: Settings, operation: Operation[P, R]) -> Iterator[Callable
         yield lambda params: redis.perform(operation, params)
 
 
+def subscribed(
+    settings: Settings, operation: Operation[P, R], params: Mapping[str, Any]
+) -> Iterator[tuple[Any, int]] | None:
+    """Yield each entry of `logs` or `events` as it comes, as ControlClient.subscribe; None where no daemon is asked.
+
+    Raises:
+        DaemonAway: no daemon answers, and only one could; or, while it lasts, it has gone away.
+    """
+    if settings.redis and operation.needs is not Needs.DAEMON:
+        return None
+    try:
+        daemon = connect(settings)
+    except DaemonAway:
+        if operation.needs is Needs.DAEMON:
+            raise
+        return None
+
+    def entries() -> Iterator[tuple[Any, int]]:
+        with daemon:
+            yield from daemon.subscribe(operation.name, dict(params))
+
+    return entries()
+
+
 def redis_is_in_reach(settings: Settings) -> bool:
     """Whether this command may ask the Redis it finds by itself: no daemon answers, or the daemon uses the same."""
     if settings.redis:

@@ -17,10 +17,11 @@ from jobd.operations.documents import (
     Scaled,
     Status,
     Stopped,
+    Subscribed,
     WorkerList,
 )
 from jobd.operations.host_documents import JobStack, QueueReset, WorkerKilled, WorkerRestarted, WorkerShown, WorkerStack
-from jobd.operations.operation import Caller
+from jobd.operations.operation import Caller, Subscriber
 from jobd.operations.params import (
     ConfigShow,
     LogsOf,
@@ -36,6 +37,7 @@ from jobd.operations.params import (
     ReloadOf,
     ScaleTo,
     Stop,
+    Subscribe,
 )
 
 
@@ -129,4 +131,16 @@ class DaemonSide(Protocol):
 
         Raises:
             NotThere: neither this host nor a line knows the queue.
+        """
+
+    async def subscribe(self, params: Subscribe, caller: Subscriber) -> Subscribed:
+        """Tell each line of the log, or each event of queues, as it comes: as progress with the entry in it.
+
+        What is remembered comes first: every line; of events those that `events` gives. The result comes at the end. A
+        reader that takes nothing for 30 s is cut off with the error `reader-too-slow`; where it was slow and lines went
+        by, a notification says how many it `missed`. The status socket has no logs here either.
+
+        Raises:
+            Refused: too many subscriptions (64), or the reader was too slow.
+            NotThere, BadParams: as the method that is followed.
         """

@@ -305,6 +305,13 @@ class LogLines(TypedDict):
     missed: Annotated[int, "lines after the cursor that are forgotten already"]
 
 
+class Subscribed(TypedDict):
+    """How a subscription ended."""
+
+    entries: Annotated[int, "how many were sent"]
+    ended: Annotated[str, "limit: those were all that were wanted; stopping: the daemon ends; gone: nobody reads"]
+
+
 class NumbersText(TypedDict):
     """The numbers of a daemon."""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, get_type_hints
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from jobd.engine.runner import AsyncRunner
@@ -45,6 +46,24 @@ class Caller(Protocol):
     @property
     def progress(self) -> Callable[[str], None]:
         """What shows one line at once, before the result."""
+
+
+class Subscriber(Caller, Protocol):
+    """A caller that is fed, entry by entry, until one of both sides has had enough."""
+
+    @property
+    def over(self) -> asyncio.Event:
+        """Set when nothing more is wanted: the daemon ends."""
+
+    def is_there(self) -> bool:
+        """Return whether somebody may still read."""
+
+    async def feed(self, text: str, fed: Mapping[str, Any]) -> None:
+        """Pass on one line of text and what it stands for, at the reader's pace.
+
+        Raises:
+            Refused: the reader is too slow.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +166,8 @@ class OnRedis(Operation[P, R]):
 class ByDaemon(Operation[P, R]):
     """An operation that only the daemon can do, and that it does without Redis."""
 
-    act: Callable[[], Callable[[DaemonSide, P, Caller], Awaitable[R]]]
+    act: Callable[[], Callable[[DaemonSide, P, Any], Awaitable[R]]]
 
-    def method(self) -> Callable[[DaemonSide, P, Caller], Awaitable[R]]:
+    def method(self) -> Callable[[DaemonSide, P, Any], Awaitable[R]]:
         """The method as DaemonSide declares it; the daemon's own has the same name."""
         return self.act()

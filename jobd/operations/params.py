@@ -175,6 +175,16 @@ class EventsOf(Params):
     wait_ms: Wait = Field(default=None, description="with `after`: wait so long for the first one, at most 1,000")
 
 
+class Subscribe(Params):
+    """What to be told of as it happens."""
+
+    to: Annotated[Literal["logs", "events"], Kind("one of logs, events")] = Field(description="the method to follow")
+    params: Table = Field(
+        default={}, description="as that method takes them, without `limit` and `wait_ms`; `after` to go on from there"
+    )
+    limit: Count = Field(default=None, description="end after so many entries; without one it goes on")
+
+
 class Pause(OneQueue):
     """A queue to pause."""
 

@@ -35,6 +35,8 @@ The daemon listens on a Unix stream socket. A request is a line of JSON-RPC 2.0,
   (-32700, -32600), the method (-32601) or a parameter (-32602) is wrong.
 - `reload` and `stop` send `{{"jsonrpc": "2.0", "method": "progress", "params": {{"id": 1, "text": "…"}}}}` before their
   result. A client that goes away stops nothing.
+- `subscribe` sends the same for each line of the log or each event, with its document beside the text:
+  `"params": {{"id": 1, "text": "email failed 7", "entry": {{…}}}}`.
 - Who may connect is a matter of the file's mode: 0600, or 0660 with `[daemon] socket_group`. With
   `[daemon] status_group` a second socket, `status.sock`, answers what only reads. Each change is logged with the
   caller's user and pid, never with job data. A program that asks for somebody else names the person in `"for"` beside

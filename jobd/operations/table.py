@@ -58,6 +58,7 @@ LOGS = ByDaemon("logs", READS, lambda: DaemonSide.logs, for_status_group=False)
 HISTORY = OnRedis("history", READS, lambda: history.read)
 DOCTOR = OnRedis("doctor", READS, lambda: doctor.diagnose)
 EVENTS = OnRedis("events", READS, lambda: events.read)
+SUBSCRIBE = ByDaemon("subscribe", READS, lambda: DaemonSide.subscribe)
 
 QUEUE_LIST = OnRedis("queue.list", READS, lambda: queues.list_queues)
 QUEUE_SHOW = OnRedis("queue.show", READS, lambda: queues.show)

@@ -69,12 +69,16 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One line of the daemon: a result, an error object, or (both None) the text of a progress notification."""
+    """One line of the daemon: a result, an error object, or (both None) the text of a progress notification.
+
+    `fed` is what a subscription's notification has beside the text: `entry`, or how many were `missed`.
+    """
 
     id: Id
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     progress: str | None
+    fed: dict[str, Any] | None = None
 
 
 class BadRequest(JobdError):
@@ -146,9 +150,10 @@ def encode_error(request_id: Id, error: Exception) -> bytes:
     return _line({"jsonrpc": "2.0", "id": request_id, "error": error_object(error)})
 
 
-def encode_progress(request_id: Id, text: str) -> bytes:
-    """Return the line of a progress notification."""
-    return _line({"jsonrpc": "2.0", "method": "progress", "params": {"id": request_id, "text": text}})
+def encode_progress(request_id: Id, text: str, fed: Mapping[str, Any] | None = None) -> bytes:
+    """Return the line of a progress notification; `fed` is what else it has."""
+    params = {"id": request_id, "text": text, **(fed or {})}
+    return _line({"jsonrpc": "2.0", "method": "progress", "params": params})
 
 
 def parse_request(line: bytes) -> Request:
@@ -200,7 +205,8 @@ def parse_reply(line: bytes) -> Reply:
         if isinstance(error, dict):
             return Reply(message.get("id"), None, error, None)
         if message.get("method") == "progress" and isinstance(params, dict):
-            return Reply(params.get("id"), None, None, str(params.get("text", "")))
+            fed = {name: params[name] for name in ("entry", "missed") if name in params}
+            return Reply(params.get("id"), None, None, str(params.get("text", "")), fed)
     raise ProtocolError("the daemon's answer is neither a result nor an error nor progress")
 
 

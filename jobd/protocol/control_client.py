@@ -25,7 +25,7 @@ from jobd.protocol.control import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 _CONNECT_LIMIT_S = 5
@@ -119,6 +119,27 @@ class ControlClient:
                 raise_error(reply.error)
             elif reply.result is not None and reply.id == self._last_id:
                 return reply.result
+
+    def subscribe(self, to: str, params: dict[str, Any]) -> Iterator[tuple[dict[str, Any] | None, int]]:
+        """Yield (entry, 0) for each entry as it comes, (None, n) where n were missed; ends when the daemon says so.
+
+        Args:
+            to: "logs" or "events".
+            params: as that method takes them.
+        Raises:
+            Refused: the daemon said no, or this reader was too slow.
+            DaemonAway: the daemon went away.
+        """
+        self._last_id += 1
+        self._send(encode_request(self._last_id, "subscribe", {"to": to, "params": params}), None)
+        while True:
+            reply = self._receive(None)
+            if reply.error is not None:
+                raise_error(reply.error)
+            if reply.result is not None:
+                return
+            fed = reply.fed or {}
+            yield fed.get("entry"), int(fed.get("missed", 0))
 
     def wait_gone(self, timeout: float | None = None) -> bool:
         """Wait until the daemon's process is gone; tell whether it is. Without pidfd: until it closed the socket."""

@@ -70,6 +70,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "quiet": {},
     "unquiet": {},
     "logs": {},
+    "subscribe": {"to": "logs", "limit": 1},
     "events": {},
     "history": {"queues": ["a"]},
     "queue.list": {},
@@ -118,7 +119,7 @@ FIELD = {
     "host.list": "hosts", "logs": "lines", "events": "events", "history": "queues", "metrics": "text",
     "doctor": "findings", "schedule.list": "schedules", "schedule.run": "id", "schedule.pause": "schedule",
     "schedule.resume": "schedule", "schedule.next": "next",
-    "job.flow": "nodes",
+    "job.flow": "nodes", "subscribe": "ended",
     "config.show": "entries",
     "reload": "generation", "queue.scale": "workers",
 }  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from jobd.daemon.control import answers as outgoing
 from jobd.daemon.control import server as control_server
 from jobd.daemon.control.listen import listen_privately
 from jobd.daemon.control.server import MAX_CONNECTIONS
@@ -200,11 +201,35 @@ def test_a_reader_that_does_not_read_loses_progress_and_gets_its_answer(daemon: 
 
 
 def test_a_reader_that_never_reads_is_cut_off(daemon: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_server, "_WRITE_LIMIT_S", 0.05)
+    monkeypatch.setattr(outgoing, "WRITE_LIMIT_S", 0.05)
     with raw(daemon.path) as sock:
         sock.sendall(b'{"jsonrpc": "2.0", "id": 5, "method": "large"}\n' * 3)
         wait_until(lambda: not daemon.server._connections, what="the connection is dropped")
     assert answers(daemon)
+
+
+def test_a_slow_reader_of_a_subscription_is_told_why_it_ends(daemon: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outgoing, "FEED_LIMIT_S", 0.1)
+    with raw(daemon.path) as sock:
+        sock.sendall(b'{"jsonrpc": "2.0", "id": 5, "method": "feeding"}\n')
+        wait_until(lambda: daemon.finished, what="the server has had enough")
+        with sock.makefile("rb") as lines:
+            told = [json.loads(next(lines)) for _ in range(len(daemon.finished) + 1)]
+            while told[-1].get("method") == "progress":
+                told.append(json.loads(next(lines)))
+        numbers = [line["params"]["entry"]["n"] for line in told[:-1]]
+        assert numbers == list(range(len(numbers))), "none is missing before the end"
+        assert told[-1]["error"]["data"]["code"] == "reader-too-slow"
+    assert answers(daemon)
+
+
+def test_a_reader_that_goes_away_ends_its_subscription(daemon: Harness) -> None:
+    with raw(daemon.path) as sock:
+        sock.sendall(b'{"jsonrpc": "2.0", "id": 5, "method": "watching"}\n')
+        wait_until(lambda: daemon.callers, what="it has begun")
+        sock.shutdown(socket.SHUT_WR)
+        assert daemon.callers[0].is_there(), "who has asked all may still read"
+    wait_until(lambda: daemon.finished == ["gone"], what="it has ended")
 
 
 @pytest.mark.parametrize(

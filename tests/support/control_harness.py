@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,16 @@ class Harness:
                 if number % 100 == 0:
                     await asyncio.sleep(0)
             self.finished.append(method)
+        if method == "feeding":
+            try:
+                for number in itertools.count():
+                    await caller.feed(f"entry {number}", {"entry": {"n": number, "text": "x" * 10_000}})
+            finally:
+                self.finished.append(method)
+        if method == "watching":
+            while caller.is_there():
+                await asyncio.sleep(0.01)
+            self.finished.append("gone")
         if method == "missing":
             raise NotThere("queue", "x", known=["email"])
         if method == "crash":

@@ -9,13 +9,13 @@ import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.output import print_entry
-from jobd.cli.reach import session
+from jobd.cli.reach import session, subscribed
 from jobd.cli.table import cut
 from jobd.operations.table import EVENTS
 from jobd.words import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from jobd.cli.settings import Settings
 
@@ -43,12 +43,21 @@ def events(settings: Settings, queues: tuple[str, ...], follow: bool, name: str 
     """Print what happened to the jobs of queues, as far back as BullMQ's streams have it (10,000 events a queue)."""
     wanted = {"name": name, "job": job}
     asked: dict[str, Any] = {"queues": list(queues), "oldest": not follow or job is not None}
+    live = subscribed(settings, EVENTS, {**wanted, **asked}) if follow else None
+    entries = (entry for entry, _ in live) if live is not None else _read(settings, wanted, asked, follow=follow)
+    for entry in entries:
+        print_entry(settings, entry, lambda one: line_of(one, colored=settings.colored))
+
+
+def _read(
+    settings: Settings, wanted: Mapping[str, Any], asked: dict[str, Any], *, follow: bool
+) -> Iterator[Mapping[str, Any]]:
+    """Yield what the streams have; from Redis itself, which has no subscriptions, also what comes."""
     with session(settings, EVENTS) as ask:
         more = True
         while more or follow:
             found = ask({**wanted, **asked})
-            for entry in found["events"]:
-                print_entry(settings, entry, lambda one: line_of(one, colored=settings.colored))
+            yield from found["events"]
             more = found["more"]
             if not found["after"]:
                 return  # there is no queue

@@ -10,15 +10,16 @@ from jobd.cli.click_commands import command
 from jobd.cli.log_lines import line_of
 from jobd.cli.output import print_entry, warn
 from jobd.cli.params import DURATION
-from jobd.cli.reach import session
+from jobd.cli.reach import session, subscribed
 from jobd.operations.table import LOGS
 from jobd.words import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jobd.cli.settings import Settings
 
 LEVELS = ("debug", "info", "warning", "error")
-_WAIT_MS = 1000
 
 
 @command(
@@ -41,12 +42,18 @@ _WAIT_MS = 1000
 def logs(settings: Settings, /, follow: bool, **search: Any) -> None:
     """Print the last lines of the daemon's log, 8 MiB at most, wherever else it writes them."""
     asked = {name: value for name, value in search.items() if value is not None}
+    for entry, missed in (subscribed(settings, LOGS, asked) or ()) if follow else _remembered(settings, asked):
+        if missed:
+            warn(f"({plural(missed, 'line')} came too fast to be shown)")
+        if entry is not None:
+            print_entry(settings, entry, lambda one: line_of(one, colored=settings.colored))
+
+
+def _remembered(settings: Settings, asked: dict[str, Any]) -> Iterator[tuple[Any, int]]:
     with session(settings, LOGS) as ask:
         cursor, more = 0, True
-        while more or follow:
-            found = ask({**asked, "after": cursor, "wait_ms": None if more else _WAIT_MS})
-            if found["missed"]:
-                warn(f"({plural(found['missed'], 'line')} came too fast to be shown)")
-            for entry in found["lines"]:
-                print_entry(settings, entry, lambda one: line_of(one, colored=settings.colored))
+        while more:
+            found = ask({**asked, "after": cursor})
+            yield None, found["missed"]
+            yield from ((entry, 0) for entry in found["lines"])
             cursor, more = found["cursor"], found["more"]

@@ -10,7 +10,7 @@ from jobd.exits import Exit
 from jobd.operations.daemon_side import DaemonSide
 from jobd.operations.operation import Effect, Host, OnRedis, Place
 from jobd.operations.params import read_params
-from jobd.operations.table import OPERATIONS
+from jobd.operations.table import OPERATIONS, SUBSCRIBE
 from jobd.protocol.control import BadRequest, RpcCode
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Dispatch:
 
     async def call_reading(self, method: str, params: dict[str, Any], caller: Caller) -> Mapping[str, Any]:
         """As `call`, for the status socket: what changes anything is refused (exit code 77)."""
-        operation = _named(method)
-        if operation.effect is not Effect.READS or not operation.for_status_group:
+        followed = [_named(str(params.get("to")))] if method == SUBSCRIBE.name else []
+        if not all(one.effect is Effect.READS and one.for_status_group for one in [_named(method), *followed]):
             message = f"{method} is not permitted on the status socket, which only reads"
             raise Refused("not-permitted", message, exit_code=Exit.NOT_PERMITTED)
         return await self.call(method, params, caller)

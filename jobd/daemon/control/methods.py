@@ -25,12 +25,14 @@ from jobd.daemon.control.status_document import (
     status_document,
     worker_document,
 )
+from jobd.daemon.control.subscription import Subscriptions, follow
 from jobd.daemon.log_memory import Search
 from jobd.daemon.reload.machine import newer_code
 from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.daemon.worker_orders import WorkerOrders
 from jobd.errors import NotThere, Refused
 from jobd.operations import configuration
+from jobd.operations.operation import Place
 from jobd.protocol.control import PROTOCOL
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
         Status,
         Step,
         Stopped,
+        Subscribed,
         WorkerList,
     )
     from jobd.operations.documents_history import QueueHistory
@@ -76,7 +79,7 @@ if TYPE_CHECKING:
         WorkerStack,
     )
     from jobd.operations.numbers import Numbers
-    from jobd.operations.operation import Caller
+    from jobd.operations.operation import Caller, Subscriber
     from jobd.operations.params import (
         ConfigShow,
         LogsOf,
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
         ReloadOf,
         ScaleTo,
         Stop,
+        Subscribe,
     )
 
 _MAX_LINES = 10_000
@@ -127,6 +131,7 @@ class Methods:
         self._source = source
         self._notifier = notifier
         self._orders = WorkerOrders(supervisor.fleet)
+        self._subscriptions = Subscriptions()
 
     async def hello(self, params: Nothing, caller: Caller) -> Hello:
         """Tell the protocol's number and the daemon's version."""
@@ -288,6 +293,12 @@ class Methods:
         else:
             found = await self._memory.wait_after(params.after, search, limit, (params.wait_ms or 0) / 1000)
         return {"lines": found.lines, "cursor": found.cursor, "more": found.more, "missed": found.missed}
+
+    async def subscribe(self, params: Subscribe, caller: Subscriber) -> Subscribed:
+        """Tell each line of the log, or each event of queues, as it comes."""
+        place = Place(self._runner, self._source.prefix, caller, self)
+        async with self._subscriptions:
+            return await follow(params, caller, self, place)
 
     async def findings(self) -> list[Finding]:
         """Return what is wrong on this host."""

@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobd.daemon.control import answers
+from jobd.daemon.control.answers import Answers
 from jobd.daemon.control.lines import PIECE, Lines
 from jobd.daemon.control.listen import BACKLOG, Bound, bind, peer
 from jobd.daemon.logs import event_log
@@ -24,7 +26,6 @@ from jobd.protocol.control import (
     BadRequest,
     Request,
     encode_error,
-    encode_progress,
     encode_result_parts,
     parse_request,
 )
@@ -34,14 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from jobd.protocol.control import Id
+
 MAX_CONNECTIONS = 256
 """More are told so and closed: with a line of 1 MiB each they bound what a mad client can cost."""
-
-_UNREAD_MAX = 1024 * 1024
-"""Bytes of progress a client may leave unread; more lines are dropped, the answer still comes."""
-
-_WRITE_LIMIT_S = 30.0
-"""A client that takes none of its answer for this long is cut off."""
 
 _ANSWER_LIMIT_S = 2.0
 """How long `stop` lets requests that are being answered come to their end."""
@@ -68,11 +65,15 @@ _log = event_log(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the kernel tells it, and how to tell that client what is going on meanwhile."""
+    """Who asks, as the kernel tells it, and how to tell that client what is going on meanwhile.
+
+    `to` and `answers` are the request that is answered and where.
+    """
 
     uid: int
     pid: int
-    progress: Callable[[str], None]
+    to: Id
+    answers: Answers
     behalf: str | None = None
     """The person for whom that program says it asks; never without the name of who runs the program."""
 
@@ -84,6 +85,23 @@ class Caller:
         except KeyError:
             user = f"uid {self.uid}"
         return user if self.behalf in (None, user) else f"{self.behalf} through {user}"
+
+    def progress(self, text: str) -> None:
+        """Show one line at once, before the result."""
+        self.answers.progress(self.to, text)
+
+    async def feed(self, text: str, fed: Mapping[str, Any]) -> None:
+        """As Subscriber.feed."""
+        await self.answers.feed(self.to, text, fed)
+
+    @property
+    def over(self) -> asyncio.Event:
+        """As Subscriber.over."""
+        return self.answers.over
+
+    def is_there(self) -> bool:
+        """As Subscriber.is_there."""
+        return self.answers.is_there()
 
 
 class ControlServer:
@@ -162,6 +180,8 @@ class ControlServer:
                 self._accept_waiting(one.sock)
             one.sock.close()
         await asyncio.sleep(0)
+        for connection in list(self._connections):
+            connection.answers.over.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_LIMIT_S):
                 for connection in list(self._connections):
@@ -286,6 +306,7 @@ class _Connection:
     ) -> None:
         self._lines = Lines(reader)
         self._writer = writer
+        self.answers = Answers(writer)
         self._answer = answer
         self.pid, self.uid = peer(writer.get_extra_info("socket"))
         self.idle = asyncio.Event()
@@ -298,7 +319,7 @@ class _Connection:
 
     async def refuse(self, refusal: Refused) -> None:
         """Tell why it is not served."""
-        await self._send(encode_error(None, refusal))
+        await self.answers.send(encode_error(None, refusal))
 
     async def serve(self) -> None:
         """Answer line after line until the client ends its side."""
@@ -309,53 +330,33 @@ class _Connection:
                     return
                 request = parse_request(line)
             except BadRequest as error:
-                await self._send(encode_error(error.id, error))
+                await self.answers.send(encode_error(error.id, error))
                 continue
             self.idle.clear()
             try:
                 answer = await self._perform(request)
                 if request.wants_answer:
-                    await self._send(answer)
+                    await self.answers.send(answer)
             finally:
                 self._idle_since = time.monotonic()
                 self.idle.set()
 
     async def _perform(self, request: Request) -> bytes:
-        def progress(text: str) -> None:
-            transport = self._writer.transport
-            if not transport.is_closing() and transport.get_write_buffer_size() < _UNREAD_MAX:
-                self._writer.write(encode_progress(request.id, text))
-
+        caller = Caller(self.uid, self.pid, request.id, self.answers, request.behalf)
         try:
-            result = await self._answer(
-                request.method, request.params, Caller(self.uid, self.pid, progress, request.behalf)
-            )
+            result = await self._answer(request.method, request.params, caller)
             parts = []
             for part in encode_result_parts(request.id, result):
                 parts.append(part)
                 await asyncio.sleep(0)  # a long listing must not keep renewals waiting
             return b"".join(parts)
+        except ConnectionError:
+            raise  # nobody reads a subscription any more
         except JobdError as error:
             return encode_error(request.id, error)
         except Exception as error:
             _log.exception("control request failed", method=request.method, uid=self.uid, pid=self.pid)
             return encode_error(request.id, error)
-
-    async def _send(self, line: bytes) -> None:
-        if self._writer.transport.is_closing():
-            raise ConnectionResetError
-        self._writer.write(line)
-        # Only what the client takes counts as progress: an answer of many megabytes may last.
-        while True:
-            before = self._writer.transport.get_write_buffer_size()
-            try:
-                await asyncio.wait_for(self._writer.drain(), _WRITE_LIMIT_S)
-            except TimeoutError:
-                if self._writer.transport.get_write_buffer_size() < before:
-                    continue
-                self._writer.transport.abort()
-                raise
-            return
 
     def close(self) -> None:
         """Close it; what was written still goes out, unless the client is gone."""
@@ -369,6 +370,6 @@ class _Connection:
         """Return when it is closed; a client that does not take the rest in time is cut off."""
         self._writer.close()
         try:
-            await asyncio.wait_for(self._writer.wait_closed(), _WRITE_LIMIT_S)
+            await asyncio.wait_for(self._writer.wait_closed(), answers.WRITE_LIMIT_S)
         except (OSError, TimeoutError):
             self.abort()
