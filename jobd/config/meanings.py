@@ -98,6 +98,10 @@ _QUEUE: dict[str, Meaning] = {
     "memory_max": ("A worker that grows larger is killed and its jobs' failure says so. At least 16MiB.", "500MB"),
     "quiet": ("`true`: workers are up and take nothing on this host.", True),
     "job_log_output": ("What the handler prints also goes to the job's log, up to this size.", "64kB"),
+    "metrics": (
+        "How far back BullMQ's metrics go, a number for each minute: the charts of bull-board; `false`: none.",
+        "7d",
+    ),
     "unknown": ("What becomes of a job whose name nobody handles.", "retry"),
 }
 _MEANINGS: list[tuple[type[Table], dict[str, Meaning]]] = [

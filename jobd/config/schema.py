@@ -19,6 +19,7 @@ _SHORT: dict[str, list[dict[str, Any]]] = {
     "keep_failed": [{"type": "boolean"}, {"type": "integer", "minimum": 0}],
     "breaker": [{"type": "boolean"}],
     "job_log_output": [{"const": False}],
+    "metrics": [{"const": False}],
 }
 
 _TABLES: dict[str, type[Table]] = {

@@ -45,6 +45,9 @@ from jobd.engine.outcome_policy import DEFAULT_BACKOFF as ENGINE_DEFAULT
 MAX_SLOTS = 1024
 """A worker's board has this many slots."""
 
+METRICS_MS = 14 * 86_400_000
+"""How far back metrics go: BullMQ's `MetricsTime.TWO_WEEKS`; some 40 kB of Redis for a queue that always has work."""
+
 
 class Mode(StrEnum):
     """How a slot runs its handler; without one it follows from the function."""
@@ -260,6 +263,7 @@ class QueueKeys(ProcessKeys):
     memory_max_bytes: Size | None = Field(default=None, alias="memory_max")
     quiet: Flag = False
     job_log_output_bytes: Size | None = Field(default=None, alias="job_log_output")
+    metrics_ms: SomeDuration | None = Field(default=METRICS_MS, alias="metrics")
     unknown: Annotated[Unknown, Choice()] = Unknown.FAIL
     handler: Handler | None = None
     jobs: dict[str, JobHandler] = Field(default_factory=dict)

@@ -102,7 +102,8 @@ def _breaker(value: Any) -> Any:
     return ({} if read else None) if isinstance(read, bool) else value
 
 
-def _log_output(value: Any) -> Any:
+def _or_none(value: Any) -> Any:
+    """False switches it off."""
     return None if scalar(value) is False else value
 
 
@@ -111,7 +112,8 @@ _FORMS: dict[str, Callable[[Any], Any]] = {
     "keep_completed": _keep,
     "keep_failed": _keep,
     "breaker": _breaker,
-    "job_log_output": _log_output,
+    "job_log_output": _or_none,
+    "metrics": _or_none,
 }
 
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, assert_never
 
 from jobd.daemon.processes.exits import Ending
 from jobd.daemon.reload.trial import TRIAL_FAILED
+from jobd.engine.metrics import Finals
 from jobd.protocol.board import SlotState
 from jobd.protocol.counts import ENDS, OTHER, Histogram, RunEnd, Runs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from jobd.daemon.processes.pool import Pool
     from jobd.daemon.processes.worker_state import Worker
     from jobd.errors import JobdError
@@ -55,6 +58,7 @@ class QueueCounters:
         self.renewals = Counter({result.value: 0 for result in Renewal})
         self._gone_runs: dict[str, Runs] = {}
         self._gone_waits = Histogram()
+        self._gone_finals = Finals()
 
     def runs(self, pool: Pool) -> dict[str, Runs]:
         """Return {label: runs} of all its workers, for every name under `jobs` and the others."""
@@ -73,11 +77,26 @@ class QueueCounters:
                 total += worker.board.counts.waits()
         return total
 
+    def finals(self, workers: Iterable[Worker]) -> Finals:
+        """Return how many jobs ended for good, in these workers and in those that are gone."""
+        completed, failed = self._gone_finals
+        for worker in workers:
+            if worker.board is not None:
+                more = worker.board.finals
+                completed, failed = completed + more[0], failed + more[1]
+        return Finals(completed, failed)
+
+    def ended_for_good(self, completed: int, failed: int) -> None:
+        """Count jobs whose worker could not: it is gone."""
+        before = self._gone_finals
+        self._gone_finals = Finals(before.completed + completed, before.failed + failed)
+
     def worker_gone(self, pool: Pool, worker: Worker) -> None:
         """Keep what an ended worker had counted, and count what it could not: the runs that its end cut off."""
         if worker.board is not None:
             _add(self._gone_runs, worker.board.counts.runs())
             self._gone_waits += worker.board.counts.waits()
+            self.ended_for_good(*worker.board.finals)
             cut_off = [view for view in worker.slots() if view.state is SlotState.RUNNING]
             overdue = {(view.slot, view.ats) for view in worker.overdue}
             for view in cut_off:
@@ -100,6 +119,14 @@ class Counters:
     def of(self, queue: str) -> QueueCounters:
         """Return those of a queue; what is removed and comes back goes on counting."""
         return self._queues.setdefault(queue, QueueCounters())
+
+    def ended_for_good(self, queue: str, completed: int, failed: int) -> None:
+        """Jobs of a queue ended that no worker lives to count."""
+        self.of(queue).ended_for_good(completed, failed)
+
+    def queues(self) -> Iterator[str]:
+        """Yield the name of every queue that has counted."""
+        return iter(tuple(self._queues))
 
     def reload_ended(self, error: JobdError | None) -> None:
         """A reload was applied (None), or was not."""

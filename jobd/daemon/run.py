@@ -17,6 +17,7 @@ from jobd.daemon.control.methods import Methods
 from jobd.daemon.control.passed import PassedSockets
 from jobd.daemon.control.servers import control_servers
 from jobd.daemon.duties.earlier import kill_survivors
+from jobd.daemon.duties.metrics import Metrics
 from jobd.daemon.duties.presence import Presence
 from jobd.daemon.duties.reachable import Reachable
 from jobd.daemon.duties.recover import Recover
@@ -204,7 +205,7 @@ class Daemon:
         supervisor = self.supervisor = Supervisor(
             in_force, fleet, templates, record, SYSTEM_CLOCK, announce=self.notifier
         )
-        recover = Recover(fleet, runner)
+        recover = Recover(fleet, runner, supervisor.counters.ended_for_good)
         schedules = Schedules(
             in_force, fleet, runner, Loaded(record.folder), supervisor.condition.redis_said,
             counters=supervisor.counters,
@@ -225,7 +226,9 @@ class Daemon:
         recover, schedules = self._supervise(source, record, runner)
         supervisor = self.supervisor
         self._serving = True
-        history, presence = History(), Presence(supervisor, runner, supervisor.condition.redis_said)
+        told = supervisor.condition.redis_said
+        metrics = Metrics(fleet, runner, supervisor.counters, record.id, told)
+        history, presence = History(), Presence(supervisor, runner, told)
         self.methods = Methods(
             supervisor, runner, source, self.notifier,
             memory=self.memory, page=self.page, history=history, strangers=presence.strangers,
@@ -236,6 +239,7 @@ class Daemon:
             *standing_duties(supervisor, runner, record, self._awaited_pids),
             Sampling(supervisor, runner, history),
             presence,
+            metrics,
             schedules,
             Reachable(servers, self._moved),
             Watch(supervisor, lambda code: self._reload("watch", code=code)),
@@ -264,6 +268,7 @@ class Daemon:
             for duty in reversed(duties):
                 await duty.stop()
             await recover.stop()
+            await metrics.last_words()
             if self.page is not None:
                 await self.page.stop()
             for server in servers:

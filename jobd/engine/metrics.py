@@ -1,4 +1,4 @@
-"""BullMQ's own metrics: how many jobs completed or failed in each minute, where a worker keeps them.
+"""BullMQ's own metrics: how many jobs completed or failed in each minute.
 
 docs/wire-format.md, "Keys".
 """
@@ -6,9 +6,11 @@ docs/wire-format.md, "Keys".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobd.engine.runner import Command
+from jobd.engine.runner import Command, Word
+from jobd.engine.scripts import script
+from jobd.engine.turn import encode_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
 _MINUTES = 360
 _MINUTE_MS = 60_000
 
+_SOURCE_MS = 3_600_000
+"""How long it is remembered what a source has added: a source without an answer asks again long before."""
+
+
+class Finals(NamedTuple):
+    """Jobs that ended for good: none of them runs again by itself."""
+
+    completed: int = 0
+    failed: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -26,6 +38,39 @@ class Head:
     count: int
     at: int
     before: int
+
+
+def count_finals(keys: Keys, source: str, now: Finals, known: Finals, *, at_ms: int, most: int) -> Command[None]:
+    """Add what `source` has seen end since `known` to the metrics of the minute of `at_ms`, as BullMQ's workers do.
+
+    Args:
+        source: who counts; its totals only rise.
+        now: its totals.
+        known: the totals of its last call that was answered.
+        most: minutes kept, at least 1.
+    Safe to send twice: the total is added once.
+    """
+    heads = [keys.metrics("completed"), keys.metrics("failed")]
+    words: tuple[Word, ...] = (
+        5, heads[0], f"{heads[0]}:data", heads[1], f"{heads[1]}:data", keys.metric_sources,
+        at_ms, most, source, _SOURCE_MS, now.completed, known.completed, now.failed, known.failed,
+    )  # fmt: skip
+    return Command(words, lambda reply: None, script("count_finals"), safe_twice=True)
+
+
+def ended_as(keys: Keys, job_id: str, attempt: int) -> Command[str | None]:
+    """Tell what a job's `attempt` (its ats) ended as: "completed", "failed", "gone" (the job was deleted), or None."""
+
+    def read(reply: Any) -> str | None:
+        ats, finished, result = reply
+        if ats is None:
+            return "gone"
+        if finished is None or ats != b"%d" % attempt:
+            return None
+        return "failed" if result is None else "completed"
+
+    words = ("HMGET", encode_id(keys.job(job_id)), "ats", "finishedOn", "returnvalue")
+    return Command(words, read, safe_twice=True)
 
 
 def metric_head(keys: Keys, state: str) -> Command[Head | None]:

@@ -26,7 +26,7 @@ async def read(place: Place, params: SomeQueues) -> Histories:
     """Tell throughput, failures and wait of queues for each of the last minutes, at most 6 hours.
 
     A queue that this host runs is told from its own memory, another one from BullMQ's metrics, if its workers keep any
-    (`metrics` among their options). A queue of which nothing is known is left out.
+    (jobd's do, Node's with `metrics` among their options). A queue of which nothing is known is left out.
     """
     own = {} if place.host is None else place.host.history(params.queues or None)
     names = list(dict.fromkeys(params.queues)) or await queue_names(place.runner, place.prefix)

@@ -18,7 +18,7 @@ from enum import Enum, IntEnum
 from jobd.protocol.counts import SIZE as COUNTS_SIZE
 from jobd.protocol.counts import CountsReader, CountsWriter
 
-LAYOUT = 3
+LAYOUT = 4
 """Number of this layout; daemon and template compare it in their handshake."""
 
 SLOTS = 1024
@@ -42,7 +42,7 @@ _NAME_BYTES = 56
 
 # Eight-byte words of the header behind the preamble, by index.
 _BEAT, _TURN_SENT, _FETCHED, _REDIS_DOWN, _PULSE = 2, 3, 4, 5, 6
-_DONE, _FAILED, _BUSY = 8, 9, 10
+_DONE, _FAILED, _BUSY, _COMPLETED_FOR_GOOD, _FAILED_FOR_GOOD = 8, 9, 10, 11, 12
 _HISTOGRAM = 16
 _FATE = 512
 _CLEARED = 1 << 63
@@ -182,6 +182,11 @@ class BoardWriter(_Mapped):
             counts[_FAILED] += 1
         counts[_HISTOGRAM + bucket_of(duration_s)] += 1
 
+    def count_finals(self, completed: int, failed: int) -> None:
+        """Count jobs of which Redis has said that they ended for good."""
+        self._counts[_COMPLETED_FOR_GOOD] += completed
+        self._counts[_FAILED_FOR_GOOD] += failed
+
 
 class BoardReader(_Mapped):
     """The daemon's side. Reading never waits and never raises on a half-written record."""
@@ -236,6 +241,11 @@ class BoardReader(_Mapped):
     def jobs_failed(self) -> int:
         """Runs that ended in an error."""
         return int(self._counts[_FAILED])
+
+    @property
+    def finals(self) -> tuple[int, int]:
+        """Jobs that completed, and that failed for good, as Redis has confirmed to the worker."""
+        return int(self._counts[_COMPLETED_FOR_GOOD]), int(self._counts[_FAILED_FOR_GOOD])
 
     @property
     def busy(self) -> int:

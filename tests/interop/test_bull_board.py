@@ -109,6 +109,18 @@ def test_it_shows_what_a_job_logged_reached_returned_or_failed_with(
     assert logged == ["reading the orders", "writing the page"]
 
 
+def test_its_charts_count_what_ended(daemon: DaemonProcess, board: Board, reports: Jobs) -> None:
+    good, bad = reports.add({}), reports.add({"fails": "no orders"})
+    reports.wait_state(good, "completed")
+    reports.wait_state(bad, "failed")
+
+    def counted() -> bool:
+        found = board.ask("/queues/reports/metrics")
+        return all(found[state] and found[state]["meta"]["count"] == 1 for state in ("completed", "failed"))
+
+    wait_until(counted, 20, what="both are counted")
+
+
 def test_it_shows_the_workers_by_queue_and_name(daemon: DaemonProcess, board: Board) -> None:
     [worker] = board.ask("/queues/reports/workers")["workers"]
     [pid] = daemon.worker_pids("reports")

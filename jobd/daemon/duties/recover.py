@@ -19,10 +19,14 @@ from jobd.daemon.processes.exits import Ending, describe, is_kill, last_words
 from jobd.daemon.views import StoppedJob
 from jobd.engine.keys import Keys
 from jobd.engine.locks import hand_back_jobs, recover_jobs
+from jobd.engine.metrics import ended_as
 from jobd.errors import RedisRefused, RedisUnavailable
 from jobd.operations.handed_back import HANDED_BACK_OFTEN
+from jobd.protocol.board import SlotState
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from jobd.daemon.processes.fleet import Fleet, Loss
     from jobd.daemon.processes.worker_state import Worker
     from jobd.engine.runner import AsyncRunner
@@ -43,13 +47,15 @@ _BRIEFLY_AWAY_S = 0.5
 class Recover:
     """Works off losses, each in a task of its own."""
 
-    def __init__(self, fleet: Fleet, runner: AsyncRunner) -> None:
+    def __init__(self, fleet: Fleet, runner: AsyncRunner, ended: Callable[[str, int, int], None]) -> None:
+        """`ended` is told the queue and how many jobs completed, and failed for good, that no worker has counted."""
         self.handed_back: list[StoppedJob] = []
         self.together = False
         """The daemon stops: a queue's jobs go back when its last worker has ended, in the order of their take."""
         self._away_since: float | None = None
         self._fleet = fleet
         self._runner = runner
+        self._ended = ended
         self._tasks: set[asyncio.Task[None]] = set()
         self._blame = Blame()
         self._blamed: WeakSet[Worker] = WeakSet()
@@ -85,20 +91,21 @@ class Recover:
     async def _settle_loss(self, loss: Loss) -> None:
         late = loss.worker.board is not None and loss.worker.board.turn_sent_at > 0
         try:
-            await self._until_done(loss)
+            await self._until_done(loss, self._once)
             for pause in _LATE_TURN_S if late else ():
                 await asyncio.sleep(pause)
-                await self._until_done(loss)
+                await self._until_done(loss, self._once)
+            await self._until_done(loss, self._count)
         finally:
             if loss.worker.board is not None:
                 loss.worker.board.close()
                 loss.worker.board = None
 
-    async def _until_done(self, loss: Loss) -> None:
+    async def _until_done(self, loss: Loss, step: Callable[[Loss], Awaitable[None]]) -> None:
         told = False
         while True:
             try:
-                await self._once(loss)
+                await step(loss)
             except (RedisUnavailable, RedisRefused) as error:
                 if not told:
                     log.warning("jobs of a dead worker wait for redis", queue=loss.pool.name, error=str(error))
@@ -144,6 +151,21 @@ class Recover:
                 "job failed: it lost its worker too often" if job.failed else "job recovered",
                 queue=loss.pool.name, job=job.job_id, pid=worker.pid, suspect=job.suspect or None,
             )  # fmt: skip
+
+    async def _count(self, loss: Loss) -> None:
+        """Count what its slots still show and Redis has as ended: no worker has read that answer, or it was ours."""
+        if loss.worker.board is None:
+            return
+        keys = Keys(self._fleet.source.prefix, loss.pool.name)
+        views = [view for view in loss.worker.slots() if view.job_id is not None]
+        ends = await self._runner.run_many([ended_as(keys, view.job_id or "", view.ats) for view in views])
+        completed = failed = 0
+        for view, end in zip(views, ends, strict=True):
+            # A job that is not kept leaves no word: one whose handler was through has most likely completed.
+            gone_well = view.state is SlotState.RETURNED
+            completed += end == "completed" or (end == "gone" and gone_well)
+            failed += end == "failed" or (end == "gone" and not gone_well)
+        self._ended(loss.pool.name, completed, failed)
 
     async def _last_of_queue(self, loss: Loss) -> str:
         """Return, when no worker of the queue is left, what the locks of all of them begin with."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _IN_PLACE = frozenset({
     "scaling", "concurrency", "attempts", "attempts_max", "backoff", "timeout_ms", "kill_after_ms", "expire_ms",
     "rate_limit", "global_concurrency", "keep_completed", "keep_failed", "lock_duration_ms", "stalled_interval_ms",
-    "max_crashes", "breaker", "recycle", "quiet", "unknown", "per_key", "dead_letter",
+    "max_crashes", "breaker", "recycle", "quiet", "unknown", "per_key", "dead_letter", "metrics_ms",
 })  # fmt: skip
 """Numbers that daemon and workers take over while they run; everything else needs new workers."""
 

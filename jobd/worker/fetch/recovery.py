@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.engine.codes import SETTLED
+from jobd.engine.codes import SETTLED, Code
 from jobd.engine.locks import active_ids, adopt_jobs, last_take, renew_locks
 from jobd.errors import JobdError
 
@@ -65,8 +65,8 @@ class LostResults:
 
 
 def _settled_or_code(codes: Sequence[int]) -> list[int]:
-    """Return the answers to results that were sent twice: 0 where the attempt is over, for us or for another."""
-    return [0 if code in SETTLED else code for code in codes]
+    """Return the answers to results that were sent twice: 0 where the attempt is over, unless another has the job."""
+    return [0 if code in SETTLED and code != Code.LOCK_OF_ANOTHER else code for code in codes]
 
 
 async def adopt(connection: Connection, holder: Holder, *, held: Collection[str], lock_ms: int) -> list[Taken]:

@@ -15,6 +15,7 @@ from jobd.engine.job import TurnRequest
 from jobd.engine.locks import renew_locks
 from jobd.engine.turn import turn
 from jobd.worker.fetch.fetch_policy import Supply
+from jobd.worker.run.ends import count_finals
 from jobd.worker.run.refusal import refused
 
 if TYPE_CHECKING:
@@ -126,9 +127,12 @@ class Turns:
 
     def settle(self, attempts: list[Attempt], codes: list[int]) -> None:
         """Take note of the codes: accepted, refused for good, or to be sent again as a failure."""
+        finals = count_finals(attempts, codes)
         again = refused(attempts, codes) if any(codes) else []
         self._slots.ended += again
         self._slots.settle([attempt for attempt in attempts if attempt not in again] if again else attempts)
+        # Behind the slots: the daemon counts what it finds in one, if this process is killed here.
+        self._board.count_finals(*finals)
 
     def begin(self, jobs: list[Taken]) -> None:
         """Start these jobs in the slots."""

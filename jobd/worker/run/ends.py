@@ -10,6 +10,8 @@ from jobd.worker.run.attempt import Attempt, Interruption
 from jobd.worker.run.refusal import EXPIRED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobd.engine.job import Finish
 
 _EXPIRED = EXPIRED.encode()
@@ -26,6 +28,16 @@ def end_of(attempt: Attempt) -> RunEnd:
         if attempt.interruption is Interruption.CANCELLED:
             return RunEnd.CANCELLED
     return _of(finish)
+
+
+def count_finals(attempts: Sequence[Attempt], codes: Sequence[int]) -> tuple[int, int]:
+    """Return how many of these results, by Redis' codes for them, ended their job: (completed, failed for good)."""
+    completed = failed = 0
+    for attempt, code in zip(attempts, codes, strict=True):
+        if code == 0 and attempt.finish is not None:
+            completed += attempt.finish.outcome is Outcome.COMPLETED
+            failed += attempt.finish.outcome is Outcome.FAILED
+    return completed, failed
 
 
 def end_of_refused(attempt: Attempt) -> RunEnd:

@@ -31,6 +31,7 @@ from jobd.engine.locks import (
     renew_locks,
     renew_prefix,
 )
+from jobd.engine.metrics import Finals, count_finals
 from jobd.engine.options import new_job
 from jobd.engine.outcome import job_outcome
 from jobd.engine.own_schedules import look
@@ -85,6 +86,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (recover_jobs(KEYS, "i:", started=["1"], counted=True, max_crashes=1, reason="why", now_ms=1), 1),
     (hand_back_jobs(KEYS, "i:w:"), 0),
     (check_stalled(KEYS, now_ms=1, interval_ms=1000, max_crashes=1), 0),
+    (count_finals(KEYS, "inc", Finals(2, 1), Finals(), at_ms=1, most=10), 0),
     (annotate(KEYS, [Note("log", "1", b"line")]), 4),
     (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name")), 0),
     *([(UPSERT, 0)] if UPSERT else []),

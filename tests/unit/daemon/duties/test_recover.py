@@ -62,6 +62,9 @@ class Redis:
         self.ran.append((command.script.name, command.words[4:]))
         return command.read(self.answers.get(command.script.name, []))
 
+    async def run_many(self, commands: Any) -> list[Any]:
+        return [None for _ in commands]
+
     def names(self) -> list[str]:
         return [name for name, _ in self.ran]
 
@@ -80,7 +83,8 @@ class Host:
             changed=self.changed,
             incarnation_prefix="inc:",
         )
-        self.recover = Recover(self.fleet, self.redis)  # type: ignore[arg-type]
+        self.ended: list[tuple[str, int, int]] = []
+        self.recover = Recover(self.fleet, self.redis, lambda *told: self.ended.append(told))  # type: ignore[arg-type]
 
     async def changed(self, limit_s: float) -> None:
         """One worker after another ends."""

@@ -1,0 +1,146 @@
+"""BullMQ's metrics as jobd writes them, read by BullMQ's `getMetrics`: alone, beside a Node worker, through deaths."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from jobd.client import Queue
+from jobd.engine.keys import Keys
+from jobd.engine.metrics import Finals, count_finals
+from jobd.engine.runner import SyncRunner
+from tests.support.daemon_process import DaemonProcess
+from tests.support.node import start_node
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.node, pytest.mark.compat("metrics", "getMetrics counts what jobd ends")]
+
+HERE = Path(__file__).parent
+MOST = 5
+MINUTE = 60_000
+
+
+class Peer:
+    """A Node program that ends jobs and reads metrics."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def ask(self, verb: str, queue: str, **more: Any) -> Any:
+        """Return its answer; what it raised fails the test."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps({"do": verb, "queue": queue, **more}), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        assert line, self._process.stderr.read() if self._process.stderr else "it ended"
+        answer = json.loads(line)
+        assert not (isinstance(answer, dict) and "error" in answer), answer
+        return answer
+
+    def count(self, queue: str, state: str) -> int:
+        """Return how many jobs BullMQ has counted, and check that the minutes add up."""
+        found = self.ask("metrics", queue, state=state)
+        assert sum(found["data"]) == found["meta"]["prevCount"]
+        return int(found["meta"]["count"])
+
+
+@pytest.fixture
+def peer(redis_server: RedisServer, prefix: str) -> Iterator[Peer]:
+    process = start_node(HERE / "metrics_peer.cjs", str(redis_server.port), prefix, str(MOST))
+    try:
+        yield Peer(process)
+    finally:
+        process.communicate(timeout=10)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_minutes_are_closed_as_a_node_worker_closes_them(
+    redis_server: RedisServer, prefix: str, peer: Peer, seed: int
+) -> None:
+    """The same ends at the same moments: one queue by Node's worker, one by us, one by both in turn."""
+    chance = random.Random(seed)
+    moment = 1_800_000_000_000 + chance.randrange(MINUTE)
+    runner = SyncRunner(redis.Redis.from_url(redis_server.url))
+    totals = {name: Finals() for name in ("ours", "both")}
+    for turn in range(25):
+        moment += chance.choice((10, 20_000, MINUTE, 3 * MINUTE, 20 * MINUTE))
+        state = chance.choice(("completed", "failed"))
+        peer.ask("end", "node", state=state, moment=moment)
+        for name, before in totals.items():
+            if name == "both" and turn % 2:
+                peer.ask("end", "both", state=state, moment=moment)
+                continue
+            now = totals[name] = before._replace(**{state: getattr(before, state) + 1})
+            for _ in range(2):  # sent twice, counted once
+                runner.run(count_finals(Keys(prefix, name), "me", now, before, at_ms=moment, most=MOST))
+    for state in ("completed", "failed"):
+        expected = peer.ask("metrics", "node", state=state)
+        assert expected["data"], "the minutes of this test close none"
+        assert peer.ask("metrics", "ours", state=state) == expected
+        assert peer.ask("metrics", "both", state=state) == expected
+
+
+QUEUES = """
+[queues.work]
+handler = "metric_handlers:handle"
+workers = 2
+concurrency = 3
+max_crashes = 0
+keep_completed = false
+[queues.work.jobs]
+hang = { handler = "metric_handlers:handle", timeout = "200ms" }
+[queues.silent]
+handler = "metric_handlers:handle"
+metrics = false
+[defaults]
+kill_after = "100ms"
+"""
+
+
+def test_every_way_to_end_counts_once_beside_a_node_worker_and_over_restarts(
+    short_tmp: Path, redis_server: RedisServer, prefix: str, peer: Peer
+) -> None:
+    with (
+        Queue("work", url=redis_server.url, prefix=prefix) as queue,
+        Queue("silent", url=redis_server.url, prefix=prefix) as silent,
+        DaemonProcess(short_tmp / "d", redis_server.url, QUEUES, prefix=prefix) as daemon,
+    ):
+        daemon.start_ready()
+        silent.add("job").wait(20)
+        ends = [queue.add(name) for name in ("fail", "kill", "hang", "unheard")]
+        ends += queue.add_many([("job", {}) for _ in range(200)])
+        slow = queue.add_many([("slow", {}) for _ in range(8)])
+        for pid in daemon.worker_pids("work"):
+            os.kill(pid, signal.SIGKILL)
+        late = queue.add_many([("job", {}) for _ in range(200)])
+        wait_until(lambda: _open(queue) == 0, 40, what="all of them end")
+        failed = queue.counts()["failed"]  # those that were killed with their worker among them
+        daemon.stop()
+        total = len(ends) + len(slow) + len(late)
+        assert peer.count("work", "completed") + peer.count("work", "failed") == total
+        assert peer.count("work", "failed") == failed >= 3
+        daemon.start_ready()
+        peer.ask("start", "work")
+        queue.add_many([("job", {}) for _ in range(300)])
+        queue.add_many([("fail", {}) for _ in range(10)])
+        expected = (total - failed + 300, failed + 10)
+        wait_until(
+            lambda: (peer.count("work", "completed"), peer.count("work", "failed")) == expected,
+            30, what=f"all are counted: {expected}",
+        )  # fmt: skip
+        assert peer.ask("metrics", "silent", state="completed")["meta"]["count"] in (0, None)
+
+
+def _open(queue: Queue) -> int:
+    counts = queue.counts()
+    return sum(counts[state] for state in ("waiting", "active", "delayed", "prioritized"))
