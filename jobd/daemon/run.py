@@ -227,7 +227,7 @@ class Daemon:
         supervisor = self.supervisor
         self._serving = True
         told = supervisor.condition.redis_said
-        metrics = Metrics(fleet, runner, supervisor.counters, record.id, told)
+        metrics = Metrics(supervisor.fleet, runner, supervisor.counters, record.id, told)
         history, presence = History(), Presence(supervisor, runner, told)
         self.methods = Methods(
             supervisor, runner, source, self.notifier,
