@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from tests.support.readme import Kind, blocks, differs, steps
 from tests.support.systemd_sandbox import SystemdSandbox, need_systemd
+from tests.support.wheels import clone, system_python, wheels
 
 _ROOT = Path(__file__).parents[2]
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's for root, and sudo's secure_path
@@ -25,19 +24,13 @@ pytestmark = pytest.mark.systemd
 def bare() -> Iterator[SystemdSandbox]:
     """A booted machine with a clone; pip finds in a folder what it would fetch, since the machine has no network."""
     need_systemd()
-    python = shutil.which("python3", path="/usr/bin:/bin")
-    if (
-        python is None
-        or subprocess.run([python, "-c", "import ensurepip"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no python3 with venv in /usr/bin: apt-get install python3-venv")
+    python = system_python()
     with tempfile.TemporaryDirectory(prefix="jobd-steps-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        clone = _clone(folder / "clone")
-        sandbox = SystemdSandbox(
-            folder / "boot", binds={_CLONE: clone, _WHEELS: _wheels(python, clone, folder)},
-        )  # fmt: skip
+        source = clone(folder / "clone")
+        fetched = wheels(python, source, folder, extras="daemon,embedded")
+        sandbox = SystemdSandbox(folder / "boot", binds={_CLONE: source, _WHEELS: fetched})
         try:
             sandbox.start()
             sandbox.write(_PIP_CONFIG, f"[global]\nno-index = true\nfind-links = {_WHEELS}\n")
@@ -66,30 +59,3 @@ def test_the_steps_work_as_they_stand(bare: SystemdSandbox) -> None:
         folder = bare.must("cat /tmp/folder").strip()
     assert bare.must("systemctl is-enabled jobd").strip() == "enabled"
     assert bare.must("systemctl show -P Result jobd").strip() == "success"
-
-
-def _clone(folder: Path) -> Path:
-    """What a fresh clone holds: the files of this checkout that git knows or would take."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=_ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    for path in listed:
-        if (_ROOT / path).is_file():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(_ROOT / path, folder / path)
-    return folder
-
-
-def _wheels(python: str, clone: Path, folder: Path) -> Path:
-    """The packages that the steps install, and what builds jobd's own, as the machine's Python takes them."""
-    wheels = folder / "wheels"
-    subprocess.run([python, "-m", "venv", folder / "fetch"], check=True)
-    fetched = subprocess.run(
-        [folder / "fetch/bin/pip", "wheel", "--quiet", "--wheel-dir", wheels, f"{clone}[daemon,embedded]", "hatchling"],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert fetched.returncode == 0, fetched.stderr[-3000:]
-    for own in wheels.glob("jobd_mq-*"):
-        own.unlink()  # the steps build it
-    return wheels

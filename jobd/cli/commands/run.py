@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -38,12 +39,19 @@ def run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: boo
     from jobd.daemon.logs import hold_standard_descriptors
 
     hold_standard_descriptors()
+    if os.getpid() == 1:
+        # Until the daemon handles it: the kernel drops what PID 1 has no handler for, and `docker stop` would wait.
+        signal.signal(signal.SIGTERM, _leave)
     passed = take_passed(os.environ)
     try:
         return _run(settings, queues, until_empty, dev, passed)
     except JobdError as error:
         passed.refuse_waiting(error)
         raise
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def _run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: bool, passed: PassedSockets) -> int:
