@@ -194,12 +194,19 @@ def _handler(value: Any) -> str:
     if not isinstance(value, str):
         raise refuse(f'expected a handler such as "shop.mail:send", got {told(value)}')
     if not _HANDLER.fullmatch(value):
-        hint = ""
-        module, dot, name = value.rpartition(".")
-        if dot and _HANDLER.fullmatch(f"{module}:{name}"):
-            hint = f'; did you mean "{module}:{name}"?'
+        meant = _handler_meant(value)
+        hint = f'; did you mean "{meant}"?' if meant else ""
         raise refuse(f'expected a handler as "module:attribute", got {told(value)}{hint}')
     return str(value)
+
+
+def _handler_meant(value: str) -> str | None:
+    """Return what "shop.mail.send", "shop/mail.py:send" and "shop.mail:send()" should have been."""
+    module, colon, name = value.removesuffix("()").partition(":")
+    if not colon:
+        module, _, name = module.rpartition(".")
+    meant = f"{module.removeprefix('./').removesuffix('.py').replace('/', '.')}:{name}"
+    return meant if _HANDLER.fullmatch(meant) else None
 
 
 def _text(value: Any) -> str:

@@ -68,7 +68,7 @@ def _told(report: HandlerReport) -> tuple[str, str | None]:
     message = f"{head}`{report.path}`" if quote else text
     rest = rest.removeprefix(": ")
     if report.kind != "import":
-        return (f"{message}: {rest}" if rest else message), None
+        return message + (rest if rest.startswith(" ") else f": {rest}" if rest else ""), None
     hint = rest
     if report.searched and "searched:" not in rest:
         hint += f"\nsearched: {', '.join(report.searched)} (from [app] path)"

@@ -122,13 +122,18 @@ def _module_missing(
     missing = error.name or ""
     detail = _detail(error, searched)
     if missing and (missing == module_name or module_name.startswith(missing + ".")):
-        where = f"; searched: {', '.join(searched)}" if searched else ""
-        suggestion = _nearest_module(missing, searched)
+        where = f"; searched: {', '.join(map(_folder, searched))}" if searched else ""
+        # "shop/mail.py" with dots in place of slashes.
+        suggestion = missing.removesuffix(".py") if missing.endswith(".py") else _nearest_module(missing, searched)
         hint = _name_taken(error, searched) or (f"; did you mean {suggestion}?" if suggestion else where)
         detail["suggestion"] = suggestion
         return HandlerError(path, "import", f'cannot import "{path}": no module named "{missing}"{hint}', detail=detail)
     text = f'cannot import "{path}": {_say(error)}{_place_of(error, module_name)}{_name_taken(error, searched)}'
     return HandlerError(path, "import", text, detail=detail)
+
+
+def _folder(path: str) -> str:
+    return path if Path(path).is_dir() else f"{path} (no such folder)"
 
 
 def _name_taken(error: BaseException, searched: list[str] | None) -> str:

@@ -93,6 +93,8 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
         ("queues = 5\n" + REDIS, "1:10", "expected a table"),
         (REDIS + "[[queues]]\nx = 1", "3:3", "expected a table"),
         (REDIS + QUEUE + "'a.b' = 1\n", "5:1", "unknown key `a.b`"),
+        (REDIS + '[queues]\nq = "shop/mail.py:send"', "4:5", 'did you mean "shop.mail:send"?'),
+        (REDIS + '[queues]\nq = "shop.mail:send()"', "4:5", 'did you mean "shop.mail:send"?'),
         (REDIS + "[queues.q]\nhandler = 'a:b'\npresets = 'x'", "5:1", "did you mean `preset`?"),
         (REDIS + "[daemons]\ngrace = '1s'", "3:2", "did you mean `daemon`?"),
         (REDIS + "[daemon]\nlog = { level = 'loud' }", "4:17", '"debug"'),

@@ -157,6 +157,14 @@ def test_a_module_that_is_missing_is_told_with_the_folders_that_were_searched(re
     assert problem.hint == "ModuleNotFoundError: No module named 'av'\nsearched: /srv/shop (from [app] path)"
 
 
+def test_what_cannot_be_a_handler_is_told_in_one_sentence(read):
+    config = read('[queues]\na = "shop:F"\n')
+    text = 'cannot use "shop:F" as a handler: it is a class without __call__'
+    report = HandlerReport("shop:F", False, None, "signature", text)
+    (problem,) = import_problems(config, config.queues.values(), [report])
+    assert problem.message == "cannot use `shop:F` as a handler: it is a class without __call__"
+
+
 def test_a_setup_from_the_app_table_is_placed_there(read):
     config = read('[app]\nsetup = "shop:setup"\n[queues]\na = "shop:f"\n')
     report = HandlerReport("shop:setup", False, None, "attribute", 'cannot import "shop:setup": no attribute `setup`')

@@ -98,6 +98,16 @@ def test_missing_module_names_the_folders_searched(app: Path) -> None:
     assert error.detail["searched"] == ["/srv/shop"]
 
 
+def test_a_folder_that_is_not_there_is_told(app: Path) -> None:
+    text = str(refused("nowhere:send", searched=[str(app), "~/code"]))
+    assert text.endswith(f"searched: {app}, ~/code (no such folder)")
+
+
+def test_a_file_name_in_place_of_a_module_is_understood(app: Path) -> None:
+    error = refused("apphandlers.py:plain", searched=[str(app)])
+    assert str(error).endswith("did you mean apphandlers?")
+
+
 def test_missing_module_suggests_the_nearest(app: Path) -> None:
     assert refused("apphandler:plain", searched=[str(app)]).detail["suggestion"] == "apphandlers"
 
