@@ -89,7 +89,7 @@ install-demo: $(VENV)/installed-demo
 
 install-test: $(VENV)/installed-test $(LOWEST)/installed $(MORE)/installed $(NODE_MODULES)/.package-lock.json
 	@.ci/system-packages redis-server=redis-server tmux=tmux /lib/systemd/systemd=systemd zsh=zsh fish=fish man=man-db \
-		chromium=chromium chromedriver=chromium-driver openssl=openssl
+		chromium=chromium chromedriver=chromium-driver openssl=openssl faketime=faketime
 
 $(VENV)/installed-demo: pyproject.toml | $(BIN)/python
 	@echo "installing jobd into $(VENV)"
