@@ -14,6 +14,8 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import InvalidResponse
 
+from jobd.engine.trouble import is_demoted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -97,7 +99,9 @@ class Replies(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits, or that nothing was under way."""
         idle = not self.lost and not self._waiting
-        self._end(Broken(str(exc) if exc else "connection closed by the server"))
+        # A server that becomes a replica says so to those who block, then closes, and the rest goes unanswered.
+        said = next((reply for reply in self._got if is_demoted(reply)), None)
+        self._end(said or Broken(str(exc) if exc else "connection closed by the server"))
         if idle:
             self._closed()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import InvalidResponse, NoScriptError, RedisError, ResponseError
 
-from jobd.worker.fetch.resp import PythonReader
+from jobd.engine.trouble import Trouble, trouble_of
+from jobd.worker.fetch.resp import PythonReader, Replies
 
 
 def written(value: Any) -> bytes:
@@ -81,3 +83,32 @@ def test_a_large_value_is_not_searched_again_with_every_piece() -> None:
     for _ in range(5):
         reader.feed(b"y" * 100_000)
         assert reader.gets() is False
+
+
+@pytest.mark.parametrize(
+    ("said", "trouble"),
+    [
+        (b"", Trouble.AWAY),
+        (b":1\r\n", Trouble.AWAY),
+        (b"-UNBLOCKED force unblock from blocking operation, instance state changed\r\n", Trouble.READ_ONLY),
+    ],
+)
+def test_what_the_server_said_before_it_closed_is_why_the_rest_has_no_answer(said: bytes, trouble: Trouble) -> None:
+    class Transport:
+        def set_protocol(self, protocol: Any) -> None: ...
+
+        def write(self, data: bytes) -> None: ...
+
+    async def main() -> BaseException | None:
+        told: list[None] = []
+        replies = Replies(Transport(), lambda: told.append(None))  # type: ignore[arg-type]
+        first, second = replies.ask(b"", 2), replies.ask(b"", 1)
+        replies.data_received(said)
+        replies.connection_lost(None)
+        assert type(first.exception()) is type(second.exception())
+        assert told == [], "it was not idle"
+        return first.exception()
+
+    error = asyncio.run(main())
+    assert isinstance(error, RedisError)
+    assert trouble_of(error) is trouble
