@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobd.errors import ConfigError
-from jobd.words import cell_width, printable
+from jobd.words import cell_width, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,7 +69,7 @@ def render_problem(problem: Problem) -> str:
 
 def render_problems(problems: Sequence[Problem], main: str = "jobd.toml", *, kept: bool = False) -> str:
     """Return all problems as one text: how many in which file, then each. `kept` says that the old one runs on."""
-    count = f"{len(problems)} problem" + ("" if len(problems) == 1 else "s")
+    count = plural(len(problems), "problem")
     head = f"error: {count} in {main}" + (" (old configuration kept)" if kept else "")
     return "\n\n".join([head, *(render_problem(problem) for problem in problems)])
 

@@ -13,6 +13,7 @@ from jobd.daemon.processes.worker_state import STOP_LIMIT_S, STOP_PATIENCE_MS
 from jobd.daemon.views import StopReport
 from jobd.duration import format_duration
 from jobd.protocol.board import SlotState
+from jobd.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,7 +241,7 @@ class Stopper:
         named = ", ".join(f"{queue} {job} {format_duration((now - at) * 1000)}" for queue, job, at in running[:5])
         more = f" and {len(running) - 5} more" if len(running) > 5 else ""
         left = format_duration((self._course.deadline - now) * 1000)
-        return f"waiting for {len(running)} job{'' if len(running) == 1 else 's'} ({left} left): {named}{more}"
+        return f"waiting for {plural(len(running), 'job')} ({left} left): {named}{more}"
 
     def _tell(self, text: str) -> None:
         log.info(text)

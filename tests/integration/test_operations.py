@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import redis
 
+from jobd.engine.bulk import Tally, act_on_chosen
+from jobd.engine.connect import async_client
 from jobd.engine.inspect import worker_name
 from jobd.engine.keys import Keys
+from jobd.engine.runner import AsyncRunner
 from jobd.engine.selection import PAGE, Selection
+from jobd.engine.states import State
 from jobd.errors import InputError, NotThere
+from jobd.locate import RedisSource
+from jobd.operations.bulk import RETRY
 from tests.support.operations import perform
 from tests.support.redis_server import RedisServer
 
@@ -214,6 +222,35 @@ def test_a_filter_retries_every_match_over_many_pages(ops: Ops, r: redis.Redis, 
     told = ops("job.retry", queue="email", error="time*")
     assert (told["done"], told["gone"], len(told["ids"])) == (count // 2, 0, count // 2)
     assert (r.zcard(keys.failed), r.llen(keys.wait)) == (count - count // 2, count // 2)
+
+
+def test_whoever_shares_the_loop_gets_its_turn_every_hundred_jobs(
+    ops: Ops, r: redis.Redis, keys: Keys, redis_server: RedisServer
+) -> None:
+    # A daemon does this on the loop that renews locks and answers `health`.
+    count = 2_000
+    with r.pipeline(transaction=False) as pipe:
+        for number in range(count):
+            pipe.hset(keys.job(f"j{number}"), mapping={"name": "n", "opts": "{}", "timestamp": 1})
+            pipe.zadd(keys.failed, {f"j{number}": number})
+        pipe.execute()
+    tally, seen = Tally(), [0]
+
+    async def main() -> None:
+        async def look() -> None:
+            while True:
+                seen.append(tally.done)
+                await asyncio.sleep(0)
+
+        async with async_client(RedisSource(redis_server.url)) as client:
+            looking = asyncio.create_task(look())
+            steps = act_on_chosen(keys, RETRY, Selection(), (State.FAILED,), tally, now_ms=1)
+            await AsyncRunner(client).run_steps(steps)
+            looking.cancel()
+
+    asyncio.run(main())
+    assert tally.done == count
+    assert max(after - before for before, after in pairwise([*seen, count])) <= 100
 
 
 def test_a_limit_stops_a_bulk_retry(ops: Ops, r: redis.Redis, keys: Keys) -> None:

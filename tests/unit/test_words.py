@@ -1,0 +1,27 @@
+"""Numbers with their nouns, and what a terminal may be sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobd.words import cell_width, nearest, plural, printable
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 queues"), (1, "1 queue"), (2, "2 queues")])
+def test_one_is_not_several(count: int, text: str) -> None:
+    assert plural(count, "queue") == text
+
+
+def test_the_nearest_name_is_one_that_could_have_been_meant() -> None:
+    assert nearest("concurency", ["workers", "concurrency"]) == "concurrency"
+    assert nearest("x", ["workers", "concurrency"]) is None
+
+
+def test_text_that_steers_a_terminal_is_shown_as_what_it_is() -> None:
+    assert printable("a\x1b[2J\n\u202eb") == "a\\x1b[2J\\n\\u202eb"
+    assert printable("ü 日本") == "ü 日本"
+
+
+@pytest.mark.parametrize(("text", "cells"), [("abc", 3), ("日本", 4), ("e\u0301", 1)])
+def test_wide_and_combining_characters_have_their_width(text: str, cells: int) -> None:
+    assert cell_width(text) == cells
