@@ -142,6 +142,19 @@ def test_a_window_without_an_end_limits_nobody(q: QueueOf) -> None:
     assert q.ids(limiter=Limiter(2, 1_000)) == ["1"]
 
 
+def test_a_take_in_the_last_millisecond_of_a_window_begins_the_next(q: QueueOf) -> None:
+    most = 3
+    for number in range(60 * (most + 1)):
+        q.put(str(number))
+    for _ in range(40):
+        q.r.set(q.keys.limiter, str(most), px=2)
+        reply = q.turn(take=most + 1, limiter=Limiter(most, 60_000))
+        while not reply.jobs:
+            reply = q.turn(take=most + 1, limiter=Limiter(most, 60_000))
+        assert (len(reply.jobs), q.r.get(q.keys.limiter)) == (most, str(most))
+        assert q.r.pttl(q.keys.limiter) > 1_000
+
+
 def test_markers_of_old_versions_in_wait_are_no_jobs(q: QueueOf) -> None:
     q.put("1")
     q.r.rpush(q.keys.wait, "0:1795486443")

@@ -22,49 +22,15 @@ from jobd.engine.outcome_policy import Policy, after_failure, after_success, chi
 from jobd.engine.reading import children_values, ignored_failures, queue_facts
 from jobd.engine.schedulers import Repeat, Template, next_iteration, remove_scheduler, upsert_scheduler
 from jobd.engine.states import Outcome, State
+from tests.interop.options import our_options
 from tests.support.queue_of import QueueOf
 from tests.support.waiting import wait_until
-
-IF_FAILED = {
-    "failParentOnFailure": "fail", "continueParentOnFailure": "continue", "ignoreDependencyOnFailure": "ignore",
-    "removeDependencyOnFailure": "remove",
-}  # fmt: skip
 
 Step = list[Any]
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def our_options(opts: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Return BullMQ's names of the options as ours."""
-    ours: dict[str, Any] = {}
-    for name, value in opts.items():
-        if name in IF_FAILED:
-            ours["if_failed"] = IF_FAILED[name]
-        elif name == "jobId":
-            ours["job_id"] = value
-        elif name == "parent":
-            ours["parent"] = {"id": value["id"], "queue": f"{prefix}:{value['queue']}"}
-        elif name == "delay":
-            ours["delay"] = value / 1000
-        elif name in ("removeOnComplete", "removeOnFail"):
-            ours["keep_completed" if name == "removeOnComplete" else "keep_failed"] = (
-                not value if isinstance(value, bool) else value
-            )
-        elif name == "deduplication":
-            ours["deduplicate"] = {
-                {"keepLastIfActive": "keep_last_if_active"}.get(key, key): item / 1000 if key == "ttl" else item
-                for key, item in value.items()
-            }
-        elif name == "keepLogs":
-            ours["keep_logs"] = value
-        elif name == "backoff":
-            ours["backoff"] = {**value, "delay": value["delay"] / 1000} if isinstance(value, dict) else value / 1000
-        else:
-            ours[name] = value
-    return ours
 
 
 class Side:

@@ -1,6 +1,10 @@
 // BullMQ does the steps of scenarios: each line of stdin is {prefix, steps}, answered with a line when they are done.
 // The steps and what a job does by its name are in scenarios.py; one job runs at a time, over the queues in turn.
+// With `keep` the prefix's queues and workers stay for the next line; the steps of with_workers are told there.
 const { Queue, Worker, FlowProducer, UnrecoverableError, WaitingChildrenError } = require(process.env.BULLMQ || "bullmq");
+
+const { Redis } = require("ioredis");
+const { program } = require("./program.cjs");
 
 const connection = { url: process.argv[2] };
 const sleep = (ms) => new Promise((next) => setTimeout(next, ms));
@@ -11,6 +15,7 @@ class Side {
     this.flows = new FlowProducer(this.at);
     this.queues = {};
     this.workers = {};
+    this.running = {};
   }
 
   queue(name) {
@@ -45,6 +50,19 @@ class Side {
     else if (verb === "schedule") await this.queue(args[0]).upsertJobScheduler(args[1], this.when(args[2]), args[3]).catch(() => {});
     else if (verb === "unschedule") await this.queue(args[0]).removeJobScheduler(args[1]);
     else if (verb === "remove current") await this.queue(args[0]).remove(await this.current(...args)).catch(() => {});
+    else if (verb === "bulk") await this.queue(args[0]).addBulk(args[1]);
+    else if (verb === "retry all") await this.queue(args[0]).retryJobs(args[1]);
+    else if (verb === "promote all") await this.queue(args[0]).promoteJobs();
+    else if (verb === "global concurrency") await this.queue(args[0]).setGlobalConcurrency(args[1]);
+    else if (verb === "global limit") await this.queue(args[0]).setGlobalRateLimit(args[1], args[2]);
+    else if (verb === "limit") await this.queue(args[0]).rateLimit(args[1]);
+    else if (verb === "limit away") await this.queue(args[0]).removeRateLimitKey();
+    else if (verb === "log") await (await this.queue(args[0]).getJob(args[1])).log(args[2]);
+    else if (verb === "deduplication away") await this.queue(args[0]).removeDeduplicationKey(args[1]);
+    else if (verb === "children away") await (await this.queue(args[0]).getJob(args[1])).removeUnprocessedChildren();
+    else if (verb === "leave parent") await (await this.queue(args[0]).getJob(args[1])).removeChildDependency();
+    else if (verb === "work") await this.work(...args);
+    else if (verb === "stop") await this.stop(args[0]);
     else throw new Error(`unknown step ${verb}`);
   }
 
@@ -67,6 +85,20 @@ class Side {
   async current(queue, scheduler) {
     const { next } = await this.queue(queue).getJobScheduler(scheduler);
     return `repeat:${scheduler}:${next}`;
+  }
+
+  // A real worker, with what it needs to meet a program's steps.
+  async work(name, settings = {}) {
+    const run = (job, token) => program(this, redis, job, token);
+    const worker = new Worker(name, run, { ...this.at, name: "worker", drainDelay: 1, skipStalledCheck: true, ...settings });
+    worker.on("error", (error) => console.error(error));
+    await worker.waitUntilReady();
+    this.running[name] = worker;
+  }
+
+  async stop(name) {
+    await this.running[name].close();
+    delete this.running[name];
   }
 
   async runs(name, count) {
@@ -127,24 +159,31 @@ class Side {
   }
 
   async close() {
-    const all = [...Object.values(this.queues), ...Object.values(this.workers), this.flows];
+    const all = [...Object.values(this.queues), ...Object.values(this.workers), ...Object.values(this.running), this.flows];
     await Promise.all(all.map((each) => each.close()));
   }
 }
 
+const redis = new Redis(process.argv[2]);
+const kept = {};
+
 async function main() {
   for await (const line of require("readline").createInterface({ input: process.stdin })) {
-    const { prefix, steps } = JSON.parse(line);
-    const side = new Side(prefix);
+    const { prefix, steps, keep } = JSON.parse(line);
+    const side = (kept[prefix] ??= new Side(prefix));
     let error = null;
     try {
       for (const step of steps) await side.step(step);
     } catch (failed) {
       error = String(failed.stack);
     }
-    await side.close();
+    if (!keep) {
+      await side.close();
+      delete kept[prefix];
+    }
     console.log(JSON.stringify({ error }));
   }
+  redis.disconnect();
 }
 
 main().catch((error) => { console.error(error); process.exit(1); });

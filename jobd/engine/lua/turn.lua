@@ -28,6 +28,7 @@
 -- include: max_events
 -- include: check_places
 -- include: count_up
+-- include: window_of
 -- include: holds
 -- include: children_refuse
 -- include: note_failure
@@ -228,15 +229,12 @@ local window_ms = tonumber(limiter_ms) or tonumber(settings[4] or '')
 
 -- How many of `wanted` may start now, by pause, limiter and global concurrency; 0 sets limited_ms or blocked.
 local function allowance(wanted)
-  local counted = tonumber(call('GET', LIMITER) or '') or 0
-  if counted >= (most or tonumber(MANUAL_LIMIT)) then
-    local rest = call('PTTL', LIMITER)
-    if rest > 0 then
-      limited_ms = rest
-      return 0
-    end
-    most = nil -- a window without an end limits nobody (as BullMQ)
+  local counted, rest = window_of(LIMITER, most or tonumber(MANUAL_LIMIT))
+  if rest > 0 then
+    limited_ms = rest
+    return 0
   end
+  most = counted and most
   local room = concurrency and concurrency - call('LLEN', ACTIVE) or wanted
   if settings[1] or room <= 0 then
     blocked = true
