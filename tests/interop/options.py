@@ -9,6 +9,7 @@ IF_FAILED = {
     "removeDependencyOnFailure": "remove",
 }  # fmt: skip
 
+
 def our_options(opts: dict[str, Any], prefix: str) -> dict[str, Any]:
     """Return BullMQ's names of the options as ours."""
     ours: dict[str, Any] = {}

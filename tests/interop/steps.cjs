@@ -183,6 +183,7 @@ async function main() {
     }
     console.log(JSON.stringify({ error }));
   }
+  await Promise.all(Object.values(kept).map((side) => side.close()));
   redis.disconnect();
 }
 

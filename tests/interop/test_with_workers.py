@@ -47,9 +47,11 @@ def test_workers_of_both_leave_the_same(
 ) -> None:
     seen = []
     for side in (NodeSide(node, r, f"{prefix}n"), JobdSide(node, r, f"{prefix}o", parent)):
-        side.play(steps)
-        seen.append(comparable(r, side.prefix))
-        side.close()
+        try:
+            side.play(steps)
+            seen.append(comparable(r, side.prefix))
+        finally:
+            side.close()
         for queue in {key.split(":")[1] for key in r.scan_iter(f"{side.prefix}:*:meta")}:
             assert_one_state_each(r, side.prefix, queue)
     for tables in seen:

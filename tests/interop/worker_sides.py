@@ -83,9 +83,9 @@ class JobdSide(NodeSide):
         self.workers: dict[str, WorkerProcess] = {}
 
     def close(self) -> None:
-        super().close()
         for queue in list(self.workers):
             self._stop(queue)
+        super().close()
 
     def _work(self, queue: str, settings: dict[str, Any] | None = None) -> None:
         at = RedisTarget(self.parent.redis.url, self.prefix)

@@ -25,14 +25,14 @@ def again(mode: dict[str, Any], **more: Any) -> list[Step]:
 
 ROWS = {
     **{f"{name}, waiting": worked(*again(mode), add(3)) for name, mode in MODES.items()},
-    **{f"{name}, delayed": worked(*again(mode, delay=40), add(3)) for name, mode in MODES.items()},
+    **{f"{name}, delayed": worked(*again(mode, delay=40), add(3), ["due", "q"]) for name, mode in MODES.items()},
     **{f"{name}, while it runs": beside(*again(mode), deduplication=mode) for name, mode in MODES.items()},
     **{
-        f"{name}, after its end": [*worked(add(0, deduplication=mode)), *again(mode), ["idle", "q"]]
-        for name, mode in MODES.items()
+        f"{name}, after its {end}": [
+            *worked(add(data, deduplication=mode)), ["pause", "q"], *again(mode), ["resume", "q"], ["idle", "q"],
+        ]
+        for name, mode in MODES.items() for end, data in (("end", 0), ("failure", FAILS))
     },
-    **{f"{name}, after its failure": [*worked(add(FAILS, deduplication=mode)), *again(mode), ["idle", "q"]]
-       for name, mode in MODES.items()},
     **{
         f"{name}, between two attempts": worked(add(FLAKY, attempts=2, backoff=30, deduplication=mode), *again(mode))
         for name, mode in MODES.items()

@@ -10,7 +10,14 @@ HELD = does([["note", "held"], ["gate", "go"], ["return", "held"]])
 
 def beside(*steps: list[object], data: object = HELD, **opts: object) -> list[list[object]]:
     """These steps while a job runs."""
-    return [add(data, jobId="held", **opts), ["work", "q", {}], ["noted", "held"], *steps, ["open", "go"], ["idle", "q"]]
+    return [
+        add(data, jobId="held", **opts),
+        ["work", "q", {}],
+        ["noted", "held"],
+        *steps,
+        ["open", "go"],
+        ["idle", "q"],
+    ]
 
 
 ROWS = {
@@ -32,7 +39,9 @@ ROWS = {
         *(add(n, jobId=n) for n in ("a", "b", "c")), ["priority", "q", "a", {"priority": 3}],
     ),
     "delays": worked(*(add(n, delay=n) for n in (60, 20, 40)), add("now"), ["due", "q"]),
-    "delays with priorities": worked(add(1, delay=30, priority=9), add(2, delay=30, priority=1), add(3, delay=30), ["due", "q"]),
+    "delays with priorities": worked(
+        add(1, delay=30, priority=9), add(2, delay=30, priority=1), add(3, delay=30), ["due", "q"],
+    ),
     "a worker that waits wakes for a delay": [["work", "q", {}], add(1, delay=50), ["idle", "q"]],
     "a worker that waits wakes for an earlier delay": [
         ["work", "q", {}], add(1, delay=4000, jobId="late"), add(2, delay=30), ["state", "q", "completed", 1],
@@ -56,7 +65,9 @@ ROWS = {
                                        ["remove", "q", "b"]),
     "the queue is emptied": beside(add(1), add(2, priority=1), add(3, delay=50), ["empty", "q"]),
     "the queue is emptied of delays": beside(add(1), add(3, delay=5000), ["empty", "q", True]),
-    "what has completed is cleaned": [*worked(add(1), add(2)), ["clean", "q", "completed", 0, 0], add(3), ["idle", "q"]],
+    "what has completed is cleaned": [
+        *worked(add(1), add(2)), ["clean", "q", "completed", 0, 0], add(3), ["idle", "q"],
+    ],
     "the same id again while it runs": beside(add(1, jobId="held"), add(2)),
     "the same id again when done": [*worked(add(1, jobId="a")), add(2, jobId="a"), add(3), ["idle", "q"]],
 }  # fmt: skip

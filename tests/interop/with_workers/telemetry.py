@@ -10,7 +10,7 @@ from tests.interop.with_workers.order import beside
 COMPAT = "telemetry metadata is carried through"
 TRACE = {"metadata": '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}', "omitContext": True}
 SILENT = {"omitContext": True}
-METADATA = {"metadata": "not JSON: ü/\"{"}
+METADATA = {"metadata": 'not JSON: ü/"{'}
 
 ROWS = {
     **{
