@@ -266,7 +266,7 @@ SCENARIOS: dict[str, list[Step]] = {
         for flag in FLAGS
     },
     "a completed child is retried": [
-        ["flow", parent("reads", job("ok", "C1"), job("ok", "C2", delay=60))], ["pause", "g"],
+        ["flow", parent("reads", job("ok", "C1"), job("ok", "C2", delay=600))], ["pause", "g"],
         ["add", "c", "adds", {"steps": [["retry", "c", "C1", "completed"]]}, {"jobId": "X"}], ALL,
     ],
     "a waiting child is removed": [

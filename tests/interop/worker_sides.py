@@ -28,12 +28,18 @@ class NodeSide:
         self.prefix = prefix
 
     def play(self, steps: list[Step]) -> None:
-        for verb, *args in steps:
-            waits = getattr(self, f"_{verb}", None)
-            if waits is not None:
-                waits(*args)
-            else:
-                self.ask([[verb, *args]])
+        asked: list[Step] = []
+        for step in steps:
+            waits = getattr(self, f"_{step[0]}", None)
+            if waits is None:
+                asked.append(step)
+                continue
+            if asked:
+                self.ask(asked)
+                asked = []
+            waits(*step[1:])
+        if asked:
+            self.ask(asked)
 
     def ask(self, steps: list[Step], *, keep: bool = True) -> None:
         """Let BullMQ do steps; what it raises fails the test."""
@@ -95,6 +101,8 @@ class JobdSide(NodeSide):
         worker = self.workers.pop(queue)
         worker.send(messages.Drain())
         worker.wait_gone()
+        worker.close()
+        self.parent.workers.remove(worker)
 
 
 def _numbers(settings: dict[str, Any]) -> Numbers:

@@ -13,7 +13,7 @@ ROWS = {
         f"backoff {backoff}": worked(add(FAILS, attempts=3, backoff=backoff))
         for backoff in (
             15, {"type": "fixed", "delay": 15}, {"type": "exponential", "delay": 8}, {"type": "fixed", "delay": 0},
-            {"type": "fixed", "delay": 15, "jitter": 0.5}, {"type": "exponential", "delay": 10, "jitter": 1},
+            {"type": "fixed", "delay": 15, "jitter": 0.5}, {"type": "exponential", "delay": 20, "jitter": 0.5},
         )
     },
     "a retry waits behind what waits": worked(add(FLAKY, attempts=2), *(add(n) for n in range(3))),

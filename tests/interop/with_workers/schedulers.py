@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.interop.with_workers import FLAKY, Step, add, does, worked
+from tests.interop.with_workers import FLAKY, Step, add, does
 from tests.interop.with_workers.telemetry import METADATA, SILENT, TRACE
 
 COMPAT = "job schedulers run by a worker"
@@ -22,7 +22,6 @@ def once(*steps: Step, state: str = "completed", count: int = 1) -> list[Step]:
 
 ROWS = {
     "three times": [["work", "q", {}], every(repeat={"every": 250, "limit": 3}), ["state", "q", "completed", 3]],
-    "of every second": worked(every(repeat={"pattern": "* * * * * *", "limit": 2})),
     "with a result and progress": once(every(does([["progress", 1], ["return", {"x": 1}]]))),
     "retried": once(every(FLAKY, attempts=2)),
     "retried later": once(every(FLAKY, attempts=2, backoff=10)),
