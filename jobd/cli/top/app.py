@@ -35,15 +35,17 @@ class Top(App[None]):
     .hidden { display: none; }
     #headline, #trouble { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     #nothing { height: 1; padding: 0 1; }
-    #queues { height: 2fr; min-height: 5; }
-    #workers { height: 1fr; min-height: 4; border-top: solid $panel; }
+    #trouble { color: $text-error; }
+    #queues { height: auto; min-height: 4; max-height: 50%; }
+    #workers { height: auto; min-height: 4; max-height: 30%; border-top: solid $panel; }
     #log { height: 1fr; min-height: 3; border-top: solid $panel; padding: 0 1; background: $background;
            scrollbar-size: 0 0; }
     #filter { height: 3; }
     #factbox { height: auto; max-height: 8; padding: 0 1; }
     #jobs { height: 1fr; border-top: solid $panel; }
     #job { height: 1fr; padding: 0 1; }
-    DataTable { background: $background; scrollbar-size: 1 1; }
+    DataTable { background: $background; scrollbar-size: 0 1; }
+    DataTable:focus { background-tint: $foreground 0%; }
     ModalScreen { align: center middle; background: $background 60%; }
     .dialog { width: auto; max-width: 90%; height: auto; max-height: 90%; border: round $primary; padding: 0 1;
               background: $surface; }

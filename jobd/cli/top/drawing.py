@@ -23,6 +23,7 @@ AWAY = "away"
 NONE = "-"
 
 GOOD, BAD, MIND, DIM = "green", "red", "yellow", "bright_black"
+CHART = "cyan"
 STYLES = {
     "ready": GOOD, "running": GOOD, "completed": GOOD, "degraded": BAD, "breaker": BAD, "failed": BAD, "paused": MIND,
     "quiet": MIND, "draining": MIND, "starting": MIND, "reloading": MIND, "restarting": MIND, "active": GOOD, AWAY: BAD,
@@ -58,7 +59,7 @@ def headline(sight: Sight, *, redis: str) -> str:
         AWAY if sight.trouble is not None else status["state"],
         f"up {format_duration(1000 * status['uptime_s'])}",
         f"generation {status['generation']}",
-        f"redis {printable(said['url'])} {latency}",
+        f"{printable(said['url'])} {latency}",
     ]
     return "  ".join(parts)
 
@@ -113,6 +114,14 @@ QUEUE_HEADINGS = (  # as queue_cells has them
     "WAITED",
     "",
 )
+
+
+NUMBERS = frozenset({
+    "BUSY", "WAIT", "OLDEST", "DELAYED", "FAILED", "DONE/min", "DONE", "RESTARTS", "UP", "MEM", "ATTEMPTS",
+})  # fmt: skip
+"""Columns whose ends stand below each other."""
+
+CHARTS = frozenset({"THROUGHPUT", "WAITED"})
 
 
 def note_of(row: QueueRow) -> str:

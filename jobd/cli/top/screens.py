@@ -120,7 +120,7 @@ class Overview(Looking):
         width = self.app.size.width
         self.query_one("#headline", Static).update(_headline(sight, self.top.redis))
         trouble = drawing.troubles(sight)
-        self.query_one("#trouble", Static).update(Text(trouble, style=drawing.BAD, no_wrap=True, overflow="ellipsis"))
+        self.query_one("#trouble", Static).update(Text(trouble, no_wrap=True, overflow="ellipsis"))
         self.query_one("#trouble").set_class(not trouble, "hidden")
         self._show_queues(sight, width)
         workers = self.query_one("#workers", Rows)

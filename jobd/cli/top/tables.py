@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
-from jobd.cli.top.drawing import STYLES
+from jobd.cli.top.drawing import CHART, CHARTS, NUMBERS, STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ class Rows(DataTable[Text]):
 
     def __init__(self, headings: Sequence[str], name: str) -> None:
         super().__init__(id=name, cursor_type="row", zebra_stripes=False, cell_padding=1)
+        self.show_cursor = False
         self._headings = tuple(headings)
         self._rows_shown: dict[str, Sequence[str]] = {}
         self._columns_left_out: frozenset[int] = frozenset()
@@ -33,10 +34,18 @@ class Rows(DataTable[Text]):
         """Have the columns."""
         self._make_columns()
 
+    def on_focus(self) -> None:
+        """The keys are about a row of this table now, and the row says so."""
+        self.show_cursor = True
+
+    def on_blur(self) -> None:
+        """They are about another one's."""
+        self.show_cursor = False
+
     def _make_columns(self) -> None:
         for at, heading in enumerate(self._headings):
             if at not in self._columns_left_out:
-                self.add_column(heading, key=str(at))
+                self.add_column(self._styled(heading, at), key=str(at))
 
     def leave_out(self, columns: frozenset[int]) -> None:
         """Show all columns but these: what a narrow terminal has no room for."""
@@ -61,20 +70,23 @@ class Rows(DataTable[Text]):
                 before = self._rows_shown[name]
                 for at, (old, new) in enumerate(zip(before, cells, strict=True)):
                     if old != new and at not in self._columns_left_out:
-                        self.update_cell(name, str(at), _styled(new), update_width=True)
+                        self.update_cell(name, str(at), self._styled(new, at), update_width=True)
             self._rows_shown = dict(rows)
             return
         chosen, at = choose or self.chosen or "", self.cursor_row
         self.clear()
         self._rows_shown = dict(rows)
         for name, cells in rows.items():
-            shown = [_styled(cell) for place, cell in enumerate(cells) if place not in self._columns_left_out]
+            shown = [
+                self._styled(cell, place) for place, cell in enumerate(cells) if place not in self._columns_left_out
+            ]
             self.add_row(*shown, key=name)
         names = list(rows)
         if names:
             self.move_cursor(row=names.index(chosen) if chosen in names else min(max(at, 0), len(names) - 1))
 
-
-def _styled(cell: str) -> Text:
-    """Return a cell as it is, whatever looks like markup in it."""
-    return Text(cell, style=STYLES.get(cell.strip(), ""), no_wrap=True)
+    def _styled(self, cell: str, at: int) -> Text:
+        """Return a cell of a column as it is, whatever looks like markup in it."""
+        heading = self._headings[at]
+        style = CHART if heading in CHARTS and cell != heading else STYLES.get(cell.strip(), "")
+        return Text(cell, style=style, no_wrap=True, justify="right" if heading in NUMBERS else "left")

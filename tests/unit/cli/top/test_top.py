@@ -266,6 +266,10 @@ def test_nothing_there_says_so(show: Any) -> None:
     show(World(), drive)
 
 
+def test_a_screen_whose_parts_are_not_there_yet_bears_a_new_size() -> None:
+    screens.Overview().on_resize()
+
+
 def test_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top"]) == 2
     assert "terminal" in capsys.readouterr().err
