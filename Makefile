@@ -1,6 +1,7 @@
 # make demo   see it work: a private Redis, a daemon, a few jobs
 # make test   install what the checks need, run all of them (.ci/run does the same)
 # make chaos  kill workers, daemon and Redis at random for CHAOS_SECONDS and count the jobs
+# make crowd  20,000 jobs over two workers of jobd and two of BullMQ's; CROWD_JOBS=… for another number
 # make interop  the tests beside BullMQ, and their table in docs; BULLMQ=6.8.0 for another version
 # make systemd  the tests of the units on a newer Debian's systemd (root); SUITE=sid for another one
 # make docs   write the pages that are made from the code
@@ -24,6 +25,7 @@ QUIETLY := .ci/quietly
 NODE_MODULES := tests/interop/node_modules
 OTHER_NODE_MODULES = $(CURDIR)/build/bullmq-$(BULLMQ)
 CHAOS_SECONDS ?= 600
+CROWD_JOBS ?= 20000
 # Tests mostly wait for processes, so there is room for one more of them than a small machine has cores.
 TEST_PROCESSES ?= 3
 SUITE ?= trixie
@@ -34,7 +36,7 @@ export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH
 
-.PHONY: demo test check chaos interop bench systemd docs install-demo install-test clean
+.PHONY: demo test check chaos crowd interop bench systemd docs install-demo install-test clean
 
 demo: install-demo
 	@$(BIN)/python examples/demo.py
@@ -53,6 +55,9 @@ check:
 
 chaos: install-test
 	@CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m pytest tests/chaos --timeout=0 --capture=no
+
+crowd: install-test
+	@CROWD_JOBS=$(CROWD_JOBS) $(BIN)/python -m pytest tests/interop/test_mixed_crowd.py --timeout=0
 
 # Against another version: make interop BULLMQ=6.8.0; nothing is written then.
 interop: install-test

@@ -18,6 +18,8 @@ TEXT = """# Compatibility with BullMQ
 Written by `make interop` from the outcome of the tests in `tests/interop`: a row is one or more tests in which BullMQ
 is one side. "Compared" means that the same steps were done by BullMQ and by jobd, and that the keys and events they
 left in Redis are equal. `make interop BULLMQ=6.8.0` runs the same against another version and prints what differs.
+"With workers": the jobs were run once by BullMQ's Worker and once by a worker of jobd. `make crowd` gives 20,000 jobs
+with priorities, limits, flows and deduplication to two workers of each at once, and finds that each ran once.
 The place of everything in Redis is described in [wire-format.md](wire-format.md).
 
 """

@@ -1,4 +1,4 @@
-"""Random rows of adds, flows, runs, retries, pauses and removals leave the same in BullMQ's hands and in ours."""
+"""Random rows of adds, flows, schedules, runs, retries, pauses and removals leave the same, whoever does them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ import pytest
 import redis
 
 from tests.interop.our_steps import Side
-from tests.interop.scenarios import FLAGS, Step, job
+from tests.interop.scenarios import FLAGS, NIGHTLY, Step, job
 from tests.interop.test_scenarios import comparable, node, theirs
 
 __all__ = ["node"]
 
 pytestmark = [
     pytest.mark.node,
-    pytest.mark.compat("random rows of adds, flows, retries, pauses and removals", "compared"),
+    pytest.mark.compat("random rows of adds, flows, schedules, retries, pauses and removals", "compared"),
 ]
 
 QUEUES = ("c", "p", "g")
 IDS = ("A", "B", "C", "D", "E")
 NAMES = ("ok", "ok", "nothing", "fail", "flaky", "fatal", "reads")
+KINDS = ("flow", "flow", "flow", "add", "add", "run", "run", "remove", "pause", "resume")
+SCHEDULING = ("schedule", "unschedule")
+SCHEDULES = ("s", "t")
+ONCE = {"every": 60_000, "limit": 1}
 
 
 class Row:
@@ -31,13 +35,18 @@ class Row:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self.steps: list[Step] = []
+        self._far: set[tuple[str, str]] = set()
         for _ in range(self._random.randint(4, 12)):
-            self.steps.append(self._step())
+            step = self._step()
+            if step[0] == "run":
+                self._end_schedules()
+            self.steps.append(step)
+        self._end_schedules()
         self.steps += [["resume", queue] for queue in QUEUES] + [["run", *QUEUES]]
 
     def _step(self) -> Step:
         draw = self._random
-        kind = draw.choice(("flow", "flow", "flow", "add", "add", "run", "run", "remove", "pause", "resume"))
+        kind = draw.choice((*KINDS, *SCHEDULING))
         if kind == "flow":
             return ["flow", self._tree(draw.sample(IDS, draw.randint(2, 4)), 0)]
         if kind == "add":
@@ -47,11 +56,28 @@ class Row:
                 parent = draw.choice([other for other in IDS if other != job_id])
                 opts["parent"] = {"id": parent, "queue": self._queue(parent)}
             return ["add", self._queue(job_id), draw.choice(NAMES), {"id": job_id}, opts]
+        if kind == "schedule":
+            return self._schedule(draw.choice(QUEUES), draw.choice(SCHEDULES))
+        if kind == "unschedule":
+            return ["unschedule", draw.choice(QUEUES), draw.choice(SCHEDULES)]
         if kind == "remove":
             job_id = draw.choice(IDS)
             # Children of one job leave a set in any order: only a job without any, or without them, tells alike.
             return ["remove", self._queue(job_id), job_id, False]
         return [kind, *([draw.choice(QUEUES)] if kind != "run" else QUEUES)]
+
+    def _schedule(self, queue: str, sid: str) -> Step:
+        draw, repeat = self._random, self._random.choice((ONCE, ONCE, NIGHTLY))
+        if repeat is NIGHTLY:
+            self._far.add((queue, sid))
+        else:
+            self._far.discard((queue, sid))
+        return ["schedule", queue, sid, repeat, {"name": draw.choice(NAMES), "data": {}, "opts": self._options()}]
+
+    def _end_schedules(self) -> None:
+        """A run goes on until nothing is due any more, and would wait for the night."""
+        self.steps += [["unschedule", *which] for which in sorted(self._far)]
+        self._far.clear()
 
     def _tree(self, ids: list[str], depth: int) -> dict[str, Any]:
         draw, (own, *rest) = self._random, ids

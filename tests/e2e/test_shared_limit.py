@@ -1,0 +1,41 @@
+"""One limit over two daemons, judged by the moments that the server gave its events: no slow machine makes it fail."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import redis
+
+from jobd.client import Queue
+from tests.support.daemon_process import DaemonProcess
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+JOBS, WINDOW_MS = 12, 200
+WORK = f"""
+[queues.work]
+handler = "daemon_handlers:ok"
+concurrency = 4
+rate_limit = {{ max = 1, duration = "{WINDOW_MS}ms" }}
+"""
+
+
+@pytest.mark.timeout(120)
+def test_two_daemons_share_one_limit(tmp_path: Path, redis_server: RedisServer, r: redis.Redis, prefix: str) -> None:
+    with (
+        DaemonProcess(tmp_path / "a", redis_server.url, WORK, prefix=prefix) as one,
+        DaemonProcess(tmp_path / "b", redis_server.url, WORK, prefix=prefix) as two,
+        Queue("work", url=redis_server.url, prefix=prefix) as queue,
+    ):
+        one.start_ready()
+        two.start_ready()
+        queue.add_many([("job", {}) for _ in range(JOBS)])
+        wait_until(lambda: queue.counts()["completed"] == JOBS, 60, what="all have run")
+        events = r.xrange(f"{prefix}:work:events")
+    starts = [int(key.split("-")[0]) for key, fields in events if fields["event"] == "active"]
+    gaps = [after - before for before, after in itertools.pairwise(starts)]
+    assert len(starts) == JOBS
+    assert min(gaps) >= WINDOW_MS - 2, gaps
+    assert starts[-1] - starts[0] < (JOBS - 1) * WINDOW_MS + 20_000
