@@ -258,9 +258,12 @@ class JobdDaemon:
         if self.process.poll() is not None:
             raise RuntimeError(f"jobd ended: {(self.folder / 'log').read_text()[-3000:]}")
         try:
-            return bool(self.status()["state"] == "ready")
+            status = self.status()
         except DaemonAway:
             return False
+        # The daemon is ready when each queue has a worker; measured are those with all of them.
+        workers = [worker["state"] for queue in status["queues"] for worker in queue["workers"]]
+        return bool(status["state"] == "ready") and all(state == "ready" for state in workers)
 
 
 def _table(name: str, values: Table) -> list[str]:
