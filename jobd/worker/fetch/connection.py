@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobd.engine.runner import Command
     from jobd.engine.scripts import Script
     from jobd.locate import RedisSource
+    from jobd.worker.fetch.resp import Direct
 
 OPEN_LIMIT_S = 2.0
 """Opening a connection takes less, or Redis is as good as away: consumption must resume 2 s after its return."""
@@ -116,9 +117,23 @@ class Connection:
         """
         return await self._answer(self._begin(commands))
 
-    def begin(self, *commands: Command[Any]) -> asyncio.Future[list[Any]]:
-        """Send commands in one write, now; `finish` awaits what this returns, and meets there what went wrong."""
-        return self._begin([command.parts() for command in commands])
+    def begin(self, *commands: Command[Any], direct: Direct | None = None) -> asyncio.Future[list[Any]]:
+        """Send commands in one write, now; `finish` awaits what this returns, and meets there what went wrong.
+
+        `direct` is offered the results where they come in, unless one of them is an error; what it takes is not to be
+        awaited.
+        """
+
+        def offer(replies: list[Any]) -> bool:
+            if direct is None or any(isinstance(reply, RedisError) for reply in replies):
+                return False
+            try:
+                results = [command.read(reply) for command, reply in zip(commands, replies, strict=True)]
+            except Exception:  # `finish` meets it again, where it is known what to do
+                return False
+            return direct(results)
+
+        return self._begin([command.parts() for command in commands], offer)
 
     async def finish(
         self, commands: Sequence[Command[Any]], begun: asyncio.Future[list[Any]], *, may_refuse: int = 0
@@ -151,14 +166,14 @@ class Connection:
         """Send commands in one write and return their results; raises as `finish`."""
         return await self.finish(commands, self.begin(*commands), may_refuse=may_refuse)
 
-    def _begin(self, commands: Sequence[Sequence[Any]]) -> asyncio.Future[list[Any]]:
+    def _begin(self, commands: Sequence[Sequence[Any]], direct: Direct | None = None) -> asyncio.Future[list[Any]]:
         if self._replies is None:
             nowhere: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
             nowhere.set_exception(RedisUnavailable("redis is away: not connected"))
             nowhere.exception()  # nobody need read it
             return nowhere
         request = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))
-        return self._replies.ask(request, len(commands))
+        return self._replies.ask(request, len(commands), direct)
 
     async def _answer(self, begun: asyncio.Future[list[Any]]) -> list[Any]:
         try:

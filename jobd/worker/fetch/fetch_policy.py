@@ -150,6 +150,12 @@ class FetchPolicy:
             return Step.UNBLOCK
         return Step.SLEEP
 
+    def rests(self) -> bool:
+        """Whether a sleeping loop may sleep on: what is next begins with an answer or an end, and no limit runs."""
+        if self.order is not Order.TAKE or self._suspects_since or self._not_before or self._load.taking_from:
+            return False
+        return self.next_step() in (Step.READ, Step.SLEEP)
+
     def is_over(self) -> bool:
         """Whether the end was ordered and nothing is in hand."""
         if self.order is not Order.END or self._load.running:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobd.engine.scripts import script
 from jobd.errors import JobdError
@@ -79,7 +79,7 @@ class FetchLoop:
         notes = Notes(self._holder.keys, slots.notes, refused=self._notes_refused)
         self._turns = Turns(
             self._connection, self._holder, policy=self._policy, slots=slots, notes=notes, board=self._board,
-            nothing_left=self._nothing_left,
+            nothing_left=self._nothing_left, direct=self._answered, unread=self._rouse,
         )  # fmt: skip
         self._lost = LostResults(self._turns, notes)
 
@@ -123,14 +123,46 @@ class FetchLoop:
     def wake(self) -> None:
         """Look for something to do; harmless at any time on the loop's thread. Called for every job that ends."""
         self._signal = True
-        woken, policy = self._woken, self._policy
-        if woken is not None and not woken.done():
-            woken.set_result(None)
-            # Nothing else runs that could ride along: sent here and now, a turn of the event loop earlier.
-            if policy.has_news() and not self._slots.running and policy.link is Link.OPEN:
+        policy = self._policy
+        if not self._is_asleep or (policy.turns and policy.order is Order.TAKE and self._failure is None):
+            # It looks by itself: at its next step, or when the answer comes that it sleeps for.
+            if policy.sends_another():
                 self._send_now()
-        elif policy.sends_another():
+            return
+        # Nothing else runs that could ride along: sent here and now, a turn of the event loop earlier.
+        if not policy.turns and policy.has_news() and not self._slots.running and policy.link is Link.OPEN:
             self._send_now()
+        if not (policy.turns and policy.rests() and self._failure is None):
+            self._rouse()
+
+    @property
+    def _is_asleep(self) -> bool:
+        return self._woken is not None and not self._woken.done()
+
+    def _rouse(self, _: object = None) -> None:
+        """End the loop's sleep."""
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def _answered(self, results: list[Any]) -> bool:
+        """Take the answer of a turn where it comes in, while the loop sleeps; it sleeps on where nothing more is to do.
+
+        So a job costs two turns of the event loop and not four: its answer, its handler.
+        """
+        if not self._is_asleep:
+            return False
+        policy = self._policy
+        try:
+            self._turns.landed(results)
+            self._outage.turn_answered()
+            if policy.next_step() is Step.SEND:
+                self._turns.send()
+        except Exception as error:
+            # As in `_send_now`: the caller is the connection's transport.
+            self._failure = error
+        if self._failure is not None or not policy.rests():
+            self._rouse()
+        return True
 
     def _send_now(self) -> None:
         if self._turns.starting or not self._connection.is_open:
@@ -140,6 +172,7 @@ class FetchLoop:
         except Exception as error:
             # The caller is a callback of the event loop, where it would end as a line in the log.
             self._failure = error
+            self._rouse()
 
     async def run(self) -> None:
         """Turn until `end`, beating and waiting for markers beside it; what one of these dies of ends the worker."""
@@ -168,6 +201,8 @@ class FetchLoop:
     async def _do(self, step: Step) -> None:
         if step is Step.SEND:
             self._turns.send()
+        elif step is Step.READ and not self._turns.is_answered:
+            await self._until_roused()
         elif step is Step.READ:
             await self._turns.read()
             self._outage.turn_answered()
@@ -203,17 +238,20 @@ class FetchLoop:
         if self._signal:
             self._signal = False
             return
+        await self._until_roused(policy.limit_s())
+        policy.slept()
+
+    async def _until_roused(self, limit_s: float | None = None) -> None:
+        """Sleep; `limit_s`: no longer than until the rate limit ends."""
         loop = asyncio.get_running_loop()
         self._woken = loop.create_future()
-        rest = policy.limit_s()
-        timer = None if rest is None else loop.call_later(rest, self.look_again)
+        timer = None if limit_s is None else loop.call_later(limit_s, self.look_again)
         try:
             await self._woken
         finally:
             self._woken = None
             if timer is not None:
                 timer.cancel()
-        policy.slept()
 
     def _tell_quieted(self) -> None:
         then, self._quieted = self._quieted, None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from redis._parsers.base import BaseParser
@@ -17,9 +18,12 @@ from redis.exceptions import InvalidResponse
 from jobd.engine.trouble import is_demoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _error_of = cast("Callable[[str], Exception]", BaseParser.parse_error)
+
+Direct = Callable[[list[Any]], bool]
+"""Takes replies where they come in, a turn of the event loop or two before who awaits them; False: it did not."""
 
 pack: Callable[[Sequence[Any]], bytes]
 try:
@@ -49,7 +53,7 @@ class Replies(asyncio.Protocol):
         """Take the transport over from whoever opened it; nothing may be waiting to be read."""
         self._reader = _reader()
         self._transport = transport
-        self._waiting: deque[tuple[asyncio.Future[list[Any]], int]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[list[Any]], int, Direct | None]] = deque()
         self._got: list[Any] = []
         self._closed = closed
         self.lost = False
@@ -61,13 +65,16 @@ class Replies(asyncio.Protocol):
         """The request that has waited longest for its replies; None when none waits."""
         return self._waiting[0][0] if self._waiting else None
 
-    def ask(self, request: bytes, replies: int) -> asyncio.Future[list[Any]]:
-        """Send a request; the future gets that many replies (an error reply is one of them) or ConnectionError."""
+    def ask(self, request: bytes, replies: int, direct: Direct | None = None) -> asyncio.Future[list[Any]]:
+        """Send a request; the future gets that many replies (an error reply is one of them) or ConnectionError.
+
+        `direct` is offered the replies first; of those that it takes the future never hears.
+        """
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         if self.lost:
             _fail(future, Broken("connection closed"))
             return future
-        self._waiting.append((future, replies))
+        self._waiting.append((future, replies, direct))
         self._transport.write(request)
         return future
 
@@ -90,9 +97,10 @@ class Replies(asyncio.Protocol):
             return
         waiting = self._waiting
         while waiting and len(got) >= waiting[0][1]:
-            future, wanted = waiting.popleft()
+            future, wanted, direct = waiting.popleft()
             mine, got = (got, []) if len(got) == wanted else (got[:wanted], got[wanted:])
-            if not future.done():
+            self._got = got
+            if not future.done() and not (direct is not None and direct(mine)):
                 future.set_result(mine)
         self._got = got
 

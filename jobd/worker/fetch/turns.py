@@ -54,15 +54,25 @@ class Turn:
     commands: list[Command[Any]]
     begun: asyncio.Future[list[Any]]
 
+    @property
+    def calls(self) -> int:
+        """How many of its commands are notes."""
+        return len(self.commands) - bool(self.attempts or self.take)
+
 
 class Turns:
     """The turns of one worker, those under way in the order they were sent."""
 
     def __init__(
         self, connection: Connection, holder: Holder, *, policy: FetchPolicy, slots: Slots, notes: Notes,
-        board: BoardWriter, nothing_left: Callable[[int | None], None],
+        board: BoardWriter, nothing_left: Callable[[int | None], None], direct: Callable[[list[Any]], bool],
+        unread: Callable[[object], None],
     ) -> None:  # fmt: skip
-        """`nothing_left` is called when a take found fewer jobs than it wanted, with the first due time (wall, ms)."""
+        """`nothing_left` is called when a take found fewer jobs than it wanted, with the first due time (wall, ms).
+
+        `direct` is offered the results of each turn where they come in; `unread` is called when there is an answer to
+        `read`, a lost one too.
+        """
         self._connection = connection
         self._holder = holder
         self._policy = policy
@@ -70,6 +80,8 @@ class Turns:
         self._notes = notes
         self._board = board
         self._nothing_left = nothing_left
+        self._direct = direct
+        self._unread = unread
         self._under_way: deque[Turn] = deque()
         self._late: list[Taken] = []
         self._late_since = self._ahead_since = 0.0
@@ -97,15 +109,25 @@ class Turns:
             # Before it leaves: writing lets another thread have the GIL, and a handler may hold it until long after
             # Redis has run this turn.
             self._show_under_way(sent_at)
-        self._under_way.append(Turn(attempts, take, sent_at, notes, commands, self._connection.begin(*commands)))
+        begun = self._connection.begin(*commands, direct=self._direct)
+        begun.add_done_callback(self._unread)
+        self._under_way.append(Turn(attempts, take, sent_at, notes, commands, begun))
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether `read` need not wait."""
+        return self._under_way[0].begun.done()
 
     async def read(self) -> None:
         """Take the answer of the oldest turn under way. Raises as Connection.finish; the turn then stays."""
         under_way = self._under_way[0]
-        calls = len(under_way.commands) - bool(under_way.attempts or under_way.take)
-        results = await self._connection.finish(under_way.commands, under_way.begun, may_refuse=calls)
-        self._under_way.popleft()
-        attempts, take = under_way.attempts, under_way.take
+        calls = under_way.calls
+        self.landed(await self._connection.finish(under_way.commands, under_way.begun, may_refuse=calls))
+
+    def landed(self, results: list[Any]) -> None:
+        """Take the results of the oldest turn under way."""
+        under_way = self._under_way.popleft()
+        attempts, take, calls = under_way.attempts, under_way.take, under_way.calls
         self._policy.turn_answered(len(attempts), take)
         if calls:
             self._notes.answered(results[:calls], under_way.notes)

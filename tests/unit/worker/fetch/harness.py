@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,10 @@ class Sent:
     commands: tuple[Any, ...]
     answer: asyncio.Future[list[Any]]
     shown_since: float
+    direct: Callable[[list[Any]], bool] | None = None
     concurrency: int = 0
+    taken: bool = False
+    """Its results were taken where they came in; its future never hears."""
 
     @property
     def turn(self) -> TurnRequest:
@@ -55,7 +58,19 @@ class Sent:
     def reply(self, *jobs: Any, codes: list[int] | None = None, **more: Any) -> None:
         """Answer it as Redis would: all finishes accepted, these jobs taken."""
         codes = [0] * len(self.turn.finishes) if codes is None else codes
-        self.answer.set_result([None] * (len(self.commands) - 1) + [TurnReply(codes, list(jobs), **more)])
+        self.arrive([None] * (len(self.commands) - 1) + [TurnReply(codes, list(jobs), **more)])
+
+    def arrive(self, results: list[Any], *, directly: bool = True) -> None:
+        """Hand the results over as the connection does; not `directly`: as it does where one is an error."""
+        if directly and self.direct is not None and self.direct(results):
+            self.taken = True
+        else:
+            self.answer.set_result(results)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether no answer came."""
+        return not self.taken and not self.answer.done()
 
 
 class FakeRedis:
@@ -82,7 +97,7 @@ class FakeRedis:
     def drop(self) -> None:
         self.is_open = False
         for sent in self.sent:
-            if not sent.answer.done():
+            if sent.is_under_way:
                 sent.answer.set_exception(RedisUnavailable("connection closed"))
                 sent.answer.exception()
 
@@ -91,8 +106,8 @@ class FakeRedis:
     async def words(self, *commands: Any) -> list[Any]:
         return [None] * len(commands)
 
-    def begin(self, *commands: Any) -> asyncio.Future[list[Any]]:
-        sent = Sent(commands, self.aio.create_future(), self.board.shown_since)
+    def begin(self, *commands: Any, direct: Callable[[list[Any]], bool] | None = None) -> asyncio.Future[list[Any]]:
+        sent = Sent(commands, self.aio.create_future(), self.board.shown_since, direct)
         error = self.refuses if self.is_open else RedisUnavailable("not connected")
         if error is not None:
             self.refuses = None

@@ -58,8 +58,8 @@ class Machine(RuleBasedStateMachine):
         bench.loop._marker = self.wait  # type: ignore[assignment]
         begin = bench.redis.begin
 
-        def begins(*commands: Any) -> asyncio.Future[list[Any]]:
-            answer = begin(*commands)
+        def begins(*commands: Any, direct: Any = None) -> asyncio.Future[list[Any]]:
+            answer = begin(*commands, direct=direct)
             sent = bench.redis.sent[-1]
             sent.concurrency = bench.slots.numbers.concurrency
             if bench.redis.is_open:
@@ -137,12 +137,9 @@ class Machine(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.unread)
-    @rule()
-    def a_reply_arrives(self) -> None:
-        sent, results = self.unread.popleft()
-        if not sent.answer.done():
-            sent.answer.set_result(results)
-        self.settle()
+    @rule(directly=st.booleans())
+    def a_reply_arrives(self, directly: bool) -> None:
+        self._arrive(directly)
 
     @precondition(lambda self: self.unrun or self.unread)
     @rule(count=st.integers(1, 3))
@@ -151,7 +148,7 @@ class Machine(RuleBasedStateMachine):
             if self.unrun:
                 self._run_one()
             if self.unread:
-                self.a_reply_arrives()
+                self._arrive(True)
 
     @rule()
     def the_wait_goes_on(self) -> None:
@@ -170,7 +167,7 @@ class Machine(RuleBasedStateMachine):
             self._run_one()
         self.unrun.clear()
         self.unread.clear()
-        under_way = any(not sent.answer.done() for sent in self.bench.redis.sent)
+        under_way = any(sent.is_under_way for sent in self.bench.redis.sent)
         self.bench.redis.drop()
         if not under_way:
             self.bench.loop._closed()
@@ -251,7 +248,7 @@ class Machine(RuleBasedStateMachine):
             while self.unrun:
                 self._run_one()
             while self.unread:
-                self.a_reply_arrives()
+                self._arrive(True)
             for job_id in sorted(held):
                 held[job_id].set_result(None)
             self.settle()
@@ -280,6 +277,15 @@ class Machine(RuleBasedStateMachine):
         if self.bench.loop._policy.link is Link.LOST:
             # What a lost reply gave to it may yet be found and begun.
             self.quiet_since |= set(self.model.active)
+
+    def _arrive(self, directly: bool) -> None:
+        sent, results = self.unread.popleft()
+        if sent.is_under_way:
+            self.aio.run_until_complete(self._inside(sent, results, directly))
+        self.settle()
+
+    async def _inside(self, sent: Any, results: list[Any], directly: bool) -> None:
+        sent.arrive(results, directly=directly)
 
     def _run_one(self) -> None:
         sent = self.unrun.popleft()
