@@ -76,6 +76,25 @@ def test_refused_jobs_of_a_reply_are_settled_without_more_being_taken_than_there
     asyncio.run(main())
 
 
+def test_one_job_after_another_goes_by_answers_and_ends_while_the_loop_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with fetching(monkeypatch, "aecho", concurrency=1) as bench:
+            (await bench.sent(1)).reply(taken("1"))
+            await bench.sent(2)
+            await bench.until(lambda: bench.loop._is_asleep)
+            asleep = bench.loop._woken
+            for number in range(2, 6):
+                (await bench.sent(number)).reply(taken(str(number)))
+                assert (await bench.sent(number + 1)).turn.finishes[0].job_id == str(number)
+            assert bench.loop._woken is asleep
+            # Nothing to take: the loop is needed no more than before, and a look finds the next.
+            (await bench.sent(6)).reply()
+            bench.loop.look_again()
+            assert (await bench.sent(7)).turn.take == 1
+
+    asyncio.run(main())
+
+
 def test_of_two_lost_turns_both_results_are_sent_again_without_a_take(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with fetching(monkeypatch, "hold", concurrency=40) as bench:

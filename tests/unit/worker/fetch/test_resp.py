@@ -112,3 +112,27 @@ def test_what_the_server_said_before_it_closed_is_why_the_rest_has_no_answer(sai
     error = asyncio.run(main())
     assert isinstance(error, RedisError)
     assert trouble_of(error) is trouble
+
+
+def test_replies_are_offered_first_and_what_is_not_taken_is_awaited() -> None:
+    async def main() -> None:
+        class Transport:
+            def set_protocol(self, protocol: Any) -> None: ...
+
+            def write(self, data: bytes) -> None: ...
+
+        replies = Replies(Transport(), lambda: None)  # type: ignore[arg-type]
+        offered: list[list[Any]] = []
+
+        def take_the_first(mine: list[Any]) -> bool:
+            offered.append(mine)
+            return len(offered) == 1
+
+        first, second = replies.ask(b"", 1, take_the_first), replies.ask(b"", 2, take_the_first)
+        third = replies.ask(b"", 1)
+        replies.data_received(b":1\r\n:2\r\n:3\r\n:4\r\n")
+        assert offered == [[1], [2, 3]]
+        assert (first.done(), second.result(), third.result()) == (False, [2, 3], [4])
+        assert replies.oldest is None
+
+    asyncio.run(main())
