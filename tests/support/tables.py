@@ -77,7 +77,7 @@ def assert_one_state_each(r: redis.Redis, prefix: str, queue: str) -> None:
     assert {job_id: names for job_id, names in found.items() if len(names) != 1} == {}
     hashes = {key.removeprefix(keys.base) for key in r.scan_iter(f"{keys.base}*", _type="hash", count=1000)}
     own = {"meta", "jobd:schedules"} | {f"repeat:{scheduler}" for scheduler in r.zrange(keys.repeat, 0, -1)}
-    own |= {name for name in hashes if name.startswith(("de:", "dn:", "metrics:", "jobd-"))}
+    own |= {name for name in hashes if name.startswith(("de:", "dn:", "metrics:", "jobd-", "jobd:"))}
     jobs = {name for name in hashes - own if not name.endswith((":processed", ":failed"))}
     assert jobs == set(found)
     locked = {key.removeprefix(keys.base).removesuffix(":lock") for key in r.scan_iter(f"{keys.base}*:lock")}
