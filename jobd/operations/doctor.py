@@ -13,6 +13,7 @@ from jobd.duration import format_duration, format_size
 from jobd.engine import inspect as ask
 from jobd.engine.hosts import LIFE_MS, read_signs, sign_ages, sign_names
 from jobd.engine.keys import Keys
+from jobd.engine.options import is_own_key
 from jobd.engine.reading import QueueFacts, list_jobs, queue_facts
 from jobd.engine.states import State
 from jobd.errors import RedisRefused
@@ -303,7 +304,9 @@ async def _orphans(place: Place) -> list[Finding]:
         looked_at += 1000
         for key in keys:
             base, _, kind = key.rpartition(":")
-            if kind in _OF_A_JOB:
+            job_id = base[len(place.prefix) + 1 :].partition(":")[2]
+            # The queue's own keys have such names, too: BullMQ's metrics end in "failed".
+            if kind in _OF_A_JOB and not is_own_key(job_id):
                 suspects[key] = base
         if cursor == 0:
             break

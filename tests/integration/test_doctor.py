@@ -102,6 +102,14 @@ def test_active_jobs_without_a_lock_are_an_error(own_redis: RedisServer, own: re
     assert "active-without-lock" not in found(own_redis)
 
 
+def test_the_queues_own_keys_are_no_orphans(own_redis: RedisServer, own: redis.Redis) -> None:
+    add(own_redis)
+    own.hset("bull:email:metrics:failed", "count", 1)
+    own.hset("bull:email:metrics:completed", "count", 1)
+    own.lpush("bull:email:metrics:failed:data", 1)
+    assert "orphaned-keys" not in found(own_redis)
+
+
 def test_delayed_in_the_past_and_orphans_are_warnings(own_redis: RedisServer, own: redis.Redis) -> None:
     add(own_redis, delay="1h")
     show(own, "email")
