@@ -22,6 +22,34 @@ def bar(title: str) -> Iterator[Callable[[str], None]]:
         shown.stop()
 
 
+@contextmanager
+def waiting(title: str, tell: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Give what passes on each line to `tell` and, from the first on, shows on a terminal that the wait goes on.
+
+    How long it will last is not known: a bar that moves, with the time so far. Off a terminal only the lines come.
+    """
+    drawn: list[Progress] = []
+
+    def told(text: str) -> None:
+        if not drawn and sys.stderr is not None and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            drawn.append(Progress(*columns, console=Console(stderr=True), transient=True))
+            drawn[0].add_task(title, total=None)
+            tell(text)
+            drawn[0].start()
+        else:
+            tell(text)
+
+    try:
+        yield told
+    finally:
+        for one in drawn:
+            one.stop()
+
+
 class _Bar:
     def __init__(self, title: str) -> None:
         self._title = title

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobd.cli.bar import waiting
 from jobd.cli.click_commands import command
 from jobd.cli.output import answer, progress, warn
 from jobd.cli.params import DURATION
@@ -45,7 +46,8 @@ def stop(settings: Settings, grace: int | None, now: bool) -> int:
         raise click.UsageError("--now and --grace exclude each other")
     with connect(settings) as daemon:
         try:
-            document = call(daemon, STOP, {"grace_ms": grace, "now": now}, on_progress=progress(settings))
+            with waiting("stop", progress(settings)) as tell:
+                document = call(daemon, STOP, {"grace_ms": grace, "now": now}, on_progress=tell)
         except KeyboardInterrupt:
             warn("the daemon goes on stopping; see: jobd status")
             raise

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from jobd.cli.bar import bar
+from jobd.cli.bar import bar, waiting
 
 
 class Terminal(io.StringIO):
@@ -33,3 +33,18 @@ def test_a_change_that_tells_nothing_draws_nothing(monkeypatch: pytest.MonkeyPat
     with bar("retry"):
         pass
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(("stream", "drawn"), [(Terminal(), True), (io.StringIO(), False)])
+def test_a_wait_of_unknown_length_moves_on_a_terminal_only(
+    stream: io.StringIO, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    told: list[str] = []
+    with waiting("stop", told.append) as tell:
+        assert stream.getvalue() == ""
+        tell("waiting for 1 job (8s left)")
+        tell("waiting for 1 job (7s left)")
+    assert told == ["waiting for 1 job (8s left)", "waiting for 1 job (7s left)"]
+    assert ("0:00:0" in stream.getvalue()) is drawn
