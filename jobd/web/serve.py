@@ -70,13 +70,18 @@ def main(options: WebOptions, tell: Callable[[str], None], opened: Callable[[str
             config=options.target.config, hide=globs_of_file(options.target.config),
         )  # fmt: skip
         link = f"http://{place.shown(port)}/?token={tokens.link}"
-        if options.auth_header is not None:
-            tell(f"jobd web listens on {options.listen}; the proxy says who asks ({options.auth_header})")
-        else:
-            tell(f"jobd web: {link}" + (f"  (on {options.listen})" if place.path else ""))
-        if address is not None and address not in ("127.0.0.1", "::1", "localhost"):
-            tell("anybody on the way can read the token: put a proxy that speaks TLS before this page")
-        asyncio.run(_serve(site, sock, lambda: opened(link) if opened is not None else None))
+
+        def listening() -> None:
+            if options.auth_header is not None:
+                tell(f"jobd web listens on {options.listen}; the proxy says who asks ({options.auth_header})")
+            else:
+                tell(f"jobd web: {link}" + (f"  (on {options.listen})" if place.path else ""))
+            if address is not None and address not in ("127.0.0.1", "::1", "localhost"):
+                tell("anybody on the way can read the token: put a proxy that speaks TLS before this page")
+            if opened is not None:
+                opened(link)
+
+        asyncio.run(_serve(site, sock, listening))
     return 0
 
 
@@ -90,6 +95,7 @@ async def _serve(site: Site, sock: socket.socket, listening: Callable[[], None])
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.leave)
     site.names.start()
+    # Not before the signals have their handlers: who reads the line may stop it at once.
     listening()
     try:
         await server.serve(sockets=[sock])

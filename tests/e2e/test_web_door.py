@@ -56,6 +56,13 @@ def test_the_token_is_printed_once(page: WebPage) -> None:
     assert page.output().count(page.token) == 1
 
 
+def test_who_stops_it_on_its_first_line_sees_it_end_well(redis_server: RedisServer, short_tmp: Path) -> None:
+    for _ in range(3):
+        with WebPage(short_tmp, "--redis", redis_server.url) as one:
+            assert one.link
+        one.log.unlink()
+
+
 def test_the_link_cannot_lead_away(page: WebPage) -> None:
     answer = page.get(f"//evil.example/?token={page.token}", cookie="")
     assert answer.headers.get("location", "/").startswith("/evil.example")
