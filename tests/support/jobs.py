@@ -10,6 +10,8 @@ import redis
 from jobd.client import Queue
 from tests.support.waiting import wait_until
 
+_LISTS = ("waiting", "wait", "active", "paused")
+
 # One look, which a full Redis allows, too.
 _PLACES = """#!lua flags=no-writes
 local found = {}
@@ -44,8 +46,7 @@ class Jobs:
     def ids(self, state: str) -> list[str]:
         """Return the ids of one state, in Redis' order."""
         key = self._base + {"waiting": "wait"}.get(state, state)
-        kind = self._r.type(key)
-        return list(self._r.lrange(key, 0, -1) if kind == "list" else self._r.zrange(key, 0, -1))
+        return list(self._r.lrange(key, 0, -1) if state in _LISTS else self._r.zrange(key, 0, -1))
 
     def state(self, job_id: str) -> str | None:
         """Return the one state a job is in, seen in one moment; fails when it is in several."""
