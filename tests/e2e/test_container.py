@@ -82,7 +82,7 @@ class _App:
         socket = Path(self.url.removeprefix("unix://").partition("?")[0])
         socket.parent.chmod(0o755)
         socket.chmod(0o666)
-        binds = {"/app": self.folder / "app", f"/tmp/{socket.parent.name}": socket.parent}
+        binds = {"/app": self.folder / "app", str(socket.parent): socket.parent}
         return self.image.run(self.log, env={}, binds=binds, writable=_WRITABLE)
 
     def queue(self, name: str) -> Queue:
