@@ -12,6 +12,7 @@ from jobd.lazy import lazy_names
 
 if TYPE_CHECKING:
     from jobd.client.async_queue import AsyncJobHandle, AsyncQueue
+    from jobd.client.events import QueueEvent
     from jobd.client.flow import Flow, FlowHandle
     from jobd.client.queue import JobHandle, Queue
     from jobd.engine.backoff import Backoff
@@ -28,6 +29,7 @@ _HOMES = {
     "JobHandle": "jobd.client.queue",
     "JobdError": "jobd.errors",
     "Queue": "jobd.client.queue",
+    "QueueEvent": "jobd.client.events",
     "RedisUnavailable": "jobd.errors",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "JobHandle",
     "JobdError",
     "Queue",
+    "QueueEvent",
     "RedisUnavailable",
 ]
 

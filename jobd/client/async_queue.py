@@ -18,12 +18,13 @@ from jobd.engine.runner import AsyncRunner
 from jobd.errors import RedisUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
     import redis.asyncio
 
+    from jobd.client.events import QueueEvent
     from jobd.client.flow import Flow, FlowHandle
     from jobd.engine.job import JobRecord, Taken
     from jobd.engine.new_job import Added
@@ -205,6 +206,23 @@ class AsyncQueue(Producer, AsyncQueueUpkeep):
         from jobd.engine.new_job import Added
 
         return AsyncJobHandle(self, Added(job_id, "0-0", False, False))
+
+    def events(
+        self,
+        *names: str,
+        job: AsyncJobHandle | str | None = None,
+        after: str | None = None,
+        timeout: str | float | None = None,
+    ) -> AsyncIterator[QueueEvent]:
+        """As Queue.events, for `async for`; "now" is when the first one is asked for."""
+        from jobd.client.events import Reading, follow_async
+
+        live = self._live()
+
+        def runner() -> AsyncRunner | None:
+            return live.runner if self._loop is live else None
+
+        return follow_async(Reading(self.keys, names, job, after), runner, timeout, self.block_ms)
 
     async def _run(self, steps: Steps[T]) -> T:
         return await self._live().runner.run_steps(steps)

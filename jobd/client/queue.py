@@ -20,13 +20,14 @@ from jobd.engine.stream import run_stream
 from jobd.errors import RedisUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self, Unpack
 
     import redis
 
+    from jobd.client.events import QueueEvent
     from jobd.client.flow import Flow, FlowHandle
     from jobd.client.watcher import Watcher
     from jobd.engine.job import JobRecord
@@ -245,6 +246,38 @@ class Queue(Producer, QueueUpkeep):
 
         return self._live().runner.run(queue_facts(self.keys)).counts
 
+    def events(
+        self,
+        *names: str,
+        job: JobHandle | str | None = None,
+        after: str | None = None,
+        timeout: str | float | None = None,
+    ) -> Iterator[QueueEvent]:
+        """Yield what happens to the queue's jobs, as BullMQ tells it; waits for what comes, also while Redis is away.
+
+        Args:
+            names: of these events only ("completed", "failed", "progress", …); all without one.
+            job: of this job only: its id or its handle.
+            after: begin behind this event's id, "0": with the oldest that is kept. Without it: from now on.
+            timeout: end when nothing came for that long, "10s" or seconds; else only `close` of the queue ends it.
+        Raises:
+            InputError: `after` is no event's id.
+            RedisUnavailable: without `after`, when Redis does not say where "now" is; later it is waited for.
+            RedisRefused: what waiting does not mend (credentials, rights).
+        """
+        from jobd.client.events import Reading, follow
+
+        reading = Reading(self.keys, names, job, after)
+        if after is None:
+            reading.begin(self._live().runner.run(reading.last()))
+        closes = self._live().closes
+
+        def runner() -> SyncRunner | None:
+            live = self._live()  # of this process: a forked child reads through a connection of its own
+            return live.runner if live.closes == closes else None
+
+        return follow(reading, runner, timeout, self.block_ms)
+
     def wait_for(self, job: JobHandle, timeout: str | float | None = None) -> Any:
         """As job.wait(timeout)."""
         timeout_s = None if timeout is None else to_ms(timeout) / 1000
@@ -274,6 +307,8 @@ class _Process:
 
     def __init__(self, queue: Queue) -> None:
         self.pid = os.getpid()
+        self.closes = 0
+        """How often it was closed: what reads on and on ends then."""
         self.is_ours = queue._connection is None
         self.client = _client_of(queue)
         self.runner = SyncRunner(self.client)
@@ -291,6 +326,7 @@ class _Process:
             return self._watcher
 
     def close(self) -> None:
+        self.closes += 1
         if self._watcher is not None:
             self._watcher.close()
         if self.is_ours:
