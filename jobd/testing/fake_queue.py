@@ -114,7 +114,7 @@ class FakeQueue:
             "counts": self._counts, "children_values": self._children_values,
             "ignored_children_failures": self._ignored, "wait_for": self._wait_for, "close": self._close,
             "schedule": self._schedule, "unschedule": self._unschedule, "schedules": self._all_schedules,
-            "get_schedule": self._get_schedule, "_run": self._upkeep,
+            "get_schedule": self._get_schedule, "events": self._events, "_run": self._upkeep,
         }  # fmt: skip
 
     def _add(self, queue: Any, name: str, data: Any = {}, **options: Any) -> Any:  # noqa: B006 - never changed
@@ -192,6 +192,10 @@ class FakeQueue:
         """Refuse what is done to queues and jobs by hand: all of it goes through here."""
         steps.close()
         raise InputError(f"a FakeQueue has no maintenance (retry, clean, jobs, …): use jobd_daemon for {queue.name}")
+
+    def _events(self, queue: Any, *names: str, **options: Any) -> Any:
+        """Refuse: nothing happens in memory that somebody could wait for."""
+        raise InputError(f"a FakeQueue has no events: use jobd_daemon for {queue.name}")
 
     def _store(self, keys: Any, new: NewJob) -> Outcome:
         outcome, job = self._memory.add(keys, new)

@@ -298,6 +298,12 @@ def test_no_method_of_a_queue_goes_to_redis_from_memory(added: FakeQueue) -> Non
     assert own - {"handle"} <= set(added._methods()), "what is new in Queue needs a place in FakeQueue"
 
 
+def test_events_are_refused(added: FakeQueue) -> None:
+    for queue in (Queue("notes"), AsyncQueue("notes")):
+        with pytest.raises(InputError, match="has no events"):
+            queue.events()
+
+
 def test_maintenance_is_refused_and_not_done_elsewhere(added: FakeQueue) -> None:
     job = Queue("notes").add("a")
     for act in (Queue("notes").empty, Queue("notes").obliterate, lambda: Queue("notes").retry(job.id)):
