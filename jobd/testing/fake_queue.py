@@ -63,7 +63,8 @@ class FakeQueue:
             Producer.is_in_memory = True
             undo.callback(setattr, Producer, "is_in_memory", before)
             for name, method in fake._methods().items():
-                for kind, made in ((Queue, _called(method)), (AsyncQueue, _awaited(method))):
+                awaited = _called if name == "events" else _awaited  # it gives an iterator, for `async for`
+                for kind, made in ((Queue, _called(method)), (AsyncQueue, awaited(method))):
                     undo.callback(setattr, kind, name, getattr(kind, name))
                     setattr(kind, name, made)
             yield fake
