@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jobd.engine.connect import sync_client
 from jobd.engine.keys import Keys
-from jobd.engine.reading import find_queues, list_jobs
+from jobd.engine.reading import find_places, list_jobs, written_by_bullmq
 from jobd.engine.runner import SyncRunner
 from jobd.engine.states import State
 from jobd.locate import redis_source
@@ -27,8 +27,17 @@ class FoundQueue:
     names: tuple[str, ...]
 
 
-def discover(url: str) -> list[FoundQueue]:
-    """Return the queues under BullMQ's own prefix, by name. Nothing is written.
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What lies in a Redis: the queues of one prefix, and how many there are under others."""
+
+    prefix: str
+    queues: list[FoundQueue]
+    others: dict[str, int]
+
+
+def discover(url: str) -> Discovery:
+    """Return the queues under BullMQ's own prefix, or where there are none under the one with most. Nothing is written.
 
     Raises:
         RedisUnavailable, RedisRefused, InputError: this URL cannot be read from.
@@ -36,14 +45,26 @@ def discover(url: str) -> list[FoundQueue]:
     source = redis_source(url)
     with sync_client(source) as client:
         runner = SyncRunner(client)
-        queues: set[str] = set()
-        cursor = 0
-        while True:
-            cursor, found = runner.run(find_queues(source.prefix, cursor))
-            queues.update(found)
-            if not cursor:
-                break
-        return [FoundQueue(name, _names(runner, Keys(source.prefix, name))) for name in sorted(queues)]
+        prefix = source.prefix
+        places = _places(runner, prefix)
+        if places and prefix not in places:
+            prefix = min(places, key=lambda one: (-len(places[one]), one))
+        names = sorted(places.pop(prefix, ()))
+        queues = [FoundQueue(name, _names(runner, Keys(prefix, name))) for name in names]
+        return Discovery(prefix, queues, {other: len(found) for other, found in sorted(places.items())})
+
+
+def _places(runner: SyncRunner, own: str) -> dict[str, set[str]]:
+    """Names by prefix. Others than `own` must look written by BullMQ: any program may call a hash "x:y:meta"."""
+    places: dict[str, set[str]] = {}
+    cursor = 0
+    while True:
+        cursor, found = runner.run(find_places(cursor))
+        sure = runner.run_many([written_by_bullmq(Keys(prefix, name)) for prefix, name in found])
+        for prefix, name in (place for place, is_sure in zip(found, sure, strict=True) if is_sure or place[0] == own):
+            places.setdefault(prefix, set()).add(name)
+        if not cursor:
+            return places
 
 
 def _names(runner: SyncRunner, keys: Keys) -> tuple[str, ...]:

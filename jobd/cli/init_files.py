@@ -7,6 +7,8 @@ import keyword
 import re
 from typing import TYPE_CHECKING
 
+from jobd.locate.redis import DEFAULT_PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -30,7 +32,7 @@ path = ["."]                     # handlers are imported from here; relative to 
 [redis]
 {redis}
 # password = {{ env = "REDIS_PASSWORD" }}
-# prefix = "bull"                # as BullMQ's `prefix`
+{prefix}
 
 [daemon]
 grace = "25s"                    # on stop: wait this long for running jobs, then hand them back
@@ -45,6 +47,8 @@ keep_failed = {{ count = 5000, age = "7d" }}
 _EMBEDDED = """\
 embedded = true                  # a private Redis that jobd starts; its data lies in .jobd beside this file
 # url = "redis://127.0.0.1:6379/0"       # instead: the Redis that your producers use"""
+
+_PREFIX = """# prefix = "bull"                # as BullMQ's `prefix`"""
 
 _EXAMPLE_QUEUE = """
 [queues.email]
@@ -104,10 +108,11 @@ def test_a_job_that_is_added_is_run(jobd_queues):
 """
 
 
-def config_text(app: str, url: str | None, queues: Sequence[FoundQueue]) -> str:
+def config_text(app: str, url: str | None, queues: Sequence[FoundQueue], prefix: str = DEFAULT_PREFIX) -> str:
     """Return jobd.toml: with the queues found, else with an example."""
     redis = f"url = {toml_text(url)}" if url else _EMBEDDED
-    text = _CONFIG.format(app=toml_text(app), redis=redis)
+    own = _PREFIX if prefix == DEFAULT_PREFIX else f"prefix = {toml_text(prefix)}"
+    text = _CONFIG.format(app=toml_text(app), redis=redis, prefix=own)
     return text + ("".join(_queue_table(queue) for queue in _named(queues)) or _EXAMPLE_QUEUE)
 
 

@@ -190,6 +190,21 @@ def find_queues(prefix: str, cursor: int = 0) -> Command[tuple[int, list[str]]]:
     return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000), read, safe_twice=True)
 
 
+def find_places(cursor: int = 0) -> Command[tuple[int, list[tuple[str, str]]]]:
+    """Look through part of the keys for queues of any prefix, as (prefix, name); repeat until the cursor is 0."""
+
+    def read(reply: Any) -> tuple[int, list[tuple[str, str]]]:
+        parts = (key.decode(errors="replace").removesuffix(":meta").rpartition(":") for key in reply[1])
+        return int(reply[0]), [(prefix, name) for prefix, _, name in parts if prefix and name]
+
+    return Command(("SCAN", cursor, "MATCH", "*:*:meta", "COUNT", 1000, "TYPE", "hash"), read, safe_twice=True)
+
+
+def written_by_bullmq(keys: Keys) -> Command[bool]:
+    """Tell whether a producer of BullMQ's kind has written to the queue: each leaves the length of its events."""
+    return Command(("HEXISTS", keys.meta, "opts.maxLenEvents"), bool, safe_twice=True)
+
+
 _MEMBERS = {"returnvalue": "result", "failedReason": "failed_reason"}
 """What a field is called in the record, where that is not its own name."""
 

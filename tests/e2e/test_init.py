@@ -97,6 +97,25 @@ def test_queues_found_in_redis_become_tables_to_fill_in(
     _works(home)
 
 
+def test_queues_under_a_prefix_of_their_own_are_found(
+    home: Path, own_redis: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for prefix, names in (("{shop}:prod", ("orders", "email")), ("my:app", ("jobs",))):
+        for name in names:
+            with Queue(name, url=own_redis.url, prefix=prefix) as queue:
+                queue.add("welcome", {})
+    with own_redis.client() as client:
+        client.hset("somebody:else:meta", "a", "b")
+    assert main(["init", "--redis", own_redis.url]) == 0
+    told = capsys.readouterr().out
+    assert 'found 2 queues under the prefix "{shop}:prod": email, orders' in told
+    assert 'not looked at: 1 queue under the prefix "my:app"' in told
+    assert "somebody" not in told
+    tree = tomllib.loads((home / "jobd.toml").read_text())
+    assert (tree["redis"]["prefix"], set(tree["queues"])) == ("{shop}:prod", {"email", "orders"})
+    _works(home)
+
+
 def test_a_redis_that_does_not_answer_leaves_nothing_written(home: Path) -> None:
     assert main(["init", "--redis", "unix:///nowhere/r.sock"]) == 69
     assert list(home.iterdir()) == []

@@ -19,7 +19,7 @@ from jobd.words import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobd.cli.init_discover import FoundQueue
+    from jobd.cli.init_discover import Discovery
     from jobd.cli.settings import Settings
 
 
@@ -39,21 +39,25 @@ def init(settings: Settings) -> int:
     main = absolute(settings.config or "jobd.toml")
     paths = [main, main.with_name("jobs.py"), main.with_name("test_jobs.py")]
     _refuse_existing(paths)
-    queues: list[FoundQueue] = []
+    found: Discovery | None = None
     if settings.redis:
         from jobd.cli.init_discover import discover
 
-        queues = discover(settings.redis)
+        found = discover(settings.redis)
     from jobd.cli.init_files import config_text, handlers_text, tests_text
 
     app = main.parent.name or "jobd"
-    texts = [config_text(app, settings.redis, queues), handlers_text(queues), tests_text(queues)]
+    queues = found.queues if found else []
+    config = config_text(app, settings.redis, queues, found.prefix) if found else config_text(app, None, [])
+    texts = [config, handlers_text(queues), tests_text(queues)]
     _write_all(paths, texts)
     document = {
         "files": [str(path) for path in paths],
         "queues": [{"name": queue.name, "jobs": list(queue.names)} for queue in queues],
+        "prefix": found.prefix if found else None,
+        "other_prefixes": found.others if found else {},
     }
-    answer(settings, document, lambda found: _lines(found, from_redis=bool(settings.redis)))
+    answer(settings, document, lambda told: _lines(told, from_redis=bool(settings.redis)))
     return Exit.OK
 
 
@@ -87,8 +91,11 @@ def _lines(document: Mapping[str, Any], *, from_redis: bool) -> Iterator[str]:
     yield f"wrote {', '.join(names)}"
     queues = document["queues"]
     if queues:
-        yield f"found {plural(len(queues), 'queue')}: {', '.join(queue['name'] for queue in queues)}"
+        listed = ", ".join(queue["name"] for queue in queues)
+        yield f'found {plural(len(queues), "queue")} under the prefix "{document["prefix"]}": {listed}'
         yield 'write their handlers in jobs.py, then take out the line "quiet = true" of a queue'
     elif from_redis:
         yield "found no queues there; the file has an example"
+    for prefix, count in document["other_prefixes"].items():
+        yield f'not looked at: {plural(count, "queue")} under the prefix "{prefix}" ([redis] prefix says which)'
     yield "next: jobd check, then jobd run"
