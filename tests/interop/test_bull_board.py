@@ -35,7 +35,8 @@ class Board:
     """bull-board's HTTP API."""
 
     def __init__(self, port: int) -> None:
-        self._at = f"http://127.0.0.1:{port}/api"
+        self.site = f"http://127.0.0.1:{port}"
+        self._at = f"{self.site}/api"
 
     def ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
         """Return the answer to one request; None when it has none."""
