@@ -2,7 +2,8 @@
 
 ["delay", queue, id, ms], ["priority", queue, id, {priority, lifo}], ["data", queue, id, data], ["promote", queue, id],
 ["orphans", queue], ["empty", queue, delayed], ["clean", queue, BullMQ's state, grace in ms, limit (0 none)],
-["obliterate", queue, force].
+["obliterate", queue, force], ["lose", queue] (the next job is taken, and its lock is gone), ["stalled", queue, how
+often a job may stall] (one look of those that are taken every 30 seconds).
 """
 
 from __future__ import annotations
@@ -86,6 +87,27 @@ MAINTENANCE: dict[str, list[Step]] = {
         ["add", "c", "ok", {}, {"jobId": "L2", "delay": 90_000, "priority": 2}],
         ["add", "c", "ok", {}, {"jobId": "W1"}], ["promote", "c", "L1"], ["promote", "c", "L2"], ["promote", "c", "W1"],
     ],
+    **{
+        f"a job whose worker died {times} times, {most} allowed{how}": [
+            ["add", "c", "ok", {}, {"jobId": "A", **opts}], ["add", "c", "ok", {}, {"jobId": "B"}],
+            *([["lose", "c"], ["stalled", "c", most], ["stalled", "c", most]] * times), ["run", "c"],
+        ]
+        for times, most in ((1, 1), (2, 1), (1, 0), (3, 2))
+        for how, opts in (("", {}), (", not kept", {"removeOnFail": True}), (", with attempts", {"attempts": 3}))
+    },
+    "a child whose worker died fails its parent": [
+        ["flow", parent("reads", job("ok", "C1", **{FLAGS[0]: True}))], ["lose", "c"], ["stalled", "c", 0],
+        ["stalled", "c", 0], ALL,
+    ],
+    "a prioritized job whose worker died": [
+        ["add", "c", "ok", {}, {"jobId": "A", "priority": 3}], ["add", "c", "ok", {}, {"jobId": "B", "priority": 3}],
+        ["lose", "c"], ["stalled", "c", 1], ["stalled", "c", 1], ["run", "c"],
+    ],
+    "a job whose worker died while the queue was paused": [
+        ["add", "c", "ok", {}, {"jobId": "A"}], ["lose", "c"], ["pause", "c"], ["stalled", "c", 1], ["stalled", "c", 1],
+        ["resume", "c"], ["run", "c"],
+    ],
+    "one look is not enough": [["add", "c", "ok", {}, {"jobId": "A"}], ["lose", "c"], ["stalled", "c", 1]],
     "nothing is an orphan": [
         *EVERY_STATE, ["flow", parent("reads", job("ok", "C1"), job("ok", "C2"))], ["orphans", "c"], ["orphans", "p"],
     ],

@@ -17,6 +17,7 @@ from jobd.engine.changing import change_delay, change_priority, removing_orphans
 from jobd.engine.clearing import cleaning, emptying, obliterating
 from jobd.engine.codes import Code
 from jobd.engine.job import Finish, Taken
+from jobd.engine.locks import check_stalled
 from jobd.engine.options import new_job
 from jobd.engine.outcome_policy import Policy, after_failure, after_success, children_refusal, read_opts
 from jobd.engine.reading import children_values, ignored_failures, queue_facts
@@ -98,6 +99,15 @@ class Side:
     def do_promote(self, queue: str, job_id: str) -> None:
         q = self.queue(queue)
         q.run(promote_job(q.keys, job_id))
+
+    def do_lose(self, queue: str) -> None:
+        [taken] = self.queue(queue).turn(take=1, now=now_ms()).jobs
+        self.r.delete(self.queue(queue).keys.lock(taken.id))
+
+    def do_stalled(self, queue: str, most: int) -> None:
+        q = self.queue(queue)
+        self.r.delete(q.keys.stalled_check)
+        q.run(check_stalled(q.keys, now_ms=now_ms(), interval_ms=30_000, max_crashes=most))
 
     def do_orphans(self, queue: str) -> None:
         q = self.queue(queue)

@@ -61,6 +61,8 @@ class Side {
     else if (verb === "deduplication away") await this.queue(args[0]).removeDeduplicationKey(args[1]);
     else if (verb === "children away") await (await this.queue(args[0]).getJob(args[1])).removeUnprocessedChildren();
     else if (verb === "leave parent") await (await this.queue(args[0]).getJob(args[1])).removeChildDependency();
+    else if (verb === "lose") await this.lose(args[0]);
+    else if (verb === "stalled") await this.stalled(...args);
     else if (verb === "work") await this.work(...args);
     else if (verb === "stop") await this.stop(args[0]);
     else throw new Error(`unknown step ${verb}`);
@@ -94,6 +96,19 @@ class Side {
     worker.on("error", (error) => console.error(error));
     await worker.waitUntilReady();
     this.running[name] = worker;
+  }
+
+  // As if the worker of the next job had died.
+  async lose(name) {
+    const job = await this.worker(name).getNextJob("token", { block: false });
+    await redis.del(`${this.at.prefix}:${name}:${job.id}:lock`);
+  }
+
+  async stalled(name, most) {
+    const worker = new Worker(name, null, { ...this.at, autorun: false, maxStalledCount: most });
+    await redis.del(`${this.at.prefix}:${name}:stalled-check`);
+    await worker.moveStalledJobsToWait();
+    await worker.close();
   }
 
   async stop(name) {
