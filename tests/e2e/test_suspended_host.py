@@ -1,0 +1,44 @@
+"""A host that is suspended and comes back: every one of its processes stands still, then goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests.support.waiting import wait_until
+
+QUEUE = (
+    '[queues.a]\nhandler = "daemon_handlers:slow"\nlock_duration = "1s"\nstalled_interval = "1s"\nmax_crashes = 3\n'
+    '[queues.other]\nhandler = "daemon_handlers:ok"\n'
+)
+
+
+def test_a_suspended_host_finds_its_job_done_by_another_and_changes_nothing(make, jobs, short_tmp):
+    one, two = make(QUEUE), make(QUEUE)
+    two.call("queue.quiet", queue="a")
+    a, mark, until = jobs("a"), short_tmp / "mark", short_tmp / "until"
+    job = a.add({"mark": str(mark), "until": str(until), "s": 120})
+    wait_until(lambda: mark.exists() and one.queue("a")["busy"] == 1)
+    two.call("queue.unquiet", queue="a")
+    host = [one.pid, *one.children()]
+    for pid in host:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: two.queue("a")["busy"] == 1, 20, what="the job runs on the other host")
+        until.touch()
+        done = a.wait_state(job, "completed")
+    finally:
+        for pid in reversed(host):
+            os.kill(pid, signal.SIGCONT)
+    # It goes on where it stood: its handler ends, too, and what it says of the job is refused.
+    wait_until(lambda: one.status()["queues"][0]["busy"] == 0, 20)
+    assert a.result(a.add({"mark": str(mark), "until": str(until)})) == "slow"
+    assert a.hash(job) == done
+    assert (done["atm"], mark.read_text().count("start")) == ("1", 3)
+    wait_until(lambda: one.status()["state"] == two.status()["state"] == "ready", 20)
+    other = jobs("other")
+    one.call("queue.quiet", queue="other")
+    two.call("queue.quiet", queue="other")
+    waiting = other.add()
+    one.call("queue.unquiet", queue="other")
+    assert other.result(waiting) == {"id": waiting}
