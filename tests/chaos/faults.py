@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.ledger import Fault, Ledger
-from tests.support.daemon_process import DaemonProcess, alive
+from tests.support.daemon_process import DaemonProcess, Failed, alive
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -35,6 +36,13 @@ _CONCURRENCY = (1, 3, 8, 40, 100)
 """Few slots, and so many that two turns are under way at once."""
 
 
+_KINDS = (
+    "kill_worker", "kill_template", "kill_daemon", "kill_redis", "stop_redis", "reload", "kill_clients",
+    "flush_scripts", "restart_daemon", "suspend_worker", "suspend_template", "suspend_daemon", "demote_redis",
+    "fill_redis", "order_restart", "order_kill", "scale",
+)  # fmt: skip
+
+
 def queue_table(workers: int = 2, concurrency: int = 40, attempts: int = 1, lock_s: int = 5) -> str:
     """Return the queue's table with these numbers."""
     return QUEUE.format(workers=workers, concurrency=concurrency, attempts=attempts, lock_s=lock_s)
@@ -53,7 +61,7 @@ class Faults:
     def fall(self) -> str:
         """Let the next fault fall; every kind comes once before any comes again. Returns its name."""
         if not self._deck:
-            self._deck = ["kill_worker", "kill_template", "kill_daemon", "kill_redis", "stop_redis", "reload"]
+            self._deck = list(_KINDS)
             self._random.shuffle(self._deck)
         kind = self._deck.pop()
         began = time.monotonic_ns()
@@ -89,6 +97,76 @@ class Faults:
     def _reload(self) -> bool:
         table = queue_table(self._random.randint(1, 3), self._random.choice(_CONCURRENCY), self._random.randint(1, 3))
         self._daemon.reload(table, code=self._random.random() < 0.3)
+        return False
+
+    def _kill_clients(self) -> bool:
+        with self._server.client() as r:
+            for _ in range(self._random.randint(1, 10)):
+                r.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                time.sleep(self._random.uniform(0, 0.1))
+        return False
+
+    def _flush_scripts(self) -> bool:
+        with self._server.client() as r:
+            r.script_flush()
+        return False
+
+    def _restart_daemon(self) -> bool:
+        """A deploy without patience: what runs is handed back."""
+        self._daemon.signal(signal.SIGQUIT)
+        assert self._daemon.wait() == 0
+        self._daemon.start_ready()
+        return True
+
+    def _suspend_worker(self) -> bool:
+        self._suspend(self._random.choice(wait_until(lambda: processes(self._daemon, "jobd-worker"), 20)))
+        return False  # the daemon keeps its locks
+
+    def _suspend_template(self) -> bool:
+        self._suspend(self._random.choice(wait_until(lambda: processes(self._daemon, "jobd-template"), 20)))
+        return False
+
+    def _suspend_daemon(self) -> bool:
+        self._suspend(self._daemon.pid)
+        return False  # for less than a lock's life
+
+    def _suspend(self, pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(self._random.uniform(0.2, 1.5))
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            return  # it was about to go
+
+    def _demote_redis(self) -> bool:
+        with self._server.client() as r:
+            r.replicaof("127.0.0.1", "1")
+            time.sleep(self._random.uniform(0.1, 1.5))
+            r.replicaof("NO", "ONE")
+        return False
+
+    def _fill_redis(self) -> bool:
+        with self._server.client() as r:
+            r.config_set("maxmemory", 1)
+            time.sleep(self._random.uniform(0.1, 1.5))
+            r.config_set("maxmemory", 0)
+        return False
+
+    def _order_restart(self) -> bool:
+        self._order("worker.restart")
+        return False
+
+    def _order_kill(self) -> bool:
+        self._order("worker.kill")
+        return True
+
+    def _order(self, method: str) -> None:
+        ready = wait_until(lambda: self._daemon.worker_pids("chaos"), 20, what="a worker that is ready")
+        with contextlib.suppress(Failed):  # it was replaced meanwhile, or its queue starts anew
+            self._daemon.call(method, pid=self._random.choice(ready))
+
+    def _scale(self) -> bool:
+        self._daemon.call("queue.scale", queue="chaos", to=str(self._random.randint(1, 4)))
         return False
 
     def _kill_one(self, kind: str) -> None:

@@ -76,9 +76,9 @@ def assert_one_state_each(r: redis.Redis, prefix: str, queue: str) -> None:
     found = states_of(r, keys)
     assert {job_id: names for job_id, names in found.items() if len(names) != 1} == {}
     hashes = {key.removeprefix(keys.base) for key in r.scan_iter(f"{keys.base}*", _type="hash", count=1000)}
-    own = {"meta", "jobd:schedules"} | {f"repeat:{scheduler}" for scheduler in r.zrange(keys.repeat, 0, -1)}
+    own = {"meta"} | {f"repeat:{scheduler}" for scheduler in r.zrange(keys.repeat, 0, -1)}
     own |= {name for name in hashes if name.startswith(("de:", "dn:", "metrics:", "jobd-", "jobd:"))}
     jobs = {name for name in hashes - own if not name.endswith((":processed", ":failed"))}
-    assert jobs == set(found)
+    assert jobs == set(found), {job_id: r.hgetall(keys.job(job_id)) for job_id in jobs ^ set(found)}
     locked = {key.removeprefix(keys.base).removesuffix(":lock") for key in r.scan_iter(f"{keys.base}*:lock")}
     assert {job_id for job_id in locked if found.get(job_id) != ["active"]} == set()
