@@ -66,5 +66,6 @@ def stop_lines(document: Stopped) -> Iterator[str]:
         line += f" ({named}; attempt not counted)"
     yield line + "."
     for job in back:
-        if job["times"] >= HANDED_BACK_OFTEN:
-            yield f"warning: {job['queue']} {printable(job['id'])} was {outlasts(job['times'])}."
+        times = job.get("times", 1)  # a daemon that was started before its package was renewed does not tell it
+        if times >= HANDED_BACK_OFTEN:
+            yield f"warning: {job['queue']} {printable(job['id'])} was {outlasts(times)}."
