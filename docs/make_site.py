@@ -27,8 +27,8 @@ NAV: dict[str, list[str]] = {
     "Handlers": ["docs/handlers", "docs/testing-reference"],
     "Client": ["docs/client", "docs/client-reference", "docs/schedules"],
     "Operating": [
-        "docs/commands", "docs/web", "docs/log-events", "docs/metrics", "docs/traces", "docs/control-socket",
-        "docs/failure-modes", "SECURITY",
+        "docs/operating", "docs/commands", "docs/web", "docs/log-events", "docs/metrics", "docs/traces",
+        "docs/control-socket", "docs/failure-modes", "SECURITY",
     ],
     "Deploying": ["docs/deploying", "systemd/README", "deploy/kubernetes/README"],
     "Moving over": [f"docs/moving/{page}" for page in ("celery", "rq", "arq", "dramatiq", "bullmq")],
