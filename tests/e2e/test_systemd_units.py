@@ -113,7 +113,9 @@ def test_each_printed_profile_boots_and_lets_handlers_do_what_they_commonly_do(
             clean.must(as_jobd(f"job add probes {name} '\"{name}\"' --wait"))
         maps = clean.run(as_jobd("job add probes map '\"executable_pages\"' --wait"))
         assert (maps.returncode == 0) == (profile != "strict"), maps.stderr
-        assert clean.run(as_jobd("doctor")).returncode == 0
+        doctor = clean.run(as_jobd("doctor"))
+        assert doctor.returncode == 0, doctor.stdout
+        assert ("JIT compilers fail" in doctor.stdout) == (profile == "strict"), doctor.stdout
         clean.must("systemctl reload jobd")
         clean.must("systemctl stop jobd")
         assert clean.must("systemctl show -P Result jobd").strip() == "success", journal(clean)

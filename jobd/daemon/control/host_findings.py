@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobd.daemon.processes.hold import HeldBy
+from jobd.daemon.processes.kernel import group_limit
 from jobd.daemon.processes.worker_spec import open_files_needed
 from jobd.duration import format_size
 from jobd.operations.doctor_documents import warning
@@ -104,13 +106,26 @@ def _machine(daemon: Supervisor) -> Iterator[Finding]:
         )
     most = sum(pool.wanted * (pool.queue.memory_max_bytes or 0) for pool in daemon.fleet.pools.values())
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if most > total:
+    limit = group_limit("memory.max")
+    if most > min(total, limit or total):
+        whose = "the machine has" if limit is None or total <= limit else "the service or container is limited to"
         yield warning(
             "memory-max",
             _HERE,
-            f"memory_max allows {format_size(most)} in all, the machine has {format_size(total)}",
+            f"memory_max allows {format_size(most)} in all, {whose} {format_size(min(total, limit or total))}",
             then="the kernel kills whom it likes before memory_max does",
             mend="jobd config show --origin    # lower memory_max or workers",
+        )
+    # Each slot of a `def` handler is a thread; the daemon, the templates and each worker have a few beside.
+    tasks = 16 + sum(pool.wanted * (pool.queue.concurrency + 4) for pool in daemon.fleet.pools.values())
+    most_tasks = group_limit("pids.max")
+    if most_tasks is not None and tasks > most_tasks:
+        yield warning(
+            "tasks-max",
+            _HERE,
+            f"about {tasks} processes and threads are needed, the service or container may have {most_tasks}",
+            then="workers and threads will not start",
+            mend="systemctl edit jobd    # [Service] TasksMax=infinity",
         )
 
 
@@ -123,6 +138,10 @@ def _hardening() -> Iterator[Finding]:
         in_the_way.append("/tmp cannot be written")  # noqa: S108 - only told
     if not Path("/proc/self/status").exists():
         in_the_way.append("/proc is hidden")
+    if not Path("/proc/meminfo").exists():
+        in_the_way.append("/proc/meminfo and the like are hidden (ProcSubset=pid; libraries that ask for memory fail)")
+    if not _may_map_executable():
+        in_the_way.append("no pages that are written and then run (MemoryDenyWriteExecute; JIT compilers fail)")
     if in_the_way:
         yield warning(
             "hardening",
@@ -131,3 +150,11 @@ def _hardening() -> Iterator[Finding]:
             then="handlers that need it fail",
             mend="jobd systemd print --profile standard",
         )
+
+
+def _may_map_executable() -> bool:
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        return False
+    return True

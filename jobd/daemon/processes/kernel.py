@@ -97,6 +97,24 @@ def memory_bytes(pid: int) -> int:
     return (int(fields[1]) - int(fields[2])) * _PAGE
 
 
+def group_limit(name: str, *, of: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the least limit of our control group and those above it (cgroup v2); None without one.
+
+    Args:
+        name: The file that holds it: `memory.max` in bytes, `pids.max` in processes and threads.
+    """
+    group = _own_group(of)
+    if group is None:
+        return None
+    limits = []
+    for folder in (mount / group, *(mount / group).parents):
+        with contextlib.suppress(OSError, ValueError):  # "max", or a group that has no such controller
+            limits.append(int((folder / name).read_text()))
+        if folder == mount:
+            break
+    return min(limits, default=None)
+
+
 class OomKills:
     """The kernel's count of processes killed for memory in our control group (cgroup v2, memory.events)."""
 
@@ -120,9 +138,14 @@ class OomKills:
 
 
 def _own_events() -> Path | None:
+    group = _own_group(Path("/proc/self/cgroup"))
+    return Path("/sys/fs/cgroup") / group / "memory.events" if group else None
+
+
+def _own_group(of: Path) -> str | None:
+    """Return our control group of cgroup v2, below the mount; "" is the root."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = of.read_text().splitlines()
     except OSError:
         return None
-    group = next((line[3:] for line in lines if line.startswith("0::")), None)
-    return Path("/sys/fs/cgroup") / group.lstrip("/") / "memory.events" if group else None
+    return next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), None)

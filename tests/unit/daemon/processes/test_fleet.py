@@ -205,3 +205,16 @@ def test_other_credentials_reach_every_worker_as_they_are_read_now(world):
     world.fleet.use_redis(RedisSource("redis://h/0", password="new", renewal=renewal))
     world.fleet.use_redis(RedisSource("redis://h/0", password="plain"))
     assert [target.password for target in worker.redis] == ["newest", "plain"]
+
+
+def test_workers_that_start_together_share_one_write_to_the_disk(world):
+    """A sync of the disk for each of 500 workers would hold their start up."""
+    written = []
+    world.fleet._record = SimpleNamespace(runs=written.append)
+
+    async def burst() -> None:
+        await asyncio.gather(*(world.fleet._recorded() for _ in range(100)))
+        await asyncio.gather(*(world.fleet._recorded() for _ in range(100)))
+
+    asyncio.run(burst())
+    assert len(written) == 2

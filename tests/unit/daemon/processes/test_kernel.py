@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from jobd.daemon.processes.kernel import OpenFiles
+from jobd.daemon.processes.kernel import OpenFiles, group_limit
 
 
 class Limits:
@@ -43,3 +43,28 @@ def test_the_soft_limit_is_raised_to_what_is_needed_as_far_as_the_hard_one_allow
     assert (files.given, limits.now[1]) == ((soft, hard), hard)
     if soft != resource.RLIM_INFINITY:
         assert limits.now[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "limit"),
+    [
+        ({"a/b": "500", "a": "max"}, 500),
+        ({"a/b": "500", "a": "300"}, 300),
+        ({"a/b": "max", "a": "max"}, None),
+        ({}, None),
+        ({"": "100"}, 100),
+        ({"a/b": "nonsense"}, None),
+    ],
+)
+def test_the_least_limit_of_the_groups_above_us_holds(tmp_path, written, limit):
+    (tmp_path / "own").write_text("4:memory:/x\n0::/a/b\n")
+    (tmp_path / "mount/a/b").mkdir(parents=True)
+    for folder, text in written.items():
+        (tmp_path / "mount" / folder / "memory.max").write_text(f"{text}\n")
+    assert group_limit("memory.max", of=tmp_path / "own", mount=tmp_path / "mount") == limit
+
+
+def test_without_a_group_there_is_no_limit(tmp_path):
+    assert group_limit("memory.max", of=tmp_path / "none", mount=tmp_path) is None
+    (tmp_path / "v1").write_text("4:memory:/x\n")
+    assert group_limit("memory.max", of=tmp_path / "v1", mount=tmp_path) is None
