@@ -17,6 +17,7 @@ from tests.support.waiting import wait_until
 from tests.support.wheels import clone, system_python
 
 pytestmark = pytest.mark.systemd
+_REDIS_THERE = "unix:///tmp/redis/r.sock"
 _WRITABLE = ("/run/jobd", "/var/lib/jobd")
 
 _HANDLERS = """
@@ -75,14 +76,16 @@ class _App:
         self.write(_FILE)
 
     def write(self, text: str) -> None:
-        (self.folder / "app" / "jobd.toml").write_text(f'[redis]\nurl = "{self.url}"\nprefix = "{self.prefix}"\n{text}')
+        (self.folder / "app" / "jobd.toml").write_text(
+            f'[redis]\nurl = "{_REDIS_THERE}"\nprefix = "{self.prefix}"\n{text}'
+        )
 
     def start(self) -> Container:
         # The image's user is nobody here.
         socket = Path(self.url.removeprefix("unix://").partition("?")[0])
         socket.parent.chmod(0o755)
         socket.chmod(0o666)
-        binds = {"/app": self.folder / "app", str(socket.parent): socket.parent}
+        binds = {"/app": self.folder / "app", "/tmp/redis": socket.parent}
         return self.image.run(self.log, env={}, binds=binds, writable=_WRITABLE)
 
     def queue(self, name: str) -> Queue:
