@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from jobd.daemon.duties.blame import Blame
 from jobd.daemon.duties.deadlines import fail_overdue
@@ -60,6 +60,8 @@ class Recover:
         self._blame = Blame()
         self._blamed: WeakSet[Worker] = WeakSet()
         """Workers whose template died by the fault of what they ran."""
+        self._put_back: WeakKeyDictionary[Worker, set[str]] = WeakKeyDictionary()
+        """Jobs that run again somewhere: whoever runs them counts how they end."""
 
     def lost(self, loss: Loss) -> None:
         """A worker has ended: see to what it held. Returns at once."""
@@ -125,6 +127,7 @@ class Recover:
         if worker.ending is Ending.ASKED:
             prefix = await self._last_of_queue(loss) if self.together else loss.token_prefix
             handed = await self._runner.run(hand_back_jobs(keys, prefix))
+            self._put_back.setdefault(worker, set()).update(job_id for job_id, _ in handed)
             for job_id, times in handed:
                 self.handed_back.append(StoppedJob(loss.pool.name, job_id, "", times))
                 if times < HANDED_BACK_OFTEN:
@@ -146,6 +149,7 @@ class Recover:
                 dead_letter=loss.pool.queue.dead_letters_to,
             )
         )
+        self._put_back.setdefault(worker, set()).update(job.job_id for job in recovered if not job.failed)
         for job in recovered:
             log.warning(
                 "job failed: it lost its worker too often" if job.failed else "job recovered",
@@ -157,7 +161,8 @@ class Recover:
         if loss.worker.board is None:
             return
         keys = Keys(self._fleet.source.prefix, loss.pool.name)
-        views = [view for view in loss.worker.slots() if view.job_id is not None]
+        back = self._put_back.get(loss.worker, set())
+        views = [view for view in loss.worker.slots() if view.job_id is not None and view.job_id not in back]
         ends = await self._runner.run_many([ended_as(keys, view.job_id or "", view.ats) for view in views])
         completed = failed = 0
         for view, end in zip(views, ends, strict=True):
