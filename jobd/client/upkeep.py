@@ -244,8 +244,8 @@ def metrics(keys: Keys, kind: str, start: int, stop: int) -> Steps[Metrics]:
     key = f"{keys.base}metrics:{kind}"
     fields = ("count", "prevTS", "prevCount")
     meta, data = yield [
-        Command(("HMGET", key, *fields), lambda reply: [int(value or 0) for value in reply], safe_twice=True),
-        Command(("LRANGE", f"{key}:data", start, stop), lambda reply: [int(value) for value in reply], safe_twice=True),
+        Command(("HMGET", key, *fields), lambda reply: [int(value or 0) for value in reply]),
+        Command(("LRANGE", f"{key}:data", start, stop), lambda reply: [int(value) for value in reply]),
     ]
     count, previous_at, previous_count = meta
     return Metrics(count, data, previous_count, previous_at)

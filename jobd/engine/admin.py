@@ -21,13 +21,13 @@ def pause_queue(keys: Keys, *, who: str, why: str | None, now_ms: int) -> Comman
         5, keys.meta, keys.marker, keys.events, keys.wait, keys.legacy_paused,
         keys.base, who, now_ms, why or "",
     )  # fmt: skip
-    return Command(words, bool, script("pause_queue"), safe_twice=True)
+    return Command(words, bool, script("pause_queue"))
 
 
 def resume_queue(keys: Keys) -> Command[tuple[bool, int]]:
     """Let workers take jobs again. Returns (it was paused, ids of BullMQ 5 still to be moved: call again until 0)."""
     words = (5, keys.meta, keys.legacy_paused, keys.wait, keys.prioritized, keys.events, keys.base, LEGACY_BATCH)
-    return Command(words, lambda reply: (reply[0] == 1, reply[1]), script("resume_queue"), safe_twice=True)
+    return Command(words, lambda reply: (reply[0] == 1, reply[1]), script("resume_queue"))
 
 
 def retry_job(keys: Keys, job_id: str) -> Command[int]:
@@ -49,7 +49,7 @@ def cancel_job(keys: Keys, job_id: str, *, who: str, now_ms: int) -> Command[int
         4, keys.job(job_id), keys.meta, keys.active, keys.events,
         keys.base, job_id, now_ms, f"{CANCELLED}{who}".encode("utf-8", "backslashreplace"),
     )  # fmt: skip
-    return Command(words, int, script("cancel_job"), safe_twice=True)
+    return Command(words, int, script("cancel_job"))
 
 
 def promote_job(keys: Keys, job_id: str) -> Command[int]:
@@ -64,19 +64,19 @@ def remove_job(keys: Keys, job_id: str, *, children: bool = True) -> Command[int
     Else MISSING_JOB or SCHEDULER_JOB (codes.Code).
     """
     words = (2, keys.job(job_id), keys.lock(job_id), keys.base, job_id, int(children))
-    return Command(words, int, script("remove_job"), safe_twice=True)
+    return Command(words, int, script("remove_job"))
 
 
 def set_global_concurrency(keys: Keys, limit: int | None) -> Command[int]:
     """Set how many jobs of the queue may be active anywhere (BullMQ's global concurrency); None lifts the limit."""
     words = ("HDEL", keys.meta, "concurrency") if limit is None else ("HSET", keys.meta, "concurrency", limit)
-    return Command(words, int, safe_twice=True)
+    return Command(words, int)
 
 
 def trim_history(keys: Keys, where: str, keep: Keep, *, now_ms: int) -> Command[int]:
     """Bring `keys.completed` or `keys.failed` down to this rule, 1000 jobs at most; returns how many are gone."""
     count, age_s = ("" if bound is None else bound for bound in (keep.count, keep.age_s))
-    return Command((1, where, keys.base, now_ms, count, age_s), int, script("trim_history"), safe_twice=True)
+    return Command((1, where, keys.base, now_ms, count, age_s), int, script("trim_history"))
 
 
 def probe_writes(keys: Keys) -> Command[None]:
@@ -84,12 +84,12 @@ def probe_writes(keys: Keys) -> Command[None]:
 
     SETRANGE with an empty value creates no key (redis.io/commands/setrange).
     """
-    return Command(("SETRANGE", keys.probe, 0, ""), lambda reply: None, safe_twice=True)
+    return Command(("SETRANGE", keys.probe, 0, ""), lambda reply: None)
 
 
 def global_concurrency(keys: Keys) -> Command[int | None]:
     """Return the queue's global concurrency; None when there is no limit, or none that is a number."""
-    return Command(("HGET", keys.meta, "concurrency"), _whole, safe_twice=True)
+    return Command(("HGET", keys.meta, "concurrency"), _whole)
 
 
 def _whole(reply: bytes | None) -> int | None:

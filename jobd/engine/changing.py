@@ -40,9 +40,9 @@ def update_data(keys: Keys, job_id: str, data: bytes) -> Command[list[int]]:
 def counts_per_priority(keys: Keys, priority: int) -> Command[int]:
     """Count the jobs that wait with a priority; 0 counts those without one."""
     if priority == 0:
-        return Command(("LLEN", keys.wait), int, safe_twice=True)
+        return Command(("LLEN", keys.wait), int)
     first = priority * 2**32
-    return Command(("ZCOUNT", keys.prioritized, first, first + 2**32 - 1), int, safe_twice=True)
+    return Command(("ZCOUNT", keys.prioritized, first, first + 2**32 - 1), int)
 
 
 def removing_orphans(keys: Keys) -> Steps[int]:
@@ -54,7 +54,7 @@ def removing_orphans(keys: Keys) -> Steps[int]:
     for key in (keys.wait, keys.legacy_paused, keys.active):
         start = 0
         while True:
-            [ids] = yield [Command(("LRANGE", key, start, start + _PAGE - 1), decode_ids, safe_twice=True)]
+            [ids] = yield [Command(("LRANGE", key, start, start + _PAGE - 1), decode_ids)]
             listed.update(ids)
             start += _PAGE
             if len(ids) < _PAGE:
@@ -80,8 +80,8 @@ def _scan(keys: Keys, cursor: int) -> Command[tuple[int, list[str]]]:
         # Sub keys of a job have one colon, the ids of a scheduler's jobs two.
         return int(reply[0]), [name for name in names if name.count(":") in (0, 2)]
 
-    return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE), read, safe_twice=True)
+    return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE), read)
 
 
 def _remove_orphans(keys: Keys, ids: list[str]) -> Command[int]:
-    return Command((1, keys.base, *map(encode_id, ids)), int, script("remove_orphans"), safe_twice=True)
+    return Command((1, keys.base, *map(encode_id, ids)), int, script("remove_orphans"))

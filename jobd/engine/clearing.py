@@ -66,7 +66,7 @@ def drop_jobs(
 def forget_queue(keys: Keys) -> Command[bool]:
     """Delete what belongs to the queue itself once no job is left; False: jobs or schedulers are, call again."""
     words = (2, keys.meta, keys.repeat, keys.base)
-    return Command(words, lambda reply: reply == 0, script("forget_queue"), safe_twice=True)
+    return Command(words, lambda reply: reply == 0, script("forget_queue"))
 
 
 def emptying(keys: Keys, counts: dict[str, int], tally: Tally, *, delayed: bool) -> Steps[None]:

@@ -37,13 +37,13 @@ def stream_moment(entry_id: str) -> tuple[int, int]:
 def entries_after(keys: Keys, after: str, count: int) -> Command[list[Entry]]:
     """Read up to `count` entries after an id, oldest first."""
     words = ("XRANGE", keys.events, f"({after}", "+", "COUNT", count)
-    return Command(words, lambda reply: _entries(keys.queue, reply), safe_twice=True)
+    return Command(words, lambda reply: _entries(keys.queue, reply))
 
 
 def newest_entries(keys: Keys, count: int) -> Command[list[Entry]]:
     """Read the last `count` entries, oldest first."""
     words = ("XREVRANGE", keys.events, "+", "-", "COUNT", count)
-    return Command(words, lambda reply: _entries(keys.queue, reversed(reply)), safe_twice=True)
+    return Command(words, lambda reply: _entries(keys.queue, reversed(reply)))
 
 
 def wait_for_entries(queues: Sequence[Keys], after: Mapping[str, str], count: int, block_ms: int) -> Command[bool]:
@@ -51,7 +51,7 @@ def wait_for_entries(queues: Sequence[Keys], after: Mapping[str, str], count: in
     ids = [after[keys.queue] for keys in queues]
     names = [keys.events for keys in queues]
     words: tuple[Word, ...] = ("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", *names, *ids)
-    return Command(words, bool, safe_twice=True)
+    return Command(words, bool)
 
 
 def _entries(queue: str, reply: Any) -> list[Entry]:

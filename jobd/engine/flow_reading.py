@@ -21,10 +21,10 @@ def child_counts(keys: Keys, job_id: str) -> list[Command[Any]]:
     """Return what reads how many children lie in each place: pending, done, failed and passed over, failed."""
     base = keys.job(job_id)
     return [
-        Command(("SCARD", f"{base}:dependencies"), int, safe_twice=True),
-        Command(("HLEN", f"{base}:processed"), int, safe_twice=True),
-        Command(("HLEN", f"{base}:failed"), int, safe_twice=True),
-        Command(("ZCARD", f"{base}:unsuccessful"), int, safe_twice=True),
+        Command(("SCARD", f"{base}:dependencies"), int),
+        Command(("HLEN", f"{base}:processed"), int),
+        Command(("HLEN", f"{base}:failed"), int),
+        Command(("ZCARD", f"{base}:unsuccessful"), int),
     ]
 
 

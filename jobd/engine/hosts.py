@@ -41,15 +41,15 @@ def sign_ages(prefix: str, names: Sequence[str]) -> list[Command[int | None]]:
     def age(reply: Any) -> int | None:
         return LIFE_MS - int(reply) if int(reply) >= 0 else None
 
-    return [Command(("PTTL", _sign(prefix, name)), age, safe_twice=True) for name in names]
+    return [Command(("PTTL", _sign(prefix, name)), age) for name in names]
 
 
 def show_sign(prefix: str, sign: HostSign) -> list[Command[None]]:
     """Show that this daemon lives, for LIFE_MS."""
     text = json.dumps(asdict(sign))
     return [
-        Command(("SET", _sign(prefix, sign.id), text, "PX", LIFE_MS), _nothing, safe_twice=True),
-        Command(("SADD", _index(prefix), sign.id), _nothing, safe_twice=True),
+        Command(("SET", _sign(prefix, sign.id), text, "PX", LIFE_MS), _nothing),
+        Command(("SADD", _index(prefix), sign.id), _nothing),
     ]
 
 
@@ -59,20 +59,20 @@ def take_signs_away(prefix: str, ids: Iterable[str]) -> list[Command[None]]:
         command
         for name in ids
         for command in (
-            Command(("DEL", _sign(prefix, name)), _nothing, safe_twice=True),
-            Command(("SREM", _index(prefix), name), _nothing, safe_twice=True),
+            Command(("DEL", _sign(prefix, name)), _nothing),
+            Command(("SREM", _index(prefix), name), _nothing),
         )
     ]
 
 
 def sign_names(prefix: str) -> Command[list[str]]:
     """Read the names of the daemons that showed themselves; the signs of some may have run out."""
-    return Command(("SMEMBERS", _index(prefix)), lambda reply: sorted(map(_text, reply)), safe_twice=True)
+    return Command(("SMEMBERS", _index(prefix)), lambda reply: sorted(map(_text, reply)))
 
 
 def read_signs(prefix: str, names: Sequence[str]) -> list[Command[HostSign | None]]:
     """Read what these daemons say of themselves; None for one that is gone, or says what this version cannot read."""
-    return [Command(("GET", _sign(prefix, name)), _read, safe_twice=True) for name in names]
+    return [Command(("GET", _sign(prefix, name)), _read) for name in names]
 
 
 def _read(reply: Any) -> HostSign | None:

@@ -18,22 +18,22 @@ _SCORE_PER_MS = 4096
 
 def server_info() -> Command[dict[str, str]]:
     """Read {field: value} of INFO."""
-    return Command(("INFO",), _info, safe_twice=True)
+    return Command(("INFO",), _info)
 
 
 def server_setting(name: str) -> Command[str | None]:
     """Read a setting of the server; None when it has none of this name."""
-    return Command(("CONFIG", "GET", name), _setting, safe_twice=True)
+    return Command(("CONFIG", "GET", name), _setting)
 
 
 def server_time() -> Command[float]:
     """Read the server's wall clock, in seconds since 1970."""
-    return Command(("TIME",), lambda reply: int(reply[0]) + int(reply[1]) / 1e6, safe_twice=True)
+    return Command(("TIME",), lambda reply: int(reply[0]) + int(reply[1]) / 1e6)
 
 
 def client_names() -> Command[list[str]]:
     """Read the names of the connections, those of BullMQ's workers among them."""
-    return Command(("CLIENT", "LIST"), _names, safe_twice=True)
+    return Command(("CLIENT", "LIST"), _names)
 
 
 def worker_name(keys: Keys) -> str:
@@ -43,45 +43,45 @@ def worker_name(keys: Keys) -> str:
 
 def active_ids(keys: Keys, count: int) -> Command[list[str]]:
     """Read up to `count` ids of running jobs, the oldest."""
-    return Command(("LRANGE", keys.active, -count, -1), _texts, safe_twice=True)
+    return Command(("LRANGE", keys.active, -count, -1), _texts)
 
 
 def has_lock(keys: Keys, job_id: str) -> Command[bool]:
     """Tell whether a job is locked."""
-    return Command(("EXISTS", keys.lock(job_id)), bool, safe_twice=True)
+    return Command(("EXISTS", keys.lock(job_id)), bool)
 
 
 def next_ids(keys: Keys, count: int) -> Command[list[str]]:
     """Read up to `count` ids of waiting jobs, those that run next."""
-    return Command(("LRANGE", keys.wait, -count, -1), _texts, safe_twice=True)
+    return Command(("LRANGE", keys.wait, -count, -1), _texts)
 
 
 def handed_back(keys: Keys, job_id: str) -> Command[int]:
     """Read how often a job was handed back by a stop."""
     words = ("HGET", keys.job(job_id), "jobdback")
-    return Command(words, lambda reply: int(reply) if (reply or b"").isdigit() else 0, safe_twice=True)
+    return Command(words, lambda reply: int(reply) if (reply or b"").isdigit() else 0)
 
 
 def overdue_count(keys: Keys, before_ms: int) -> Command[int]:
     """Count the delayed jobs that were due before a moment."""
-    return Command(("ZCOUNT", keys.delayed, "-inf", before_ms * _SCORE_PER_MS), int, safe_twice=True)
+    return Command(("ZCOUNT", keys.delayed, "-inf", before_ms * _SCORE_PER_MS), int)
 
 
 def key_bytes(key: str) -> Command[int]:
     """Read the memory that a key takes, 0 for one that is not there."""
     words: tuple[Word, ...] = ("MEMORY", "USAGE", key, "SAMPLES", 5)
-    return Command(words, lambda reply: int(reply or 0), safe_twice=True)
+    return Command(words, lambda reply: int(reply or 0))
 
 
 def keys_like(pattern: str, cursor: int) -> Command[tuple[int, list[str]]]:
     """Read a part of the keys that fit a glob: (where to go on, keys); 0 is the begin and the end."""
     words: tuple[Word, ...] = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-    return Command(words, lambda reply: (int(reply[0]), _texts(reply[1])), safe_twice=True)
+    return Command(words, lambda reply: (int(reply[0]), _texts(reply[1])))
 
 
 def exists(key: str) -> Command[bool]:
     """Tell whether a key is there."""
-    return Command(("EXISTS", key), bool, safe_twice=True)
+    return Command(("EXISTS", key), bool)
 
 
 def _info(reply: Any) -> dict[str, str]:

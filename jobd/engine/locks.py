@@ -32,13 +32,13 @@ def renew_locks(keys: Keys, held: Sequence[tuple[str, str]], lock_ms: int) -> Co
     def read(reply: list[Any]) -> list[int | str]:
         return [code if isinstance(code, int) else code.decode("utf-8", "replace") for code in reply]
 
-    return Command(tuple(words), read, script("renew_locks"), safe_twice=True)
+    return Command(tuple(words), read, script("renew_locks"))
 
 
 def renew_prefix(keys: Keys, token_prefix: str, lock_ms: int) -> Command[list[str]]:
     """Keep all locks of active jobs that begin with the prefix; return the ids, newest first. Safe to send twice."""
     words = (2, keys.active, keys.stalled, keys.base, token_prefix, lock_ms)
-    return Command(words, decode_ids, script("renew_prefix"), safe_twice=True)
+    return Command(words, decode_ids, script("renew_prefix"))
 
 
 def adopt_jobs(keys: Keys, token_prefix: str, known: Iterable[str], lock_ms: int | None = None) -> Command[list[Taken]]:
@@ -53,7 +53,7 @@ def adopt_jobs(keys: Keys, token_prefix: str, known: Iterable[str], lock_ms: int
     def read(rows: list[Any]) -> list[Taken]:
         return [read_taken(row, token_prefix) for row in rows]
 
-    return Command(tuple(words), read, script("adopt_jobs"), safe_twice=True)
+    return Command(tuple(words), read, script("adopt_jobs"))
 
 
 def recover_jobs(
@@ -86,7 +86,7 @@ def recover_jobs(
         keys.base, token_prefix, now_ms, int(counted), max_crashes, reason.encode("utf-8", "backslashreplace"),
         *keep_words(keep), dead_word(dead_letter, keys.prefix), *map(encode_id, started),
     )  # fmt: skip
-    return Command(words, _recovered, script("recover_jobs"), safe_twice=True)
+    return Command(words, _recovered, script("recover_jobs"))
 
 
 def hand_back_jobs(keys: Keys, token_prefix: str) -> Command[list[tuple[str, int]]]:
@@ -102,7 +102,7 @@ def hand_back_jobs(keys: Keys, token_prefix: str) -> Command[list[tuple[str, int
     def read(reply: list[Any]) -> list[tuple[str, int]]:
         return [(decode_id(raw), int(times)) for raw, times in zip(reply[::2], reply[1::2], strict=True)]
 
-    return Command(words, read, script("hand_back_jobs"), safe_twice=True)
+    return Command(words, read, script("hand_back_jobs"))
 
 
 def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int) -> Command[list[Recovered] | None]:
@@ -119,7 +119,7 @@ def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int
     def read(reply: list[Any] | None) -> list[Recovered] | None:
         return None if reply is None else _recovered(reply)
 
-    return Command(words, read, script("check_stalled"), safe_twice=True)
+    return Command(words, read, script("check_stalled"))
 
 
 def _recovered(reply: list[Any]) -> list[Recovered]:
@@ -129,12 +129,12 @@ def _recovered(reply: list[Any]) -> list[Recovered]:
 
 def active_ids(keys: Keys) -> Command[list[str]]:
     """Read the ids of all active jobs, newest first."""
-    return Command(("LRANGE", keys.active, 0, -1), decode_ids, safe_twice=True)
+    return Command(("LRANGE", keys.active, 0, -1), decode_ids)
 
 
 def taken_by(keys: Keys, job_id: str) -> Command[str | None]:
     """Read the name of the worker that took a job last (`<host>:<queue>:<pid>`); None when there is none."""
-    return Command(("HGET", encode_id(keys.job(job_id)), "pb"), _text, safe_twice=True)
+    return Command(("HGET", encode_id(keys.job(job_id)), "pb"), _text)
 
 
 def last_take(keys: Keys, job_id: str) -> Command[tuple[str | None, str | None]]:
@@ -143,7 +143,7 @@ def last_take(keys: Keys, job_id: str) -> Command[tuple[str | None, str | None]]
     def read(reply: list[Any]) -> tuple[str | None, str | None]:
         return _text(reply[0]), _text(reply[1])
 
-    return Command(("HMGET", encode_id(keys.job(job_id)), "pb", "ats"), read, safe_twice=True)
+    return Command(("HMGET", encode_id(keys.job(job_id)), "pb", "ats"), read)
 
 
 def _text(reply: Any) -> str | None:

@@ -55,7 +55,7 @@ def count_finals(keys: Keys, source: str, now: Finals, known: Finals, *, at_ms: 
         5, heads[0], f"{heads[0]}:data", heads[1], f"{heads[1]}:data", keys.metric_sources,
         at_ms, most, source, _SOURCE_MS, now.completed, known.completed, now.failed, known.failed,
     )  # fmt: skip
-    return Command(words, lambda reply: None, script("count_finals"), safe_twice=True)
+    return Command(words, lambda reply: None, script("count_finals"))
 
 
 def ended_as(keys: Keys, job_id: str, attempt: int) -> Command[str | None]:
@@ -70,7 +70,7 @@ def ended_as(keys: Keys, job_id: str, attempt: int) -> Command[str | None]:
         return "failed" if result is None else "completed"
 
     words = ("HMGET", encode_id(keys.job(job_id)), "ats", "finishedOn", "returnvalue")
-    return Command(words, read, safe_twice=True)
+    return Command(words, read)
 
 
 def metric_head(keys: Keys, state: str) -> Command[Head | None]:
@@ -80,13 +80,13 @@ def metric_head(keys: Keys, state: str) -> Command[Head | None]:
         count, at, before = (_number(item) for item in reply)
         return None if count is None or at is None else Head(count, at, before or 0)
 
-    return Command(("HMGET", keys.metrics(state), "count", "prevTS", "prevCount"), read, safe_twice=True)
+    return Command(("HMGET", keys.metrics(state), "count", "prevTS", "prevCount"), read)
 
 
 def metric_minutes(keys: Keys, state: str) -> Command[list[int]]:
     """Read the closed minutes, the latest first."""
     words = ("LRANGE", keys.metrics(state) + ":data", 0, _MINUTES - 1)
-    return Command(words, lambda reply: [_number(item) or 0 for item in reply], safe_twice=True)
+    return Command(words, lambda reply: [_number(item) or 0 for item in reply])
 
 
 def minutes(head: Head | None, closed: Sequence[int], now_ms: int) -> list[int]:

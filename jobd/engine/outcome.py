@@ -49,7 +49,7 @@ def job_outcome(keys: Keys, job_id: str) -> Command[Ending]:
     def read(reply: Any) -> Ending:
         return Ending(End(reply[0].decode()), reply[1].decode(errors="replace"))
 
-    return Command(words, read, script("job_outcome"), safe_twice=True)
+    return Command(words, read, script("job_outcome"))
 
 
 def watch_events(keys: Keys, after: str, block_ms: int) -> Command[Page]:
@@ -61,13 +61,13 @@ def watch_events(keys: Keys, after: str, block_ms: int) -> Command[Page]:
         streams = list(reply.items()) if isinstance(reply, dict) else reply
         return _page(streams[0][1] if streams else [], after, 500)
 
-    return Command(words, read, safe_twice=True)
+    return Command(words, read)
 
 
 def past_events(keys: Keys, after: str) -> Command[Page]:
     """Read up to 500 events after a stream id, without waiting."""
     words = ("XRANGE", keys.events, f"({after}", "+", "COUNT", 500)
-    return Command(words, lambda reply: _page(reply, after, 500), safe_twice=True)
+    return Command(words, lambda reply: _page(reply, after, 500))
 
 
 def result_of(value: str) -> Any:

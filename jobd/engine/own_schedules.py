@@ -122,7 +122,7 @@ def look(keys: Keys, ids: Sequence[str], *, app: str, daemon: str, now_ms: int, 
     def read(reply: Any) -> list[Found]:
         return [_found(*row) for row in reply]
 
-    return Command(words, read, script("look_schedules"), safe_twice=True)
+    return Command(words, read, script("look_schedules"))
 
 
 def _found(sid: bytes, *rest: Any) -> Found:
@@ -151,24 +151,22 @@ def set_paused(keys: Keys, wanted: OwnSchedule, paused: dict[str, Any]) -> Comma
     words = (
         "HSET", keys.schedules, f"p:{wanted.id}", json.dumps(kept), f"s:{wanted.id}", json.dumps(wanted.note()),
     )  # fmt: skip
-    return Command(words, int, safe_twice=True)
+    return Command(words, int)
 
 
 def known_queues(prefix: str, app: str) -> Command[set[str]]:
     """Read which queues have, or had, schedules of an app."""
-    return Command(
-        ("SMEMBERS", _registry(prefix, app)), lambda reply: {name.decode() for name in reply}, safe_twice=True
-    )
+    return Command(("SMEMBERS", _registry(prefix, app)), lambda reply: {name.decode() for name in reply})
 
 
 def register(prefix: str, app: str, queues: Sequence[str]) -> Command[int]:
     """Note that an app has schedules in these queues, so that they are found when no file names them any more."""
-    return Command(("SADD", _registry(prefix, app), *queues), int, safe_twice=True)
+    return Command(("SADD", _registry(prefix, app), *queues), int)
 
 
 def forget(prefix: str, app: str, queue: str) -> Command[int]:
     """Note that an app has none in a queue."""
-    return Command(("SREM", _registry(prefix, app), queue), int, safe_twice=True)
+    return Command(("SREM", _registry(prefix, app), queue), int)
 
 
 def _registry(prefix: str, app: str) -> str:

@@ -56,20 +56,18 @@ def get_job(keys: Keys, job_id: str, *, field_max: int | None = None) -> Command
     `field_max` leaves payloads of more bytes where they are; `cut` tells which.
     """
     if is_own_key(job_id):
-        return Command(("ECHO", ""), lambda _: None, safe_twice=True)
+        return Command(("ECHO", ""), lambda _: None)
 
     def read(reply: Any) -> JobRecord | None:
         return record(keys.queue, job_id, State(reply[0].decode()), *reply[1:]) if reply else None
 
-    return Command(
-        (*_state_words(keys, job_id), -1 if field_max is None else field_max), read, script("get_job"), safe_twice=True
-    )
+    return Command((*_state_words(keys, job_id), -1 if field_max is None else field_max), read, script("get_job"))
 
 
 def get_state(keys: Keys, job_id: str) -> Command[State]:
     """Read where a job is; UNKNOWN when it is nowhere."""
     words = (*_state_words(keys, job_id), "")
-    return Command(words, lambda reply: State(reply[0].decode()), script("get_job"), safe_twice=True)
+    return Command(words, lambda reply: State(reply[0].decode()), script("get_job"))
 
 
 def _state_words(keys: Keys, job_id: str) -> tuple[str | int, ...]:
@@ -96,7 +94,7 @@ def list_jobs(
             for job_id, fields, cut in reply
         ]
 
-    return Command(words, read, script("list_jobs"), safe_twice=True)
+    return Command(words, read, script("list_jobs"))
 
 
 def container(keys: Keys, state: State) -> str:
@@ -124,7 +122,7 @@ def queue_facts(keys: Keys, limiter_max: int = 0) -> Command[QueueFacts]:
     `limiter_max` is the most jobs in a window by the caller's own configuration; 0 leaves it to what Redis holds.
     """
     words = (1, keys.meta, keys.base, limiter_max)
-    return Command(words, _read_facts, script("queue_facts"), safe_twice=True)
+    return Command(words, _read_facts, script("queue_facts"))
 
 
 def _read_facts(reply: Any) -> QueueFacts:
@@ -148,7 +146,7 @@ def _read_facts(reply: Any) -> QueueFacts:
 def job_logs(keys: Keys, job_id: str, start: int = 0, stop: int = -1) -> Command[list[str]]:
     """Read the log lines of a job by position, oldest first, both ends included."""
     words = ("LRANGE", keys.logs(job_id), start, stop)
-    return Command(words, lambda reply: [line.decode(errors="replace") for line in reply], safe_twice=True)
+    return Command(words, lambda reply: [line.decode(errors="replace") for line in reply])
 
 
 def children_values(keys: Keys, job_id: str) -> Command[dict[str, Any]]:
@@ -157,7 +155,7 @@ def children_values(keys: Keys, job_id: str) -> Command[dict[str, Any]]:
     def read(reply: Any) -> dict[str, Any]:
         return {key: result_of(value) for key, value in _table(reply)}
 
-    return Command(("HGETALL", f"{keys.job(job_id)}:processed"), read, safe_twice=True)
+    return Command(("HGETALL", f"{keys.job(job_id)}:processed"), read)
 
 
 def ignored_failures(keys: Keys, job_id: str) -> Command[dict[str, str]]:
@@ -166,7 +164,7 @@ def ignored_failures(keys: Keys, job_id: str) -> Command[dict[str, str]]:
     def read(reply: Any) -> dict[str, str]:
         return dict(_table(reply))
 
-    return Command(("HGETALL", f"{keys.job(job_id)}:failed"), read, safe_twice=True)
+    return Command(("HGETALL", f"{keys.job(job_id)}:failed"), read)
 
 
 def _table(reply: Any) -> list[tuple[str, str]]:
@@ -187,7 +185,7 @@ def find_queues(prefix: str, cursor: int = 0) -> Command[tuple[int, list[str]]]:
         names = (key.decode(errors="replace")[start : -len(":meta")] for key in reply[1])
         return int(reply[0]), [name for name in names if name and ":" not in name]
 
-    return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000), read, safe_twice=True)
+    return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000), read)
 
 
 def find_places(cursor: int = 0) -> Command[tuple[int, list[tuple[str, str]]]]:
@@ -197,12 +195,12 @@ def find_places(cursor: int = 0) -> Command[tuple[int, list[tuple[str, str]]]]:
         parts = (key.decode(errors="replace").removesuffix(":meta").rpartition(":") for key in reply[1])
         return int(reply[0]), [(prefix, name) for prefix, _, name in parts if prefix and name]
 
-    return Command(("SCAN", cursor, "MATCH", "*:*:meta", "COUNT", 1000, "TYPE", "hash"), read, safe_twice=True)
+    return Command(("SCAN", cursor, "MATCH", "*:*:meta", "COUNT", 1000, "TYPE", "hash"), read)
 
 
 def written_by_bullmq(keys: Keys) -> Command[bool]:
     """Tell whether a producer of BullMQ's kind has written to the queue: each leaves the length of its events."""
-    return Command(("HEXISTS", keys.meta, "opts.maxLenEvents"), bool, safe_twice=True)
+    return Command(("HEXISTS", keys.meta, "opts.maxLenEvents"), bool)
 
 
 _MEMBERS = {"returnvalue": "result", "failedReason": "failed_reason"}

@@ -33,14 +33,12 @@ class Command(Generic[T]):
     """One operation on Redis: what to send, and how to read the answer. Never changed; frozen, it took thrice as long.
 
     `words` is a plain Redis command, or with `script` what follows the hash in EVALSHA: the number of keys, the keys,
-    the arguments. `read` turns the reply (bytes, not text) into the result. `safe_twice` says that sending it again
-    after a lost reply changes nothing more.
+    the arguments. `read` turns the reply (bytes, not text) into the result.
     """
 
     words: tuple[Word, ...]
     read: Callable[[Any], T]
     script: Script | None = None
-    safe_twice: bool = False
 
     def parts(self) -> tuple[Word, ...]:
         """The words as they go over the wire."""

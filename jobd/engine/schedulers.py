@@ -244,19 +244,19 @@ def remove_scheduler(keys: Keys, sid: str, *, owner: str = "", gone: Mapping[str
     words = (
         3, keys.repeat, keys.delayed, keys.schedules, keys.base, sid, owner, "" if gone is None else _encode(gone),
     )  # fmt: skip
-    return Command(words, int, script("remove_scheduler"), safe_twice=True)
+    return Command(words, int, script("remove_scheduler"))
 
 
 def pause_scheduler(keys: Keys, sid: str, *, who: str, now_ms: int) -> Command[int]:
     """Let a scheduler make no more iterations. Returns 1, 2 when it was paused, 0 when there is none."""
     words = (3, keys.repeat, keys.delayed, keys.schedules, keys.base, sid, who, now_ms)
-    return Command(words, int, script("pause_scheduler"), safe_twice=True)
+    return Command(words, int, script("pause_scheduler"))
 
 
 def list_schedulers(keys: Keys, sid: str = "") -> Command[list[Scheduler]]:
     """Read the schedulers of a queue, the one that is due next first and paused ones last; or the one with an id."""
     words = (2, keys.repeat, keys.schedules, keys.base, sid, MOST)
-    return Command(words, lambda reply: [_scheduler(row) for row in reply], script("list_schedulers"), safe_twice=True)
+    return Command(words, lambda reply: [_scheduler(row) for row in reply], script("list_schedulers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ def next_iteration(keys: Keys, taken: Taken, *, now_ms: int, chance: float) -> C
         made, note, other = reply
         return Iteration(None if made < 0 else made, policies_of(load_json(note) or {}), other.decode() or None)
 
-    return Command(words, read, script("next_iteration"), safe_twice=True)
+    return Command(words, read, script("next_iteration"))
 
 
 def slot_of(job_id: str) -> int | None:

@@ -63,7 +63,7 @@ def surroundings(keys: Keys, job_id: str) -> Steps[Surroundings]:
 
 
 def _plain(*words: str | int) -> Command[Any]:
-    return Command(words, lambda reply: reply, safe_twice=True)
+    return Command(words, lambda reply: reply)
 
 
 def _names(raw: list[bytes]) -> list[str]:

@@ -55,7 +55,7 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
         words += [finishes[index].key or "" for index in (*quick, *others)]
     order = quick + others if others else None
     read = partial(_read_turn, request.token_prefix, order)
-    return Command(tuple(words), read, script("turn"), safe_twice=request.take == 0)
+    return Command(tuple(words), read, script("turn"))
 
 
 def _split(finishes: Sequence[Finish]) -> tuple[list[int], list[int]]:
@@ -167,8 +167,7 @@ def annotate(keys: Keys, notes: Sequence[Note]) -> Command[list[int]]:
     words: list[Word] = [2, keys.meta, keys.events, keys.base]
     for note in notes:
         words += (note.kind, encode_id(note.job_id), note.payload, "" if note.keep_logs is None else note.keep_logs)
-    safe = all(note.kind != "log" for note in notes)
-    return Command(tuple(words), list, script("annotate"), safe_twice=safe)
+    return Command(tuple(words), list, script("annotate"))
 
 
 def decode_id(raw: bytes) -> str:

@@ -122,13 +122,10 @@ def encode_request(request_id: int, method: str, params: dict[str, Any], behalf:
     return line
 
 
-def encode_result(request_id: Id, result: Mapping[str, Any]) -> bytes:
-    """Return the line of a result; `"schema": 1` is added."""
-    return b"".join(encode_result_parts(request_id, result))
-
-
 def encode_result_parts(request_id: Id, result: Mapping[str, Any]) -> Iterator[bytes]:
     """Yield the line of a result in parts: of a long list some entries at a time, so that others get their turn.
+
+    `"schema": 1` is added.
 
     Raises:
         InputError: it holds what JSON cannot carry.

@@ -88,5 +88,5 @@ def _read_version(reply: Any) -> str | None:
     return None
 
 
-_PING: Command[bool] = Command(("PING",), bool, safe_twice=True)
-_VERSION: Command[str | None] = Command(("INFO", "server"), _read_version, safe_twice=True)
+_PING: Command[bool] = Command(("PING",), bool)
+_VERSION: Command[str | None] = Command(("INFO", "server"), _read_version)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,10 @@ from jobd.errors import (
 )
 from jobd.protocol import control
 from jobd.protocol.control import BadParams, BadRequest, RpcCode, parse_reply, parse_request
+
+
+def encoded(request_id: int | str, result: dict[str, Any]) -> bytes:
+    return b"".join(control.encode_result_parts(request_id, result))
 
 
 def test_a_request_is_read_as_it_was_written() -> None:
@@ -113,7 +118,7 @@ def test_an_error_object_of_another_make_is_still_a_refusal(error: dict[str, obj
 
 
 def test_results_carry_the_schema_and_half_surrogates_survive() -> None:
-    line = control.encode_result("x", {"data": "\ud800"})
+    line = encoded("x", {"data": "\ud800"})
     reply = parse_reply(line)
     assert reply.id == "x"
     assert reply.result == {"schema": 1, "data": "\ud800"}
@@ -122,7 +127,7 @@ def test_results_carry_the_schema_and_half_surrogates_survive() -> None:
 def test_a_result_that_is_not_json_is_an_error_and_no_broken_line() -> None:
     for bad in (float("nan"), object(), {1j: 2}):
         with pytest.raises(InputError):
-            control.encode_result(1, {"x": bad})
+            encoded(1, {"x": bad})
 
 
 def test_progress_names_its_request() -> None:
@@ -157,4 +162,4 @@ def test_a_result_in_parts_is_the_whole_one() -> None:
         assert b"".join(parts).count(b"\n") == 1
         assert max(len(part) for part in parts) < 3000
     with pytest.raises(InputError):
-        control.encode_result(1, {"a": [float("nan")]})
+        encoded(1, {"a": [float("nan")]})
