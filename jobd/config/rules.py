@@ -89,6 +89,18 @@ def _check_redis(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) ->
             message = f"on a Redis Cluster all keys of a queue must lie in one slot, and those of {untagged} do not"
             hint = f'give the prefix a hash tag: prefix = "{{{redis.prefix}}}" (producers too), or every queue\'s name'
             tree.refuse((*base, "url"), message, hint)
+        else:
+            _check_slots_of_dead_letters(tree, queues)
+
+
+def _check_slots_of_dead_letters(tree: Tree, queues: Mapping[str, Queue]) -> None:
+    """Refuse a copy into another slot: it is made by the script that fails the job, which sees one slot."""
+    for queue in queues.values():
+        target = queue.dead_letters_to
+        place = _first_written(tree, queue, ("dead_letter",))
+        if target is not None and hash_tag(target) != hash_tag(queue.name) and not tree.is_broken(place):
+            message = f"on a Redis Cluster `dead_letter` must lie in its queue's slot, and {target} is in another"
+            tree.refuse(place, message, f"give both one hash tag: {{{queue.name.strip('{}')}}}-failed, for example")
 
 
 def _check_url(tree: Tree, url: str, with_password: bool) -> RedisAddress | None:

@@ -108,6 +108,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
         ('[redis]\nurl = "redis:///0"', "2:7", "expected a host"),
         ('[redis]\nurl = "redis://[::1/0"', "2:7", "cannot read the URL"),
         ('[redis]\nurl = "redis+cluster://h"\n' + QUEUE, "2:7", "must lie in one slot"),
+        (
+            '[redis]\nurl = "redis+cluster://h"\n[queues."{a}"]\nhandler = "m:f"\ndead_letter = "{b}"',
+            "5:15",
+            "`dead_letter` must lie in its queue's slot, and {b} is in another",
+        ),
         ('[redis]\nurl = "redis+sentinel://h"', "2:7", "master's name"),
         ('[redis]\nurl = "redis://:p@h"\npassword = "q"', "3:1", "keep one"),
         ('[redis]\nurl = "redis://h"\npassword = { evn = "X" }', "3:12", "a secret is"),
