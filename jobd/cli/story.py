@@ -7,7 +7,7 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
-from jobd.cli.table import moment
+from jobd.cli.columns import moment
 from jobd.duration import format_duration
 from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
 from jobd.words import plural, printable

@@ -6,7 +6,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.reload.trial import TRIAL_FAILED
 from jobd.engine.metrics import Finals
 from jobd.protocol.board import SlotState

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_state import STOP_LIMIT_S, STOP_PATIENCE_MS
 from jobd.daemon.views import StopReport
 from jobd.duration import format_duration

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_state import WorkerState
 from jobd.errors import NotThere, Refused
 from jobd.protocol.board import SlotState

@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
+from jobd.engine.connection_pool import AsyncPool, Pool
 from jobd.engine.keys import hash_tag
-from jobd.engine.pool import AsyncPool, Pool
 from jobd.errors import InputError
 from jobd.locate import check_tls_files, parse_redis_url
 

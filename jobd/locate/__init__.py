@@ -21,8 +21,8 @@ from jobd.locate.redis import (
     write_url_file,
 )
 from jobd.locate.sockets import SOCKET_NAME, run_socket, socket_candidates, state_dir
-from jobd.locate.text import LooseText, Secret, expand, read_secret, secret_of
 from jobd.locate.url import SCHEMES, RedisAddress, UrlError, absolute_files, check_tls_files, parse_redis_url
+from jobd.locate.variables import LooseText, Secret, expand, read_secret, secret_of
 
 __all__ = [
     "OFFSPRING_VARIABLE",

@@ -13,8 +13,8 @@ from jobd.errors import ConfigError, InputError, NoRedisConfigured, RedisUnavail
 from jobd.locate.files import config_places, drop_ins, find_config, parse_toml, read_bytes, read_regular, shown_name
 from jobd.locate.redact import mask_url
 from jobd.locate.sockets import socket_candidates
-from jobd.locate.text import Secret, expand, read_secret, secret_of
 from jobd.locate.url import UrlError, absolute_files, check_tls_files, parse_redis_url
+from jobd.locate.variables import Secret, expand, read_secret, secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobd.errors import ConfigError, InputError
 from jobd.locate.files import BrokenFile, absolute, drop_ins, parse_toml, read_bytes
-from jobd.locate.text import expand
+from jobd.locate.variables import expand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from jobd.metrics.handlers import HandlersNumbers
-from jobd.metrics.server import NumbersServer, Page
+from jobd.metrics.http_server import NumbersServer, Page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,7 +89,7 @@ class NumbersPage:
             await asyncio.to_thread(self._server.stop)
 
     def _draw(self, numbers: Numbers, accept: str) -> tuple[bytes, str]:
-        from jobd.metrics.text import text_of
+        from jobd.metrics.exposition import text_of
 
         return text_of(numbers, self._handlers.collect(), accept)
 

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from jobd.errors import InputError, JobdError
 from jobd.operations import table
-from jobd.web import text
+from jobd.web import formats
 from jobd.web.filters import Wanted
 from jobd.web.hide import put_back
 from jobd.web.pages import config as config_page
@@ -92,13 +92,13 @@ def _queue_act(operation: Operation[Any, Any], told: str) -> Callable[..., Await
 async def _scale(visit: Visit, fields: Sequence[tuple[str, str]]) -> Response:
     queue, to = visit.names["queue"], dict(fields).get("to", "").strip()
     found = await change(visit, table.QUEUE_SCALE, {"queue": queue, "to": to or None}, f"scale {queue}")
-    told = f"{queue} has {text.many(found['workers'], 'worker')} now; it had {found['was']}."
-    return done(visit, text.path("queues", queue), told)
+    told = f"{queue} has {formats.many(found['workers'], 'worker')} now; it had {found['was']}."
+    return done(visit, formats.path("queues", queue), told)
 
 
 def _back(visit: Visit, fields: Sequence[tuple[str, str]]) -> str:
     """Return the page that a form stands on: the overview or the queue's own."""
-    return "/" if dict(fields).get("from") == "overview" else text.path("queues", visit.names["queue"])
+    return "/" if dict(fields).get("from") == "overview" else formats.path("queues", visit.names["queue"])
 
 
 async def _jobs(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Response:
@@ -119,13 +119,13 @@ async def _jobs(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Respo
         if count == 0:
             return done(visit, here, f"No job fits; nothing to {word}.", good=False)
         context = {
-            "title": f"{verb.name} {text.many(count, 'job')}?", "verb": verb.name, "count": count, "queue": queue,
+            "title": f"{verb.name} {formats.many(count, 'job')}?", "verb": verb.name, "count": count, "queue": queue,
             "do": given["do"], "ids": ids, "filters": wanted.given(), "words": wanted.words(), "back": here,
             "action": visit.path, "scope": scope,
         }  # fmt: skip
         return View("question.html", context, live=True)
     report = await change(visit, verb.operation, params, f"{word} jobs of {queue}")
-    told = f"{verb.past} {text.count(report['done'])}, gone meanwhile {text.count(report['gone'])}"
+    told = f"{verb.past} {formats.count(report['done'])}, gone meanwhile {formats.count(report['gone'])}"
     return done(visit, here, told)
 
 
@@ -145,7 +145,7 @@ async def _count(visit: Visit, verb: Verb, params: dict[str, Any], wanted: Wante
 async def _empty(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Response:
     """Delete what waits, after the question."""
     queue = visit.names["queue"]
-    here = text.path("queues", queue)
+    here = formats.path("queues", queue)
     if dict(fields).get("agreed") != "yes":
         planned = await visit.site.reach.ask(
             table.QUEUE_EMPTY, {"queue": queue, "dry_run": True}, who=visit.user, behalf=visit.behalf
@@ -154,13 +154,13 @@ async def _empty(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Resp
             return done(visit, here, "No job waits; there is nothing to empty.", good=False)
         return _question(visit, "Empty", planned["removed"], ["waiting and prioritized"], here)
     report = await change(visit, table.QUEUE_EMPTY, {"queue": queue}, f"empty {queue}")
-    return done(visit, here, f"removed {text.many(report['removed'], 'job')} that waited")
+    return done(visit, here, f"removed {formats.many(report['removed'], 'job')} that waited")
 
 
 def _question(visit: Visit, verb: str, count: int, words: list[str], back: str) -> View:
     """Return the question before a change that has no filters or ticks to carry along."""
     context = {
-        "title": f"{verb} {text.many(count, 'job')}?", "verb": verb, "count": count, "queue": visit.names["queue"],
+        "title": f"{verb} {formats.many(count, 'job')}?", "verb": verb, "count": count, "queue": visit.names["queue"],
         "do": verb.lower(), "ids": [], "filters": {}, "words": words, "back": back, "action": visit.path,
         "scope": "one",
     }  # fmt: skip
@@ -170,13 +170,13 @@ def _question(visit: Visit, verb: str, count: int, words: list[str], back: str) 
 def _one_job(word: str) -> Callable[..., Awaitable[View | Response]]:
     async def act(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Response:
         queue, job_id, verb = visit.names["queue"], visit.names["id"], VERBS[word]
-        here = text.path("queues", queue, "jobs", job_id)
+        here = formats.path("queues", queue, "jobs", job_id)
         if word == "remove" and dict(fields).get("agreed") != "yes":
             return _question(visit, verb.name, 1, [f"id {job_id}"], here)
         report = await change(visit, verb.operation, {"queue": queue, "ids": [job_id]}, f"{word} job {job_id}")
         if not report["done"]:
             return done(visit, here, f"The job was not {verb.past}: it is in another state now.", good=False)
-        where = text.path("queues", queue, "jobs") if word == "remove" else here
+        where = formats.path("queues", queue, "jobs") if word == "remove" else here
         return done(visit, where, f"Job {job_id} was {verb.past}.")
 
     return act
@@ -196,7 +196,7 @@ async def _again(visit: Visit, fields: Sequence[tuple[str, str]]) -> Response:
     options = {name: original["opts"][name] for name in _OPTIONS_KEPT if original["opts"].get(name)}
     params = {"queue": queue, "name": original["name"], "data": data, "options": _as_client(options)}
     added = (await change(visit, table.JOB_ADD, params, f"add to {queue}"))["job"]
-    return done(visit, text.path("queues", queue, "jobs", added["id"]), f"Added as job {added['id']}.")
+    return done(visit, formats.path("queues", queue, "jobs", added["id"]), f"Added as job {added['id']}.")
 
 
 def _as_client(options: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +225,7 @@ async def _reload(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Res
         return await config_page.refused(visit, error)
     notes = " ".join(found["notes"])
     told = f"Generation {found['generation']} is in force after {found['took_s']:.1f}s. "
-    return done(visit, "/config", told + f"{text.many(found['interrupted'], 'job')} interrupted. {notes}".strip())
+    return done(visit, "/config", told + f"{formats.many(found['interrupted'], 'job')} interrupted. {notes}".strip())
 
 
 ACTS: dict[str, Act] = {

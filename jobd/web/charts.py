@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from jobd.duration import format_duration
-from jobd.web import text
+from jobd.web import formats
 from jobd.web.render import safe
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def spark(queue: QueueHistory) -> Markup:
     points = " ".join(
         f"{84 - (len(values) - 1 - i) * step:.1f},{17 - value / top * 15:.1f}" for i, value in enumerate(values)
     )
-    label = f"{text.count(sum(values))} done in the last hour, at most {text.count(max(values))} a minute"
+    label = f"{formats.count(sum(values))} done in the last hour, at most {formats.count(max(values))} a minute"
     return safe(
         f'<svg class="spark" viewBox="0 0 84 18" role="img" aria-label="{escape(label)}">'
         f'<polyline class="plot-line" points="{points}"/></svg>'
@@ -80,9 +80,9 @@ def _throughput(done: Series) -> Chart:
     last = [value or 0.0 for value in done.values[-5:]] or [0.0]
     now = sum(last) / len(last)
     total = sum(value or 0.0 for value in done.values)
-    note = f"{text.count(total)} in {format_duration(len(done.values) * _MINUTE_MS)}"
-    svg = _drawn(done, "line", text.count, f"Jobs done per minute, now {now:.0f}")
-    shown = text.count(now) if now >= 10 or now == 0 else f"{now:.1f}"
+    note = f"{formats.count(total)} in {format_duration(len(done.values) * _MINUTE_MS)}"
+    svg = _drawn(done, "line", formats.count, f"Jobs done per minute, now {now:.0f}")
+    shown = formats.count(now) if now >= 10 or now == 0 else f"{now:.1f}"
     return Chart("Done per minute", shown, note, False, svg)
 
 
@@ -110,8 +110,8 @@ def _failures(queues: Sequence[QueueHistory], failed: Series) -> Chart:
     if total:
         runs = sum(value or 0.0 for queue in queues for value in queue["done"][-60:]) or total
         note = f"{total / runs:.1%} of the last hour's runs" if len(queues) == 1 else f"most in {worst}"
-    svg = _drawn(failed, "bars", text.count, f"Failures per minute, {text.count(total)} in the last hour")
-    return Chart("Failures", f"{text.count(total) if total else 'none'} in the last hour", note, bool(total), svg)
+    svg = _drawn(failed, "bars", formats.count, f"Failures per minute, {formats.count(total)} in the last hour")
+    return Chart("Failures", f"{formats.count(total) if total else 'none'} in the last hour", note, bool(total), svg)
 
 
 def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) -> Markup:

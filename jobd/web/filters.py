@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.duration import parse_duration
 from jobd.engine.reading import COUNTED
 from jobd.errors import InputError
-from jobd.web import text
+from jobd.web import formats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,4 +82,4 @@ class Wanted:
 
     def address(self, queue: str, **instead: str) -> str:
         """Return the address of the list with these filters, some of them with another value."""
-        return text.address(text.path("queues", queue, "jobs"), **self.given(**instead))
+        return formats.address(formats.path("queues", queue, "jobs"), **self.given(**instead))

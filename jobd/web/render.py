@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jobd.web import text
+from jobd.web import formats
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -40,11 +40,11 @@ class Renderer:
             lstrip_blocks=True, enable_async=False,
         )  # fmt: skip
         self._environment.filters |= {
-            "count": text.count, "seconds": text.seconds, "milliseconds": text.milliseconds, "size": text.size,
-            "moment": text.moment, "iso": text.iso, "ago": text.ago, "pretty": text.pretty, "shown": text.shown,
-            "first_line": text.first_line,
+            "count": formats.count, "seconds": formats.seconds, "milliseconds": formats.milliseconds,
+            "size": formats.size, "moment": formats.moment, "iso": formats.iso, "ago": formats.ago,
+            "pretty": formats.pretty, "shown": formats.shown, "first_line": formats.first_line,
         }  # fmt: skip
-        self._environment.globals |= {"path": text.path, "address": text.address, "many": text.many}
+        self._environment.globals |= {"path": formats.path, "address": formats.address, "many": formats.many}
         # As globals, because a block that is rendered alone has no imports of its page.
         parts = self._environment.get_template("parts.html").module
         self._environment.globals |= {name: getattr(parts, name) for name in _PARTS}

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from jobd.engine.connect import async_client, sync_client
-from jobd.engine.pool import Pool
+from jobd.engine.connection_pool import Pool
 from jobd.engine.runner import AsyncRunner, Command, SyncRunner
 from jobd.errors import RedisUnavailable
 from jobd.locate import RedisSource

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
+from jobd.cli.columns import Column, draw, terminal_width
 from jobd.cli.output import answer, warn
-from jobd.cli.table import Column, draw, terminal_width
 from jobd.errors import RedisUnavailable
 from jobd.exits import Exit
 from jobd.words import plural

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import Group, command
+from jobd.cli.columns import GAP, padded
 from jobd.cli.output import answer
 from jobd.cli.reach import ask
-from jobd.cli.table import GAP, padded
 from jobd.errors import DaemonAway
 from jobd.operations.table import CONFIG_SHOW
 from jobd.words import cell_width

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
+from jobd.cli.columns import cut
 from jobd.cli.output import print_entry
 from jobd.cli.reach import session, subscribed
-from jobd.cli.table import cut
 from jobd.operations.table import EVENTS
 from jobd.words import printable
 

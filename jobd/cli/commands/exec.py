@@ -60,7 +60,7 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     _check_name(found, name)
     _check_python(found)
     stored = _stored(settings, queue, job_id) if job_id else {"data": payload}
-    from jobd.cli.trial import Trial
+    from jobd.cli.attempt import Trial
     from jobd.worker.run.wording import reason_of
 
     trial = Trial(config, found, name, stored)

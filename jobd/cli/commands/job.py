@@ -9,10 +9,10 @@ import click
 
 from jobd.cli.bulk import filter_options, given_filters
 from jobd.cli.click_commands import Group, command
+from jobd.cli.columns import Column, draw, terminal_width
 from jobd.cli.output import answer
 from jobd.cli.reach import ask, redis_is_in_reach
 from jobd.cli.story import story
-from jobd.cli.table import Column, draw, terminal_width
 from jobd.duration import format_duration
 from jobd.operations.table import JOB_LIST, JOB_LOGS, JOB_SHOW
 from jobd.words import printable

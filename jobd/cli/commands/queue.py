@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import Command, Group, command
+from jobd.cli.columns import Column, draw, fields, terminal_width
 from jobd.cli.output import answer
 from jobd.cli.params import dash_number_last
 from jobd.cli.queue_reasons import why_nothing_runs
 from jobd.cli.reach import ask
-from jobd.cli.table import Column, draw, fields, terminal_width
 from jobd.operations import table
 from jobd.words import plural
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import Group, command
+from jobd.cli.columns import Column, draw, terminal_width
 from jobd.cli.output import answer
 from jobd.cli.reach import ask
-from jobd.cli.table import Column, draw, terminal_width
 from jobd.duration import format_duration, spell_duration
 from jobd.errors import InputError
 from jobd.operations import table

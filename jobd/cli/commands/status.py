@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import command
+from jobd.cli.columns import Column, cut, draw, terminal_width
 from jobd.cli.output import answer, error_document, print_document, problem_text, warn
 from jobd.cli.reach import ask
-from jobd.cli.table import Column, cut, draw, terminal_width
 from jobd.duration import format_duration, format_size
 from jobd.errors import DaemonAway
 from jobd.exits import Exit

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import Group, command
+from jobd.cli.columns import Column, draw, fields, terminal_width
 from jobd.cli.output import answer
 from jobd.cli.reach import ask
-from jobd.cli.table import Column, draw, fields, terminal_width
 from jobd.duration import format_duration, format_size
 from jobd.operations.table import WORKER_KILL, WORKER_LIST, WORKER_RESTART, WORKER_SHOW, WORKER_STACK
 

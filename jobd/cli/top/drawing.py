@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.cli.table import cut
+from jobd.cli.columns import cut
 from jobd.duration import format_duration, format_size
 from jobd.words import printable
 

@@ -15,11 +15,11 @@ from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, RichLog, Static
 
+from jobd.cli.columns import fields
 from jobd.cli.log_lines import line_of
 from jobd.cli.reach import ask
-from jobd.cli.table import fields
 from jobd.cli.top import drawing
-from jobd.cli.top.tables import Rows
+from jobd.cli.top.steady_tables import Rows
 from jobd.errors import JobdError
 from jobd.operations import table
 from jobd.words import printable

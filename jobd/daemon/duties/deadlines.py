@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_spec import numbers_of
 from jobd.duration import format_duration
 from jobd.engine.admin import CANCELLED

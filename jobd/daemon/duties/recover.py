@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from jobd.daemon.duties.blame import Blame
 from jobd.daemon.duties.deadlines import fail_overdue
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exits import Ending, describe, is_kill, last_words
+from jobd.daemon.processes.exit_status import Ending, describe, is_kill, last_words
 from jobd.daemon.views import StoppedJob
 from jobd.engine.keys import Keys
 from jobd.engine.locks import hand_back_jobs, recover_jobs

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.engine.codes import Code
 from jobd.engine.keys import Keys
 from jobd.engine.locks import renew_locks, renew_prefix

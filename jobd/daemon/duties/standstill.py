@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_state import WorkerState
 from jobd.protocol.board import SlotState
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.kernel import memory_bytes, reap_strangers
 from jobd.daemon.processes.place import PlaceState
 from jobd.duration import format_size

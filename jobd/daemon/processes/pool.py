@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.autoscale import Autoscale
-from jobd.daemon.processes.exits import Ending, describe
+from jobd.daemon.processes.exit_status import Ending, describe
 from jobd.daemon.processes.hold import HeldBy, Hold
 from jobd.daemon.processes.place import Place, PlaceState
 from jobd.daemon.processes.worker_spec import numbers_of

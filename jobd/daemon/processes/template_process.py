@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobd import __version__
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
-from jobd.daemon.processes.exits import UNKNOWN_STATUS, describe, status_of_zombie, wait_status_of
+from jobd.daemon.processes.exit_status import UNKNOWN_STATUS, describe, status_of_zombie, wait_status_of
 from jobd.daemon.processes.kernel import OPEN_FILES
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import JobdError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
-from jobd.daemon.processes.exits import LAST_LINES
+from jobd.daemon.processes.exit_status import LAST_LINES
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import Refused
 from jobd.protocol import board, framing

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.engine.trouble import Trouble
 from jobd.protocol.worker import Cancel, Drain, DumpStacks, Quiet, Resume, Settings, Stop, UseRedis
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jobd.daemon import logs
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_spec import template_key
 from jobd.daemon.reload.plan import renews_connections
 from jobd.daemon.views import Action

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from jobd.config.load import unreadable_secrets
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.template_process import TemplateError
 from jobd.daemon.processes.worker_spec import handlers_of, template_key
 from jobd.daemon.processes.worker_state import Worker

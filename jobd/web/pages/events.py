@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jobd.operations import table
-from jobd.web import text
+from jobd.web import formats
 from jobd.web.render import View
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def _line(event: Mapping[str, Any], hidden: Hidden, values: list[str]) -> dict[s
     return {
         "time": event["time"],
         "queue": event["queue"],
-        "queue_address": text.path("queues", event["queue"]),
+        "queue_address": formats.path("queues", event["queue"]),
         "event": event["event"],
         "job": job,
-        "job_address": text.path("queues", event["queue"], "jobs", job) if job else None,
+        "job_address": formats.path("queues", event["queue"], "jobs", job) if job else None,
         "bad": event["event"] in ("failed", "stalled", "retries-exhausted"),
         "rest": [(name, _value(name, value, hidden, values)) for name, value in event.items() if name not in _HEAD],
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Refused
 from jobd.operations import table
-from jobd.web import text
+from jobd.web import formats
 from jobd.web.render import View
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def page(visit: Visit) -> View:
         "timeline": timeline(job, stacks),
         "log": [hidden.text(line, values) for line in lines],
         "verbs": _VERBS.get(job["state"], _OTHER_VERBS),
-        "address": text.path("queues", job["queue"], "jobs", job["id"]),
+        "address": formats.path("queues", job["queue"], "jobs", job["id"]),
         "again": json.dumps(hidden.data(job["data"], values), indent=2, ensure_ascii=False) if editable else None,
         "parent": parent_of(job),
         "tree": await _tree(visit, which, hidden, values),
@@ -67,7 +67,7 @@ async def _tree(visit: Visit, which: dict[str, str], hidden: Hidden, values: lis
             "name": hidden.text(node["name"], values),
             "here": (node["queue"], node["id"]) == (which["queue"], which["id"]),
             # Another prefix is another deployment's: this page shows one.
-            "address": text.path("queues", node["queue"], "jobs", node["id"]) if node["prefix"] == prefix else None,
+            "address": formats.path("queues", node["queue"], "jobs", node["id"]) if node["prefix"] == prefix else None,
         }
         for node in found["nodes"]
     ]
@@ -106,7 +106,7 @@ def timeline(job: Job, stacks: list[str]) -> list[dict[str, Any]]:
     first = job["attempts_made"] - len(failures) - (1 if finished else 0)
     for number, entry in enumerate(failures, start=max(first, 0) + 1):
         steps.append(
-            {"word": f"attempt {number} failed", "at": None, "more": text.first_line(_error(entry)), "kind": "bad"}
+            {"word": f"attempt {number} failed", "at": None, "more": formats.first_line(_error(entry)), "kind": "bad"}
         )
     if job["processed_at"]:
         number = job["attempts_made"] + (0 if finished or job["state"] == "delayed" else 1)
@@ -115,13 +115,18 @@ def timeline(job: Job, stacks: list[str]) -> list[dict[str, Any]]:
             {"word": f"attempt {max(number, 1)} started", "at": job["processed_at"], "more": by, "kind": "plain"}
         )
     if job["crashes"]:
-        died = text.many(job["crashes"], "worker")
+        died = formats.many(job["crashes"], "worker")
         steps.append({"word": "crashed", "at": None, "more": f"{died} died with it", "kind": "bad"})
     if finished and job["finished_at"]:
         took = job["finished_at"] - (job["processed_at"] or job["finished_at"])
         kind = "good" if job["state"] == "completed" else "bad"
         steps.append(
-            {"word": job["state"], "at": job["finished_at"], "more": f"after {text.milliseconds(took)}", "kind": kind}
+            {
+                "word": job["state"],
+                "at": job["finished_at"],
+                "more": f"after {formats.milliseconds(took)}",
+                "kind": kind,
+            }
         )
     elif not finished:
         steps.append({"word": f"{job['state']} now", "at": None, "more": "", "kind": "now"})
@@ -142,4 +147,4 @@ def parent_of(job: Job) -> dict[str, str] | None:
     if not key or key.count(":") < 2:
         return None
     _, queue, parent = key.rsplit(":", 2)
-    return {"queue": queue, "id": parent, "address": text.path("queues", queue, "jobs", parent)}
+    return {"queue": queue, "id": parent, "address": formats.path("queues", queue, "jobs", parent)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.errors import NotThere
 from jobd.operations import table
-from jobd.web import text
+from jobd.web import formats
 from jobd.web.filters import STATES, Wanted
 from jobd.web.render import View
 from jobd.web.rows import Row
@@ -89,7 +89,7 @@ def _line(job: Job, hidden: Hidden) -> dict[str, Any]:
         "id": job["id"],
         "name": job["name"],
         "state": job["state"],
-        "address": text.path("queues", job["queue"], "jobs", job["id"]),
+        "address": formats.path("queues", job["queue"], "jobs", job["id"]),
         "attempts": job["attempts_made"],
         "at": job["finished_at"] or job["processed_at"] or job["timestamp"],
         "due_at": job["timestamp"] + job["delay_ms"] if job["state"] == "delayed" else None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.errors import NotThere, Refused
 from jobd.operations import table
-from jobd.web import text
+from jobd.web import formats
 from jobd.web.render import View
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ async def _ahead(visit: Visit, row: ScheduleRow, limit: asyncio.Semaphore) -> li
 def _line(row: ScheduleRow, times: list[int]) -> dict[str, Any]:
     return {
         **row,
-        "rule": row["cron"] if row["cron"] is not None else f"every {text.milliseconds(row['every_ms'])}",
+        "rule": row["cron"] if row["cron"] is not None else f"every {formats.milliseconds(row['every_ms'])}",
         "whose": row["place"] or (f"[app] {row['app']}" if row["app"] else "Node"),
         "further": times[1:],
-        "address": text.path("schedules", row["queue"], row["name"]),
-        "queue_address": text.path("queues", row["queue"]),
+        "address": formats.path("schedules", row["queue"], row["name"]),
+        "queue_address": formats.path("queues", row["queue"]),
     }

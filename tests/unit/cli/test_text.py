@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobd.cli.columns import Column, cut, draw
 from jobd.cli.commands.reload import plan_lines, reload_lines
 from jobd.cli.commands.status import status_lines
 from jobd.cli.commands.stop import stop_lines
 from jobd.cli.output import json_text
-from jobd.cli.table import Column, cut, draw
 from jobd.words import printable
 
 

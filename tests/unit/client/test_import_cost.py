@@ -30,7 +30,7 @@ LOADED = {
     "jobd.engine.keys",
     "jobd.engine.new_job",
     "jobd.engine.options",
-    "jobd.engine.pool",
+    "jobd.engine.connection_pool",
     "jobd.engine.runner",
     "jobd.engine.scripts",
     "jobd.engine.stream",
@@ -43,7 +43,7 @@ LOADED = {
     "jobd.locate.redact",
     "jobd.locate.redis",
     "jobd.locate.sockets",
-    "jobd.locate.text",
+    "jobd.locate.variables",
     "jobd.locate.url",
 }
 """All that a producer's import brings beyond redis-py; of the standard library nothing that redis-py does not load."""

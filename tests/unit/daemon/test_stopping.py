@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_state import STOP_LIMIT_S, STOP_PATIENCE_MS
 from jobd.daemon.stopping import Stopper
 from jobd.daemon.views import StoppedJob, StopReport

@@ -17,7 +17,7 @@ from jobd.cli.top import look, screens
 from jobd.cli.top.app import Top
 from jobd.cli.top.dialogs import Help, Question
 from jobd.cli.top.drawing import chart
-from jobd.cli.top.tables import Rows
+from jobd.cli.top.steady_tables import Rows
 from jobd.errors import DaemonAway, RedisUnavailable
 
 EVIL = "a\x1b[2J[red]b"

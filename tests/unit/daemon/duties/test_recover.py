@@ -12,7 +12,7 @@ from jobd.config.model import Queue
 from jobd.daemon.duties import recover as module
 from jobd.daemon.duties.blame import FREE
 from jobd.daemon.duties.recover import Recover, reason_of, started_jobs
-from jobd.daemon.processes.exits import UNKNOWN_STATUS, Ending
+from jobd.daemon.processes.exit_status import UNKNOWN_STATUS, Ending
 from jobd.daemon.processes.fleet import Loss
 from jobd.daemon.views import StoppedJob
 from jobd.errors import RedisRefused, RedisUnavailable

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobd.daemon.duties.renew import SHORTEST_S, TICK_S, Renew
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.engine.codes import Code
 from jobd.engine.scripts import script
 from jobd.errors import RedisUnavailable

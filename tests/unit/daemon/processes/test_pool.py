@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.processes.worker_state import Worker, WorkerState
 from tests.unit.daemon.processes.pool_world import KILLED, Link, Nobody, World, place, queue, ready_world

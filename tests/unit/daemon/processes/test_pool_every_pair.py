@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.place import PlaceState
 from jobd.daemon.processes.worker_state import Worker, WorkerState
 from tests.unit.daemon.processes.pool_world import BREAKER, KILLED, World, queue

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobd.clock import SYSTEM_CLOCK
-from jobd.daemon.processes.exits import Ending
+from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_state import Worker, WorkerState
 from jobd.engine.job import Keep
 from jobd.protocol.worker import (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobd.errors import Refused
-from jobd.metrics.server import NumbersServer, Page
+from jobd.metrics.http_server import NumbersServer, Page
 
 PAGES = {"/metrics": lambda accept: Page(200, f"accept={accept}".encode()), "/livez": lambda accept: Page(503, b"no\n")}
 

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from jobd.web import text
+from jobd.web import formats
 from jobd.web.filters import Wanted
 
 
 def test_control_characters_and_turned_writing_are_shown_as_escapes() -> None:
-    assert text.shown("a\x1b[31mb\u202ec\r") == "a\\x1b[31mb\\u202ec\\x0d".replace("\\x0d", "\\r")
-    assert text.shown("two\nlines\tand a tab") == "two\nlines\tand a tab"
-    assert text.shown("half \ud800 a pair") == "half \ufffd a pair"
+    assert formats.shown("a\x1b[31mb\u202ec\r") == "a\\x1b[31mb\\u202ec\\x0d".replace("\\x0d", "\\r")
+    assert formats.shown("two\nlines\tand a tab") == "two\nlines\tand a tab"
+    assert formats.shown("half \ud800 a pair") == "half \ufffd a pair"
 
 
 def test_each_part_of_a_path_is_escaped() -> None:
-    assert text.path("queues", "a/b c", "jobs", "1?x#y") == "/queues/a%2Fb%20c/jobs/1%3Fx%23y"
+    assert formats.path("queues", "a/b c", "jobs", "1?x#y") == "/queues/a%2Fb%20c/jobs/1%3Fx%23y"
 
 
 @pytest.mark.parametrize(("value", "shown"), [(None, "?"), (0, "0"), (999, "999"), (1234567, "1\u202f234\u202f567")])
 def test_counts(value: int | None, shown: str) -> None:
-    assert text.count(value) == shown
+    assert formats.count(value) == shown
 
 
 @pytest.mark.parametrize("at_ms", [1e300, -1e300, 10**17])
 def test_moments_beyond_the_calendar_are_shown(at_ms: float) -> None:
-    assert text.moment(at_ms)
-    assert text.iso(at_ms) == ""
+    assert formats.moment(at_ms)
+    assert formats.iso(at_ms) == ""
 
 
 def test_filters_go_into_the_address_and_back() -> None:

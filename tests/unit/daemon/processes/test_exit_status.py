@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobd.daemon.processes.exits import last_words
+from jobd.daemon.processes.exit_status import last_words
 
 DUMP = """starting
 Fatal Python error: Segmentation fault
