@@ -311,9 +311,11 @@ class FetchPolicy:
         if self.link is Link.OPEN:
             self.link = Link.CLOSED
 
-    def reopened(self) -> None:
-        """It is open again."""
-        self.link = Link.OPEN
+    def reopened(self) -> bool:
+        """It is open again; False when meanwhile the turn sent ahead was lost: what became of that comes first."""
+        if self.link is Link.CLOSED:
+            self.link = Link.OPEN
+        return self.link is Link.OPEN
 
     def connection_lost(self, *, unsettled: bool) -> None:
         """Whatever was under way is lost; `unsettled`: results or notes among it."""

@@ -216,7 +216,8 @@ class FetchLoop:
             await self._marker.left()
         elif step is Step.REOPEN:
             await self._connection.open()
-            self._policy.reopened()
+            if not self._policy.reopened():
+                self._connection.drop()  # `_recover` opens it, and ends the lost one behind that
         elif step is Step.RECOVER:
             await self._recover()
 

@@ -38,7 +38,7 @@ ROWS = {
     "priority is given to one that waits": worked(
         *(add(n, jobId=n) for n in ("a", "b", "c")), ["priority", "q", "a", {"priority": 3}],
     ),
-    "delays": worked(*(add(n, delay=n) for n in (60, 20, 40)), add("now"), ["due", "q"]),
+    "delays": worked(*(add(n, delay=n) for n in (900, 300, 600)), add("now"), ["due", "q"]),
     "delays with priorities": worked(
         add(1, delay=30, priority=9), add(2, delay=30, priority=1), add(3, delay=30), ["due", "q"],
     ),

@@ -202,8 +202,16 @@ def test_a_closed_connection_is_opened_again_without_a_recovery_only_when_nothin
     machine = policy(Load(), supply=Supply.NONE)
     machine.connection_closed()
     assert (machine.link, machine.next_step()) == (Link.CLOSED, Step.REOPEN)
-    machine.reopened()
+    assert machine.reopened()
     assert machine.next_step() is Step.SLEEP
     busy = policy(Load(), turns=1)
     busy.connection_closed()
     assert busy.next_step() is Step.READ
+
+
+def test_a_turn_sent_ahead_that_is_lost_while_the_connection_is_opened_again_is_looked_for():
+    machine = policy(Load(), supply=Supply.NONE)
+    machine.connection_closed()
+    machine.connection_lost(unsettled=False)
+    assert not machine.reopened()
+    assert (machine.link, machine.next_step()) == (Link.LOST, Step.RECOVER)
