@@ -176,7 +176,7 @@ def test_a_timed_out_job_with_attempts_left_is_retried_by_its_backoff(make, jobs
     )
     a = jobs("a")
     job = a.add({}, attempts=2, backoff=Backoff.fixed("300ms"))
-    fields = a.wait_state(job, "failed")
+    fields = a.wait_state(job, "failed", 30)
     assert (fields["atm"], fields["ats"]) == ("2", "2")
 
 
