@@ -51,7 +51,7 @@ check:
 	@$(BIN)/mypy --no-error-summary
 	@$(QUIETLY) $(BIN)/lint-imports
 	@$(QUIETLY) $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
-	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --reruns 1 -r aR
 
 chaos: install-test
 	@CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m pytest tests/chaos --timeout=0 --capture=no

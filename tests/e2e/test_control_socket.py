@@ -88,7 +88,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "job.wait": {"queue": "a", "id": "later", "timeout_ms": 0, "event_id": "0-0"},
     "queue.empty": {"queue": "a", "delayed": False, "dry_run": True},
     "queue.clean": {"queue": "a", "state": "completed", "older_ms": 1000, "limit": 5},
-    "queue.obliterate": {"queue": "a", "force": False, "dry_run": True},
+    "queue.obliterate": {"queue": "a", "force": True, "dry_run": True},
     "job.retry": {"queue": "a", "all": True, "dry_run": True},
     "job.promote": {"queue": "a", "all": True, "dry_run": True},
     "job.cancel": {"queue": "a", "all": True, "dry_run": True},
