@@ -248,7 +248,10 @@ class Container:
     def destroy(self) -> None:
         """End it whatever its state."""
         if self._outer.poll() is None:
-            self._outer.kill()  # --kill-child takes PID 1 along, and the kernel everything else in there
+            # Not by --kill-child: a process that changes its user no longer hears of its parent's end.
+            for pid in self._children():
+                os.kill(int(pid), signal.SIGKILL)  # the kernel takes everything else in there along
+            self._outer.kill()
             self._outer.wait()
 
 
