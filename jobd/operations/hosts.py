@@ -14,10 +14,15 @@ async def list_hosts(place: Place, params: Nothing) -> HostList:
     One that was killed is listed until it has given no sign for 30 seconds.
     """
     del params
+    signs = sorted(await signs_of_hosts(place), key=lambda sign: (sign.host, sign.pid))
+    return {"hosts": [host_row(sign) for sign in signs]}
+
+
+async def signs_of_hosts(place: Place) -> list[HostSign]:
+    """Return the signs of every daemon on this Redis under the prefix."""
     names = await place.runner.run(sign_names(place.prefix))
     found = await place.runner.run_many(read_signs(place.prefix, names))
-    signs = sorted((sign for sign in found if sign is not None), key=lambda sign: (sign.host, sign.pid))
-    return {"hosts": [host_row(sign) for sign in signs]}
+    return [sign for sign in found if sign is not None]
 
 
 def host_row(sign: HostSign) -> Host:

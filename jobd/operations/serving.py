@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobd.engine.hosts import read_signs, sign_names
 from jobd.engine.inspect import client_names, worker_name
 from jobd.engine.keys import Keys
 from jobd.errors import RedisRefused
+from jobd.operations.hosts import signs_of_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,9 +36,7 @@ class Serving:
 async def who_serves(place: Place, signs: Iterable[HostSign] | None = None) -> Serving:
     """Return who takes jobs; `signs` are those of the hosts, read here without them."""
     if signs is None:
-        names = await place.runner.run(sign_names(place.prefix))
-        found = await place.runner.run_many(read_signs(place.prefix, names))
-        signs = [sign for sign in found if sign is not None]
+        signs = await signs_of_hosts(place)
     try:
         connections = await place.runner.run(client_names())
     except RedisRefused:
