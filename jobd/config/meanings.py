@@ -47,7 +47,7 @@ _PROCESS: dict[str, Meaning] = {
     "setup": ("Called in each worker before it says ready.", "shop.jobs:setup"),
     "teardown": ("Called when a worker stops.", "shop.jobs:teardown"),
     "wrap": ("Context managers, sync or async, around each job, outermost first.", ["shop.jobs:db_session"]),
-    "on_failed": ("Called after the last attempt of a job.", "shop.jobs:tell"),
+    "on_failed": ("Called once for each job that failed for good, with the job and the error.", "shop.jobs:tell"),
 }
 _QUEUE: dict[str, Meaning] = {
     "handler": ("Who runs the jobs that `jobs` does not name: `module:attribute`.", "shop.mail:send"),

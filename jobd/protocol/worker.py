@@ -278,6 +278,28 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The daemon has failed a job for good, its worker being dead: `on_failed` is to hear of it.
+
+    `data` and `opts` are the JSON as it lay in Redis; bytes that are not UTF-8 stand as surrogates. `attempts_made`
+    does not count the run that ended so. `kind` is what ended it.
+    """
+
+    job_id: str
+    name: str
+    kind: Literal["crashed", "timed-out", "cancelled"]
+    reason: str
+    """Its failedReason."""
+    data: str | None
+    opts: str | None
+    timestamp: int
+    priority: int
+    attempts_made: int
+    attempts_started: int
+    parent_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DumpStacks:
     """Send the stacks of all threads and tasks."""
 
@@ -302,7 +324,7 @@ class RedisState:
 Message = (
     Load | Loaded | Fork | Forked | ForkFailed | Exited
     | Start | Ready | StartFailed | Quiet | Quieted | Resume | Settings | UseRedis | AskRedis | Drain | Stop | Cancel
-    | DumpStacks | Stacks | RedisState
+    | JobEnded | DumpStacks | Stacks | RedisState
 )  # fmt: skip
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Message)}

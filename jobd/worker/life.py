@@ -28,6 +28,7 @@ from jobd.worker.handlers.on_failed import OnFailed, load_on_failed
 from jobd.worker.handlers.primitives import newly_replaced
 from jobd.worker.handlers.wraps import Wrap, load_wraps
 from jobd.worker.own_log import log
+from jobd.worker.run.ended_elsewhere import EndedElsewhere
 from jobd.worker.run.output import capture
 from jobd.worker.run.slots import Slots
 from jobd.worker.run.wording import all_stacks, reason_of, trace_of
@@ -174,6 +175,8 @@ class Worker:
         self._user = user
         self._fetch: FetchLoop
         self._channel: Channel
+        self._ended_elsewhere: EndedElsewhere
+        self._ending: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
 
     def run(self, ready: Callable[[], None] = lambda: None) -> Exit:
@@ -210,6 +213,7 @@ class Worker:
             wake=self._fetch.wake, worker=_number_of(start.worker),
         )  # fmt: skip
         self._fetch.attach(self.slots)
+        self._ended_elsewhere = EndedElsewhere(self.slots)
         ready()
         up = await self._fetch.connect()
         self._channel = Channel(self._loop, self._sock, self._received)
@@ -260,7 +264,10 @@ class Worker:
                 hand_down(self._redis.now())
             case messages.Drain():
                 self.slots.stopping = True
-                self._fetch.end(self._quieted)
+                self._fetch.quiet(self._quieted)
+                self._ending = self._loop.create_task(self._end_behind_calls())
+            case messages.JobEnded():
+                self._ended_elsewhere.tell(message)
             case messages.Stop():
                 self._stop(message.patience_ms)
             case messages.Cancel():
@@ -279,6 +286,11 @@ class Worker:
             return
         self.slots.use(numbers, policies)
         self._fetch.look_again()
+
+    async def _end_behind_calls(self) -> None:
+        """End when `on_failed` has been called for what the daemon told of: what it writes needs the fetch loop."""
+        await self._ended_elsewhere.over()
+        self._fetch.end(self._quieted)
 
     def _stop(self, patience_ms: int) -> None:
         self.slots.stopping = True

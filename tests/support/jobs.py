@@ -43,6 +43,10 @@ class Jobs:
         """Return the job's fields."""
         return dict(self._r.hgetall(self._base + job_id))
 
+    def logs(self, job_id: str) -> list[str]:
+        """Return the job's log lines."""
+        return list(self._r.lrange(f"{self._base}{job_id}:logs", 0, -1))
+
     def ids(self, state: str) -> list[str]:
         """Return the ids of one state, in Redis' order."""
         key = self._base + {"waiting": "wait"}.get(state, state)

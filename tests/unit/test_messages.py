@@ -37,6 +37,7 @@ ALL: list[Message] = [
     messages.UseRedis(messages.RedisTarget("redis://h/0", "bull", "user", "secret")), messages.AskRedis(),
     messages.Stop(300), messages.Cancel(1, "7", 2, "lock-lost"), messages.DumpStacks(), messages.Stacks("text"),
     messages.RedisState(False, "gone"),
+    messages.JobEnded("7", "x", "crashed", "died", '"\udcff"', "{}", 1, 0, 0, 1, None),
 ]  # fmt: skip
 
 

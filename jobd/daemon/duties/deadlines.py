@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
+from jobd.daemon.duties.ended_jobs import ended_job
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_spec import numbers_of
@@ -13,6 +14,7 @@ from jobd.engine.admin import CANCELLED
 from jobd.engine.job import TurnRequest
 from jobd.engine.locks import adopt_jobs
 from jobd.engine.outcome_policy import Policy, after_failure, read_opts
+from jobd.engine.states import Outcome
 from jobd.engine.turn import turn
 from jobd.protocol.board import SlotState
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from jobd.engine.keys import Keys
     from jobd.engine.runner import AsyncRunner
     from jobd.protocol.board import SlotView
+    from jobd.protocol.worker import JobEnded
 
 log = event_log(__name__)
 
@@ -54,23 +57,22 @@ class Deadlines(Duty):
         return TICK_S
 
 
-async def fail_overdue(runner: AsyncRunner, keys: Keys, loss: Loss, clock: Clock) -> None:
+async def fail_overdue(runner: AsyncRunner, keys: Keys, loss: Loss, clock: Clock) -> list[JobEnded]:
     """Let the jobs that the worker was killed for end as timed out, a retry due by their own backoff; or as cancelled.
 
     Safe twice: a job that is settled is not under the worker's token prefix any more.
 
+    Returns:
+        Those that failed for good.
     Raises:
         RedisUnavailable, RedisRefused: nothing, or not everything, was done.
     """
     held = await runner.run(adopt_jobs(keys, loss.token_prefix, ()))
     overdue = {f"{loss.token_prefix}{view.ats}": view for view in loss.worker.overdue}
-    finishes = [
-        _finish(taken, loss.pool.queue, overdue[taken.token])
-        for taken in held
-        if taken.token in overdue and overdue[taken.token].job_id in (taken.id, None)
-    ]
+    over = [taken for taken in held if taken.token in overdue and overdue[taken.token].job_id in (taken.id, None)]
+    finishes = [_finish(taken, loss.pool.queue, overdue[taken.token]) for taken in over]
     if not finishes:
-        return
+        return []
     request = TurnRequest(
         now_ms=clock.now_ms(),
         lock_ms=loss.pool.queue.lock_duration_ms,
@@ -80,9 +82,15 @@ async def fail_overdue(runner: AsyncRunner, keys: Keys, loss: Loss, clock: Clock
         per_key=numbers_of(loss.pool.queue).per_key,
     )
     await runner.run(turn(keys, request))
-    for finish in finishes:
-        told = "job cancelled" if finish.value.startswith(CANCELLED.encode()) else "job timed out"
+    failed = []
+    for taken, finish in zip(over, finishes, strict=True):
+        cancelled = finish.value.startswith(CANCELLED.encode())
+        told = "job cancelled" if cancelled else "job timed out"
         log.warning(told, queue=keys.queue, job=finish.job_id, outcome=finish.outcome.name.lower())
+        if finish.outcome is Outcome.FAILED:
+            reason = finish.value.decode("utf-8", "replace")
+            failed.append(ended_job(taken, "cancelled" if cancelled else "timed-out", reason))
+    return failed
 
 
 def _finish(taken: Taken, queue: Queue, view: SlotView) -> Finish:

@@ -14,11 +14,12 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from jobd.daemon.duties.blame import Blame
 from jobd.daemon.duties.deadlines import fail_overdue
+from jobd.daemon.duties.ended_jobs import EndedJobs, ended_job
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exit_status import Ending, describe, is_kill, last_words
 from jobd.daemon.views import StoppedJob
 from jobd.engine.keys import Keys
-from jobd.engine.locks import hand_back_jobs, recover_jobs
+from jobd.engine.locks import adopt_jobs, hand_back_jobs, recover_jobs
 from jobd.engine.metrics import ended_as
 from jobd.errors import RedisRefused, RedisUnavailable
 from jobd.operations.handed_back import HANDED_BACK_OFTEN
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from jobd.daemon.processes.fleet import Fleet, Loss
     from jobd.daemon.processes.worker_state import Worker
+    from jobd.engine.job import Taken
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)
@@ -57,6 +59,7 @@ class Recover:
         self._runner = runner
         self._ended = ended
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ended_jobs = EndedJobs(fleet)
         self._blame = Blame()
         self._blamed: WeakSet[Worker] = WeakSet()
         """Workers whose template died by the fault of what they ran."""
@@ -85,6 +88,7 @@ class Recover:
 
     async def stop(self) -> None:
         """Give up what is not recovered yet; returns when nothing of it runs."""
+        await self._ended_jobs.stop()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -123,7 +127,9 @@ class Recover:
         worker = loss.worker
         keys = Keys(self._fleet.source.prefix, loss.pool.name)
         if worker.ending in (Ending.TIMED_OUT, Ending.CANCELLED):
-            await fail_overdue(self._runner, keys, loss, self._fleet.clock)
+            failed = await fail_overdue(self._runner, keys, loss, self._fleet.clock)
+            if loss.pool.queue.on_failed is not None:
+                self._ended_jobs.tell(loss.pool.name, failed)
         if worker.ending is Ending.ASKED:
             prefix = await self._last_of_queue(loss) if self.together else loss.token_prefix
             handed = await self._runner.run(hand_back_jobs(keys, prefix))
@@ -136,14 +142,19 @@ class Recover:
                     log.warning("job handed back again and again", queue=loss.pool.name, job=job_id, times=times)
             return
         started = started_jobs(loss)
+        counted, reason = worker.ending.counted or worker in self._blamed, reason_of(loss)
+        held: list[Taken] = []
+        if loss.pool.queue.on_failed is not None and counted and started:
+            # Read before: a job that is not kept is gone once it has failed.
+            held = await self._runner.run(adopt_jobs(keys, loss.token_prefix, ()))
         recovered = await self._runner.run(
             recover_jobs(
                 keys,
                 loss.token_prefix,
                 started=started,
-                counted=worker.ending.counted or worker in self._blamed,
+                counted=counted,
                 max_crashes=loss.pool.queue.max_crashes,
-                reason=reason_of(loss),
+                reason=reason,
                 now_ms=self._fleet.clock.now_ms(),
                 keep=loss.pool.queue.keep_failed,
                 dead_letter=loss.pool.queue.dead_letters_to,
@@ -155,6 +166,9 @@ class Recover:
                 "job failed: it lost its worker too often" if job.failed else "job recovered",
                 queue=loss.pool.name, job=job.job_id, pid=worker.pid, suspect=job.suspect or None,
             )  # fmt: skip
+
+        over = {job.job_id for job in recovered if job.failed}
+        self._ended_jobs.tell(loss.pool.name, [ended_job(job, "crashed", reason) for job in held if job.id in over])
 
     async def _count(self, loss: Loss) -> None:
         """Count what its slots still show and Redis has as ended: no worker has read that answer, or it was ours."""

@@ -15,7 +15,7 @@ from jobd.protocol.worker import Cancel, Drain, DumpStacks, Quiet, Resume, Setti
 if TYPE_CHECKING:
     from jobd.clock import Clock
     from jobd.protocol.board import BoardReader, SlotView
-    from jobd.protocol.worker import Message, Numbers, RedisTarget
+    from jobd.protocol.worker import JobEnded, Message, Numbers, RedisTarget
 
 
 STOP_PATIENCE_MS = 500
@@ -266,6 +266,10 @@ class Worker:
         if self.state in _LIVES:
             why: Literal["lock-lost", "cancelled"] = "lock-lost" if reason is None else "cancelled"
             self._send(Cancel(slot, job_id, ats, why, reason or ""))
+
+    def tell_ended(self, ended: JobEnded) -> None:
+        """Have it call `on_failed` for a job that the daemon has failed."""
+        self._send(ended)
 
     def dump_stacks(self) -> None:
         """Ask for the stacks of all threads and tasks; of the threads alone when its loop stands still."""

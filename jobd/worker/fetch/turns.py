@@ -151,8 +151,8 @@ class Turns:
         """Take note of the codes: accepted, refused for good, or to be sent again as a failure."""
         finals = count_finals(attempts, codes)
         again = refused(attempts, codes) if any(codes) else []
-        self._slots.ended += again
         self._slots.settle([attempt for attempt in attempts if attempt not in again] if again else attempts)
+        self._slots.end_otherwise(again)
         # Behind the slots: the daemon counts what it finds in one, if this process is killed here.
         self._board.count_finals(*finals)
 

@@ -52,7 +52,7 @@ class JobPolicies:
             handler = load_handler(spec.path, spec.mode, batch=numbers.batch_max is not None)
             return _job_policy(numbers, spec, handler, wraps, on_failed)
 
-        self.nobody = JobPolicy("thread", _nobody, (), _policy(numbers, numbers), None, None, None)
+        self.nobody = JobPolicy("thread", _nobody, (), _policy(numbers, numbers), None, None, None, on_failed)
         self.by_name = {name: policy_of(spec) for name, spec in numbers.jobs.items()}
         self.default = policy_of(numbers.default) if numbers.default else None
         policies = [*self.by_name.values(), *([self.default] if self.default else [])]

@@ -46,6 +46,12 @@ class Interruption(Enum):
 _NO_GUARD = threading.Lock()
 """Stands in where nobody interrupts a thread; a thread gives each attempt a guard of its own."""
 
+
+def on_failed_failed(job_id: str, error: BaseException) -> None:
+    """Say that `on_failed` itself raised something; it changes nothing of the job."""
+    log.warning("on_failed of job %s failed: %s\n%s", job_id, reason_of(error), trace_of(error))
+
+
 _INTERRUPTS = (asyncio.CancelledError, JobTimeout, Cancelled)
 
 
@@ -154,6 +160,16 @@ class Attempt:
                 self._on_failed_failed(second)
         self._end(finish)
 
+    async def tell_refused(self) -> None:
+        """Call `on_failed`, on the loop, when `finish` fails the job for good although its handler raised nothing."""
+        finish = self.finish
+        on_failed = self._called_for(finish)
+        if on_failed is not None and finish is not None:
+            try:
+                await on_failed.call_on_loop(self.job, Unrecoverable(finish.value.decode("utf-8", "replace")))
+            except BaseException as second:
+                self._on_failed_failed(second)
+
     def _called_for(self, finish: Finish | None) -> OnFailed | None:
         """Return `on_failed` when this is a last attempt that failed, and it was not called for it yet."""
         if finish is None or finish.outcome is not Outcome.FAILED or self.interruption is Interruption.LOST:
@@ -163,7 +179,7 @@ class Attempt:
         return on_failed
 
     def _on_failed_failed(self, error: BaseException) -> None:
-        log.warning("on_failed of job %s failed: %s\n%s", self.taken.id, reason_of(error), trace_of(error))
+        on_failed_failed(self.taken.id, error)
 
     def _end(self, finish: Finish | None) -> None:
         if self.output is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from jobd.engine.job import Limiter
 from jobd.engine.outcome_policy import read_opts
+from jobd.engine.states import Outcome
 from jobd.engine.traces import tracer
 from jobd.engine.turn import Note
 from jobd.errors import Cancelled
@@ -70,7 +71,7 @@ class Slots:
         self._tracer = tracer()
         self._loop = loop
         self._thread_id = threading.get_ident()
-        self._queue = queue
+        self.queue = queue
         self._wake = wake
         self._free_slots = list(range(SLOTS - 1, -1, -1))
         self._held: set[str] = set()
@@ -78,6 +79,7 @@ class Slots:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._poked = False
+        self._telling: set[asyncio.Task[None]] = set()
 
     def use(self, numbers: Numbers, policies: JobPolicies) -> None:
         """Run the jobs to come by these numbers and policies; what runs already keeps its own."""
@@ -119,7 +121,7 @@ class Slots:
         policy = self.policies.of(taken.name or "")
         known = policy or self.policies.nobody
         options = read_opts(taken.opts)
-        job = Job(taken, self._queue, known.outcome.attempts_of(options), self)
+        job = Job(taken, self.queue, known.outcome.attempts_of(options), self)
         attempt = self._attempt(job, known, options, self._free_slots.pop(), self._board)
         if self._tracer is not None:
             attempt.span = RunSpan(self._tracer, job)
@@ -144,8 +146,7 @@ class Slots:
             self._counts.ended(self._labels.get(attempt.job.name, 0), end)
             if attempt.span is not None:
                 attempt.span.end(end, finish)
-            self.ended.append(attempt)
-            self._wake()
+            self._end_unrun(attempt)
             return
         self.running[attempt.slot] = attempt
         if attempt.taken.suspect:
@@ -156,6 +157,44 @@ class Slots:
         self._executor(attempt.policy).start(attempt)
         if attempt.policy.timeout_s:
             self._arm(monotonic() + attempt.policy.timeout_s)
+
+    def end_otherwise(self, attempts: Iterable[Attempt]) -> None:
+        """Send these results, which take the place of others that Redis refused, in the next turn."""
+        for attempt in attempts:
+            self._end_unrun(attempt)
+
+    def _end_unrun(self, attempt: Attempt) -> None:
+        finish = attempt.finish
+        if finish is not None and finish.outcome is Outcome.FAILED and attempt.policy.on_failed is not None:
+            # Shown as running meanwhile: its lock must be kept.
+            self.running[attempt.slot] = attempt
+            self.suspects += attempt.taken.suspect
+            self._board.run(
+                attempt.slot,
+                attempt.taken.id,
+                attempt.job.name,
+                attempt.taken.attempts_started,
+                (monotonic(), 0.0, 0.0),
+            )
+            task = self._loop.create_task(self._tell_refused(attempt))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+            return
+        self.ended.append(attempt)
+        self._wake()
+
+    async def _tell_refused(self, attempt: Attempt) -> None:
+        await attempt.tell_refused()
+        del self.running[attempt.slot]
+        self.suspects -= attempt.taken.suspect
+        self._board.returned(attempt.slot)
+        self._board.busy(len(self.running))
+        if attempt.interruption is Interruption.LOST:
+            attempt.finish = None
+            self.settle((attempt,))
+        else:
+            self.ended.append(attempt)
+        self._wake()
 
     def _start_batch(self, batch: Batch) -> None:
         if batch.policy.mode == "async":
@@ -262,7 +301,7 @@ class Slots:
 
     @property
     def _own_queue(self) -> AsyncQueue:
-        return cast("AsyncQueue", self._producer(self._queue))
+        return cast("AsyncQueue", self._producer(self.queue))
 
     def _producer(self, queue: str) -> Queue | AsyncQueue:
         from jobd.client import AsyncQueue, Queue

@@ -1,0 +1,80 @@
+"""Have `on_failed` called for jobs that the daemon failed itself: their own worker is dead."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+from jobd.daemon.logs import event_log
+from jobd.protocol.worker import JobEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobd.daemon.processes.fleet import Fleet
+    from jobd.daemon.processes.worker_state import Worker
+    from jobd.engine.job import Taken
+
+log = event_log(__name__)
+
+_LOOK_AGAIN_S = 1.0
+
+
+class EndedJobs:
+    """Tells each such job to one worker of its queue, once: to the first that is ready.
+
+    At most once: a worker that dies over it is not followed by another, which `on_failed` might kill as well.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def tell(self, queue: str, jobs: Iterable[JobEnded]) -> None:
+        """Tell them as soon as the queue has a worker. Returns at once."""
+        for ended in jobs:
+            task = asyncio.create_task(self._tell(queue, ended), name="ended job")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Give up those that no worker could be told of; the log names them."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _tell(self, queue: str, ended: JobEnded) -> None:
+        try:
+            # No pool: a reload has removed the queue, and nobody of its application is left.
+            while queue in self._fleet.pools:
+                worker = self._free_one(queue)
+                if worker is not None:
+                    worker.tell_ended(ended)
+                    return
+                await self._fleet.changed(_LOOK_AGAIN_S)
+        except asyncio.CancelledError:
+            pass
+        log.warning("on_failed was not called: no worker was there", queue=queue, job=ended.job_id)
+
+    def _free_one(self, queue: str) -> Worker | None:
+        workers = [worker for worker in self._fleet.pools[queue].workers() if worker.takes_jobs]
+        return min(workers, key=_burden, default=None)
+
+
+def ended_job(taken: Taken, kind: Literal["crashed", "timed-out", "cancelled"], reason: str) -> JobEnded:
+    """Return what a worker is told of a job that its dead worker had taken."""
+    return JobEnded(
+        job_id=taken.id, name=taken.name or "", kind=kind, reason=reason, data=_text(taken.data),
+        opts=_text(taken.opts), timestamp=taken.timestamp, priority=taken.priority,
+        attempts_made=taken.attempts_made, attempts_started=taken.attempts_started, parent_key=taken.parent_key,
+    )  # fmt: skip
+
+
+def _burden(worker: Worker) -> tuple[bool, int]:
+    board = worker.board
+    return worker.loop_stands_since is not None, 0 if board is None else board.busy
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.decode("utf-8", "surrogateescape")
