@@ -52,10 +52,10 @@ def flush_streams() -> None:
             stream.flush()
 
 
-def report_crash() -> None:
-    """Print the exception being handled where the daemon reads it, whatever `sys.stderr` is by now."""
+def report_crash(error: BaseException) -> None:
+    """Print an exception with its traceback where the daemon reads it, whatever `sys.stderr` is by now."""
     with contextlib.suppress(OSError):
-        os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+        os.write(2, "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace"))
 
 
 def die_with(parent: int) -> None:

@@ -19,7 +19,7 @@ from jobd.locate import RedisSource, hand_down
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import BoardWriter
-from jobd.worker import forks, standard_files
+from jobd.worker import forks, own_faults, standard_files
 from jobd.worker.daemon_channel import Channel
 from jobd.worker.fetch.loop import FetchLoop
 from jobd.worker.handlers.job_policy import JobPolicies
@@ -56,8 +56,8 @@ def work(sock: socket.socket, board_fd: int) -> NoReturn:
         board = BoardWriter(board_fd)
         os.close(board_fd)
         code = _work(sock, board)
-    except BaseException:
-        forks.report_crash()
+    except BaseException as error:
+        forks.report_crash(error)
     finally:
         # Not sys.exit: threads of handlers may never end, and the template's own exit functions are not ours to run.
         _flush()
@@ -96,8 +96,8 @@ def _work_on_main_thread(worker: Worker) -> NoReturn:
     def loop() -> None:
         try:
             codes.append(worker.run(slots_are_there))
-        except BaseException:
-            forks.report_crash()
+        except BaseException as error:
+            forks.report_crash(error)
         finally:
             _flush()
             os._exit(codes[0] if codes else Exit.CRASHED)
@@ -200,6 +200,7 @@ class Worker:
             framing.send(self._sock, messages.encode(messages.StartFailed("setup", failure, self._start.setup)))
             return Exit.SETUP_FAILED
         standard_files.keep(self._loop)
+        own_faults.watch(self._loop, _end_by_fault)  # behind `setup`, which may set a handler of its own
         start = self._start
         if start.numbers.log_output_bytes is not None:
             capture()  # behind `setup`, which may set up logging
@@ -319,6 +320,12 @@ class _Poller:
     def fileno(self) -> int:
         """Return the descriptor, -1 when this uvloop does not tell it."""
         return int(getattr(self._loop, "_get_backend_id", lambda: -1)())
+
+
+def _end_by_fault(error: BaseException) -> None:
+    forks.report_crash(error)
+    _flush()
+    os._exit(Exit.CRASHED)
 
 
 def _give_up() -> None:

@@ -122,8 +122,8 @@ class Template:
             forks.settle_in(parent, output)
             os.close(self._wake_write)
             work(socket.socket(fileno=sock_fd), board_fd)
-        except BaseException:
-            forks.report_crash()
+        except BaseException as error:
+            forks.report_crash(error)
         finally:
             os._exit(os.EX_OSERR)
 

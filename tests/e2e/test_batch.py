@@ -128,3 +128,21 @@ def test_a_limit_per_key_counts_each_job_of_a_batch(make, jobs):
     ids = [a.add({"t": "x"}) for _ in range(6)]
     make(table("batch", "max = 6", 'per_key = { key = "t", concurrency = 2 }'))
     assert [a.result(job) for job in ids] == [2] * 6
+
+
+def test_a_batch_that_gets_no_thread_is_run_by_the_next_worker(make, jobs, tmp_path):
+    daemon = make(
+        '[queues.a]\nhandler = "rude_handlers:no_more_threads"\nconcurrency = 2\n'
+        'batch = { max = 2, wait = "10ms" }\nlock_duration = "1s"\n'
+    )
+    (before,) = daemon.worker_pids("a")
+    a, mark, until = jobs("a"), tmp_path / "mark", tmp_path / "until"
+    data = {"mark": str(mark), "until": str(until)}
+    first = a.add(data)
+    wait_until(mark.exists)
+    second = a.add(data)
+    assert a.result(second, 20) == "done"
+    assert daemon.worker_pids("a") != [before]
+    assert a.result(first, 20) == "done"
+    (died,) = daemon.logged("worker exited")
+    assert (died["pid"], died["exit"]) == (before, "exit code 70")

@@ -191,6 +191,69 @@ def test_plan_and_reload_tell_the_same_steps_also_as_json(make, jobs, tmp_path):
     assert jobd(daemon, "plan", "--exit-code") == (0, jobd(daemon, "plan")[1])
 
 
+WAITS = """
+import os
+from pathlib import Path
+from time import sleep
+
+
+def setup():
+    Path({begun!r}).touch()
+    while not Path({end!r}).exists():
+        sleep(0.01)
+
+
+def run(job):
+    return "waited"
+
+
+def dies(job):
+    os._exit(9)
+"""
+
+
+@pytest.fixture
+def waits(tmp_path: Path) -> str:
+    """The table of a queue whose setup goes on until the test makes `tmp_path / "end"`."""
+    text = WAITS.format(begun=str(tmp_path / "begun"), end=str(tmp_path / "end"))
+    (tmp_path / "waits.py").write_text(text)
+    return f'[queues.slow]\nhandler = "waits:run"\nsetup = "waits:setup"\npath = ["{tmp_path}"]\n'
+
+
+def test_a_slow_setup_of_one_queue_holds_up_no_reload_of_another(make, jobs, waits, tmp_path):
+    daemon = make(OK.format("a") + waits, ready=False).start()
+    wait_until((tmp_path / "begun").exists, 20, what="the setup runs")
+    told: list[str] = []
+    for number in (2, 3):  # the second would wait for a lock that the first still had
+        daemon.write(OK.format("a") + f"concurrency = {number}\n" + OK.format(f"new{number}") + waits)
+        assert daemon.call("reload", code=False, progress=told)["generation"] == number
+    assert not any("waiting for" in line for line in told), told
+    new = jobs("new3")
+    assert new.result(new.add()) == {"id": "1"}
+    assert [worker["state"] for worker in daemon.queue("slow")["workers"]] == ["starting"]
+    health = daemon.call("health", kind="ready")
+    assert (daemon.status()["state"], health["ready"], health["why"]) == ("starting", False, "starting: slow")
+    (tmp_path / "end").touch()
+    slow = jobs("slow")
+    assert slow.result(slow.add()) == "waited"
+    daemon.wait_ready()
+
+
+def test_a_restart_that_is_due_later_holds_up_no_reload_of_another(make, jobs, waits, tmp_path):
+    (tmp_path / "end").touch()
+    dying = waits.replace("waits:run", "waits:dies") + "max_crashes = 1\nbreaker = false\n"
+    daemon = make(OK.format("a") + dying)
+    slow = jobs("slow")
+    for _ in range(3):
+        slow.add()
+    wait_until(lambda: daemon.logged("worker restarts later"), 20)
+    (tmp_path / "end").unlink()  # whoever is started from here on is not ready before the end of the test
+    assert daemon.reload(OK.format("a") + OK.format("b") + dying)["generation"] == 2
+    b = jobs("b")
+    assert b.result(b.add()) == {"id": "1"}
+    assert daemon.worker_pids("slow") == []
+
+
 def test_presets_and_the_choice_of_queues_as_a_user_writes_them(make, jobs, tmp_path):
     text = """
 queues = ["mail*", "thumbs"]

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Cancelled, JobTimeout
-from jobd.worker import standard_files
+from jobd.worker import own_faults, standard_files
 from jobd.worker.handlers.awaitables import cancel_in
 from jobd.worker.run.attempt import Attempt, Interruption
 
@@ -43,7 +43,7 @@ class CoroutineExecutor:
 
     def start_batch(self, batch: Batch) -> None:
         """Begin a call with several jobs, which tells by itself when it is over."""
-        batch.task = self._loop.create_task(batch.serve())
+        batch.task = own_faults.run(self._loop, batch.serve())
 
     def interrupt(self, attempt: Attempt | Batch) -> None:
         """Cancel an attempt; `attempt.interruption` says why."""
@@ -53,14 +53,17 @@ class CoroutineExecutor:
 
     async def _serve(self, attempt: Attempt) -> None:
         try:
-            call = attempt.begin()
-            value = await call(attempt.job)
-        # Whatever the handler raises, SystemExit included, is the end of this attempt and of nothing else.
-        except BaseException as error:
-            await attempt.failed_on_loop(error)
-        else:
-            attempt.succeeded(value)
-        self._over(attempt)
+            try:
+                call = attempt.begin()
+                value = await call(attempt.job)
+            # Whatever the handler raises, SystemExit included, is the end of this attempt and of nothing else.
+            except BaseException as error:
+                await attempt.failed_on_loop(error)
+            else:
+                attempt.succeeded(value)
+            self._over(attempt)
+        except BaseException as error:  # not the handler's, and nobody awaits this task
+            own_faults.tell(self._loop, error)
 
 
 class ThreadExecutor:
@@ -122,7 +125,12 @@ class ThreadExecutor:
 
     def serve(self) -> None:
         """Serve attempts on this thread until `dismiss`; a worker's threads end with the process."""
-        thread_id = threading.get_ident()
+        try:
+            self._serve(threading.get_ident())
+        except BaseException as error:  # not a handler's: those end their attempt
+            own_faults.tell(self._loop, error)
+
+    def _serve(self, thread_id: int) -> None:
         while (attempt := self._feed.get()) is not None:
             self._attempt(attempt, thread_id)
             self._through.append(attempt)

@@ -18,6 +18,7 @@ from jobd.engine.schedulers import slot_of
 from jobd.engine.states import Outcome
 from jobd.engine.trouble import Trouble
 from jobd.errors import InputError, RedisRefused, RedisUnavailable
+from jobd.worker import own_faults
 from jobd.worker.own_log import log
 from jobd.worker.run.attempt import Interruption
 
@@ -54,13 +55,10 @@ class Iterations:
         self._loop = loop
         self._connection = connection
         self._go = go
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, attempt: Attempt) -> None:
         """Have the iteration after this one made, then go on with it."""
-        task = self._loop.create_task(self._serve(attempt))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        own_faults.run(self._loop, self._serve(attempt))
 
     async def _serve(self, attempt: Attempt) -> None:
         taken = attempt.taken

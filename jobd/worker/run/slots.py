@@ -15,6 +15,7 @@ from jobd.engine.traces import tracer
 from jobd.engine.turn import Note
 from jobd.errors import Cancelled
 from jobd.protocol.board import SLOTS, BoardWriter
+from jobd.worker import own_faults
 from jobd.worker.handlers.job import Job
 from jobd.worker.run.attempt import Attempt, Interruption
 from jobd.worker.run.batches import Batch, Batches
@@ -252,7 +253,7 @@ class Slots:
         if batch is not None and alone and sum(not each.settled for each in batch.attempts) > 1:
             # Its call goes on for the others.
             self._batches.drop(attempt)
-            self._loop.create_task(self._end_in_batch(attempt))
+            own_faults.run(self._loop, self._end_in_batch(attempt))
             return
         if alone:
             attempt.kill_after_cancel(monotonic())

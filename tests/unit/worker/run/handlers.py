@@ -122,3 +122,7 @@ def traced_batch(jobs: list[Job]) -> list[Any]:
 async def atraced_batch(jobs: list[Job]) -> list[Any]:
     await asyncio.sleep(0)
     return traced_batch(jobs)
+
+
+def together(jobs: list[Job]) -> list[Any]:
+    return [job.data for job in jobs]
