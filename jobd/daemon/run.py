@@ -35,7 +35,7 @@ from jobd.daemon.processes.fleet import Fleet
 from jobd.daemon.processes.kernel import become_subreaper
 from jobd.daemon.processes.template_store import TemplateStore
 from jobd.daemon.reload.count_waiting import count_waiting
-from jobd.daemon.reload.machine import Parts
+from jobd.daemon.reload.parts import Parts
 from jobd.daemon.reload.reloader import Reloader
 from jobd.daemon.reload.trial import Imports
 from jobd.daemon.signals import Signals, Wish

@@ -27,7 +27,7 @@ from jobd.daemon.control.status_document import (
 )
 from jobd.daemon.control.subscription import Subscriptions, follow
 from jobd.daemon.log_memory import Search
-from jobd.daemon.reload.machine import newer_code
+from jobd.daemon.reload.parts import newer_code
 from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.daemon.worker_orders import WorkerOrders
 from jobd.errors import NotThere, Refused
