@@ -11,6 +11,7 @@ from jobd.daemon.processes.worker_spec import handlers_of
 from jobd.daemon.reload.schedule_steps import plan_schedules
 from jobd.daemon.reload.spelling import key_of, told
 from jobd.daemon.views import Action, Mark, Step
+from jobd.errors import Refused
 from jobd.locate import Secret
 from jobd.words import plural
 
@@ -80,6 +81,21 @@ def has_changes(steps: Iterable[Step]) -> bool:
 def refusals(steps: Iterable[Step]) -> list[Step]:
     """Return the steps that cannot be done while the daemon runs; with one of them nothing is applied."""
     return [step for step in steps if step.action is Action.REFUSE]
+
+
+def refuse_cold(steps: Iterable[Step]) -> None:
+    """See that a plan can be carried out by a running daemon.
+
+    Raises:
+        Refused: it names what needs a restart.
+    """
+    cold = refusals(steps)
+    if cold:
+        what = ", ".join(step.what.removesuffix(" changed") for step in cold)
+        raise Refused(
+            "needs-restart", f"cannot change {what} while running; nothing was applied: restart the daemon",
+            detail={"keys": [key for step in cold for key in step.keys]},
+        )  # fmt: skip
 
 
 def changed_keys(before: Queue, after: Queue) -> list[str]:

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from jobd.config.problems import ConfigProblems
-from jobd.daemon.reload.machine import Reload
 from jobd.daemon.reload.plan import refusals
+from jobd.daemon.reload.reload import Reload
 from jobd.daemon.reload.trial import Imports
 from jobd.errors import Refused
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobd.daemon.processes.fleet import Loss
-    from jobd.daemon.reload.machine import Parts, ReloadState
+    from jobd.daemon.reload.course import ReloadState
+    from jobd.daemon.reload.parts import Parts
     from jobd.daemon.views import ReloadReport, Step
 
 
@@ -65,12 +66,7 @@ class Reloader:
             Refused: a template for it cannot be started.
         """
         parts = self._parts
-        try:
-            wanted = parts.in_force.read(path)
-        except ConfigProblems as error:
-            if error.partial is None:
-                raise
-            raise error.joined(await parts.more_problems(error.partial)) from None
+        wanted = await parts.read(path)
         rotated = parts.in_force.rotated(wanted)
         steps = await parts.plan(wanted, rotated=rotated)
         if refusals(steps):

@@ -13,7 +13,8 @@ from jobd.config.model import Config
 from jobd.config.problems import Problem
 from jobd.daemon.in_force import InForce
 from jobd.daemon.processes.pool import Pool
-from jobd.daemon.reload.machine import Parts, ReloadState
+from jobd.daemon.reload.course import ReloadState
+from jobd.daemon.reload.parts import Parts
 from jobd.daemon.reload.reloader import Reloader
 from jobd.protocol.board import SlotState
 

@@ -12,7 +12,7 @@ from jobd.config.problems import ConfigProblems
 from jobd.daemon.processes.fleet import Loss
 from jobd.daemon.processes.worker_state import WorkerState
 from jobd.daemon.reload import apply
-from jobd.daemon.reload.machine import ReloadState
+from jobd.daemon.reload.course import ReloadState
 from jobd.errors import JobdError, Refused
 from tests.unit.daemon.reload.reload_world import CHANGED, ONE, World, run
 
