@@ -29,7 +29,7 @@ def parse_duration(text: str) -> int:
     """
     stripped = text.strip()
     if re.fullmatch(r"\d+(\.\d+)?", stripped, re.ASCII):
-        raise DurationError(f'expected a duration with a unit, got "{text}"; did you mean "{stripped}s"?')
+        raise DurationError(f'expected a duration with a unit such as "30s", got "{text}"; did you mean "{stripped}s"?')
     position, total = 0, 0.0
     while position < len(stripped):
         part = _PART.match(stripped, position)

@@ -101,7 +101,8 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     except OSError as error:
-        warn(problem_text(error))
+        # Commands tell their own; what comes here is the answer itself, to a full disk for example.
+        warn(f"error: cannot write the answer: {error.strerror or error}")
         return Exit.FAILED
     return code
 
@@ -152,7 +153,7 @@ def _tell_usage(error: click.ClickException, settings: Settings) -> int:
             warn(text)
             return Exit.USAGE
         text = "missing command"
-    message = (text[:1].lower() + text[1:]).rstrip(".")
+    message = _in_one_line(text[:1].lower() + text[1:]).rstrip(".")
     if settings.json:
         print_document({"schema": 1, "error": {"code": "usage", "message": message, "detail": {}}})
         return Exit.USAGE
@@ -160,6 +161,17 @@ def _tell_usage(error: click.ClickException, settings: Settings) -> int:
     if ctx is not None:
         warn(f"see: {ctx.command_path} --help")
     return Exit.USAGE
+
+
+def _in_one_line(text: str) -> str:
+    """Return click's words as one line: it lists choices one below the other, and calls a whole number by its type."""
+    text, listed, choices = text.partition(". Choose from:\n")
+    if listed:
+        names = [choice.strip(" \t,") for choice in choices.splitlines()]
+        text += f": one of {', '.join(names)}"
+    return text.replace("is not a valid integer range", "is not a whole number").replace(
+        "is not a valid integer", "is not a whole number"
+    )
 
 
 def _asks_json(argv: Sequence[str]) -> bool:

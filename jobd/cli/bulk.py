@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -11,7 +12,9 @@ from jobd.cli.bar import bar
 from jobd.cli.output import answer, warn
 from jobd.cli.params import DURATION
 from jobd.cli.reach import ask
+from jobd.errors import JobdError, NotThere, Refused
 from jobd.exits import Exit
+from jobd.operations.table import JOB_SHOW
 from jobd.words import plural, printable
 
 if TYPE_CHECKING:
@@ -27,12 +30,17 @@ _BATCH_BYTES = 256 * 1024
 """Ids of one request, a quarter of the 1 MiB of a line: a character may need six bytes there."""
 
 
+_TOLD_ALONE = 10
+"""So many of the ids that were left are looked at one by one: a person typed them and wants to know why."""
+
+
 class Verb(NamedTuple):
-    """What is done to jobs: "retry", "retried", and the operation that does it."""
+    """What is done to jobs: "retry", "retried", the operation that does it, and whom it takes ("only … jobs")."""
 
     name: str
     past: str
     operation: Operation[Which, Any]
+    takes: str
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +88,11 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
     filters = given_filters(options)
     _check_chosen(ids, filters, everything=everything)
     if ids and not dry_run:
-        return _act(settings, verb, [{"queue": queue, "ids": batch} for batch in _batches(ids)])
+        done = _act(settings, verb, [{"queue": queue, "ids": batch} for batch in _batches(ids)])
+        _say_what_was_left(
+            settings, verb, queue, [job_id for job_id in dict.fromkeys(ids) if job_id not in done["ids"]]
+        )
+        return _exit_of(done)
     if not (yes or dry_run or can_ask()):
         raise click.UsageError(f"nobody can be asked here: add --yes to {verb.name} them, or --dry-run to see them")
     chosen = {"queue": queue, **({"ids": list(ids)} if ids else {"all": True} if everything else filters)}
@@ -93,7 +105,7 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
         warn(f"{count} of {queue} to {verb.name}")
     elif found["done"] and not click.confirm(f"{verb.name} {count} of {queue}?", err=True):
         return Exit.FAILED
-    return _act(settings, verb, [chosen])
+    return _exit_of(_act(settings, verb, [chosen]))
 
 
 def _check_chosen(ids: Sequence[str], filters: Mapping[str, Any], *, everything: bool) -> None:
@@ -111,8 +123,8 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
 
 
-def _act(settings: Settings, verb: Verb, requests: Sequence[dict[str, Any]]) -> int:
-    """Act, and report one sum. Of explicit ids none of which was there: exit 1."""
+def _act(settings: Settings, verb: Verb, requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Act, report one sum, and return it."""
     total: dict[str, Any] = {"done": 0, "gone": 0, "ids": []}
     with bar(verb.name) as tell:
         for request in requests:
@@ -125,7 +137,29 @@ def _act(settings: Settings, verb: Verb, requests: Sequence[dict[str, Any]]) -> 
     running = f" ({total['running']} of them run and are asked to end)" if total.get("running") else ""
     gone = f", gone meanwhile {total['gone']}" if total["gone"] else ""
     answer(settings, total, lambda doc: [f"{verb.past} {doc['done']}{running}{gone}"])
+    return total
+
+
+def _exit_of(total: Mapping[str, Any]) -> int:
+    """Return 1 when none of those that were meant was there."""
     return Exit.FAILED if total["gone"] and not total["done"] else Exit.OK
+
+
+def _say_what_was_left(settings: Settings, verb: Verb, queue: str, ids: Sequence[str]) -> None:
+    """Say of ids that a person named why nothing came of them: "gone meanwhile" counts a job in another state, too."""
+    if len(ids) > _TOLD_ALONE:
+        return
+    for job_id in ids:
+        with suppress(JobdError, OSError):
+            try:
+                state = ask(settings, JOB_SHOW, {"queue": queue, "id": job_id})["job"]["state"]
+            except NotThere:
+                warn(f"{printable(job_id)}: no such job")
+            except Refused as refused:
+                if refused.code == "job-unknown":
+                    warn(f"{printable(job_id)}: no such job")
+            else:
+                warn(f"{printable(job_id)}: it is {state}; {verb.name} takes only {verb.takes}")
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:

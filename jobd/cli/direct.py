@@ -7,6 +7,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING, Any
 
+from jobd.cli.queue_names import names_in_file
 from jobd.engine.routing import runner_on
 from jobd.errors import ConfigError, InputError
 from jobd.locate import redis_source
@@ -49,6 +50,8 @@ class Direct:
         self.source = redis_source(settings.redis, config=settings.config)
         self._loop = asyncio.Runner()
         self._runner = _runner(self.source, given=bool(settings.redis))
+        # A Redis that was named on the command line may be another than the file's.
+        self._declared = frozenset(() if settings.redis else names_in_file(settings.config))
 
     def __enter__(self) -> Direct:
         return self
@@ -64,7 +67,8 @@ class Direct:
     ) -> R:
         """Do one operation. Raises as `perform`."""
         read = read_params(operation.params, params)
-        place = Place(self._runner, self.source.prefix, NamedCaller(_who(), on_progress or (lambda text: None)))
+        caller = NamedCaller(_who(), on_progress or (lambda text: None))
+        place = Place(self._runner, self.source.prefix, caller, declared=self._declared)
 
         async def act() -> R:
             return await operation.method()(place, read)

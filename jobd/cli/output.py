@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from jobd.errors import ConfigError, DaemonAway, JobdError, NotThere, Refused
+from jobd.errors import ConfigError, DaemonAway, JobdError, JobFailed, NotThere, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -96,6 +96,8 @@ def _detail(error: BaseException) -> dict[str, Any]:
         return {"problems": list(error.problems)}
     if isinstance(error, DaemonAway):
         return {"tried": [{"path": str(path), "why": why} for path, why in error.tried]}
+    if isinstance(error, JobFailed):
+        return {"id": error.job_id, "reason": error.reason}
     if isinstance(error, NotThere):
         return {"kind": error.kind, "name": error.name, "known": list(error.known)}
     return {}

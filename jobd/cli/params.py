@@ -56,7 +56,10 @@ def read_payload(text: str | None) -> Any:
 def parse_json(text: str | bytes, source: str) -> Any:
     """Return the value of a JSON text. Raises click.UsageError with line and column."""
     try:
-        decoded = text if isinstance(text, str) else text.decode()
+        # A word of the command line holds bytes that are no text as lone surrogates; of the two only this is a slip.
+        decoded = (text.encode(errors="surrogateescape") if isinstance(text, str) else text).decode()
+        if not decoded.strip():
+            raise click.UsageError(f"{source} is not JSON: it is empty")
         return json.loads(decoded, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         reason = error.msg[:1].lower() + error.msg[1:]

@@ -1,4 +1,4 @@
-"""Queue names for the Tab key: those of the file that the command would read."""
+"""The queue names of the file that a command would read: for the Tab key, and for commands without a daemon."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class QueueName(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the queues whose names go on from `incomplete`; none where no file can be read."""
         del ctx, param
-        return [CompletionItem(name) for name in _names() if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in names_in_file() if name.startswith(incomplete)]
 
 
 def complete_queues(parameters: Iterable[click.Parameter]) -> None:
@@ -32,12 +32,13 @@ def complete_queues(parameters: Iterable[click.Parameter]) -> None:
             parameter.type = QueueName()
 
 
-def _names() -> list[str]:
+def names_in_file(config: str | Path | None = None) -> list[str]:
+    """Return the queues that the file names, in its order; none where it cannot be found or read."""
     from jobd.errors import JobdError
     from jobd.locate.files import drop_ins, find_config
 
     try:
-        main = find_config(None, os.environ)
+        main = find_config(config, os.environ)
         files = [main, *drop_ins(main)] if main else []
         tables = [tomllib.loads(Path(file).read_text()).get("queues", {}) for file in files]
     except (JobdError, OSError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from jobd.config.tables import (
 )
 from jobd.config.values import Text
 from jobd.errors import ConfigError, InputError
-from jobd.locate import RedisSource, Secret, drop_ins, read_secret, run_socket, state_dir
+from jobd.locate import RedisSource, Secret, drop_in_folder, drop_ins, read_secret, run_socket, state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +121,21 @@ class Config:
         if {file.path for file in self.files} != {self.path, *drop_ins(self.path)}:
             return True
         return any(file.changed() for file in self.files)
+
+    def changed_at(self) -> float | None:
+        """Return when the latest of the changes that `changed_on_disk` tells of was made, as seconds since 1970.
+
+        A drop-in that went has left its time in its folder. None where no file can be asked.
+        """
+        read = {file.path: file for file in self.files}
+        places = [path for path in self.watched_files() if path not in read or read[path].changed()]
+        if any(path != self.path and not path.exists() for path in read):
+            places.append(drop_in_folder(self.path))
+        times = []
+        for path in places:
+            with suppress(OSError):
+                times.append(path.stat().st_mtime)
+        return max(times, default=None)
 
     def watched_files(self) -> list[Path]:
         """Return the files that a load would read now: the main one and its drop-ins."""

@@ -94,7 +94,8 @@ def _keep(value: Any) -> Any:
     read = scalar(value)
     if isinstance(read, bool):
         return {} if read else {"count": 0}
-    return {"count": read} if isinstance(read, int) else value
+    # What `true` stands for is the empty table; written out it says nothing, and is refused as any text would be.
+    return {"count": read} if isinstance(read, int) else value or "{}"
 
 
 def _breaker(value: Any) -> Any:

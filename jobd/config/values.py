@@ -160,7 +160,9 @@ def _file_mode(value: Any) -> str:
 
 def _duration(value: Any) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise refuse(f'expected a duration with a unit, got {told(value)}; did you mean "{told(value)}s"?')
+        raise refuse(
+            f'expected a duration with a unit such as "30s", got {told(value)}; did you mean "{told(value)}s"?'
+        )
     if not isinstance(value, str):
         raise refuse(f'expected a duration such as "30s", got {told(value)}')
     try:

@@ -94,7 +94,8 @@ class Host(Protocol):
 class Place:
     """Where an operation on Redis happens, and for whom.
 
-    `host` is None without a daemon. `field_max` bounds each field of a job that is read whole, in bytes; None reads it
+    `host` is None without a daemon; `declared` are the queues of the file then, which exist although nothing was
+    written to them yet. `field_max` bounds each field of a job that is read whole, in bytes; None reads it
     whatever its size: a command line may wait for it, a daemon's loop may not.
     """
 
@@ -103,6 +104,7 @@ class Place:
     caller: Caller
     host: Host | None = None
     field_max: int | None = None
+    declared: frozenset[str] = frozenset()
 
     async def own_queues(self, wanted: Sequence[str] | None = None) -> dict[str, QueueRow]:
         """Return what this host knows of the queues; nothing where there is no daemon."""

@@ -86,7 +86,7 @@ async def queue_names(runner: AsyncRunner, prefix: str) -> list[str]:
 
 
 async def facts_of(place: Place, queue: str) -> QueueFacts:
-    """Return what Redis says of a queue that exists, or that this host runs although nobody has written to it yet.
+    """Return what Redis says of a queue that exists, or that is this host's although nobody has written to it yet.
 
     Raises:
         NotThere: neither; `known` has the queues there are.
@@ -94,8 +94,8 @@ async def facts_of(place: Place, queue: str) -> QueueFacts:
     """
     check_queue_name(queue)
     facts = await place.runner.run(queue_facts(Keys(place.prefix, queue)))
-    if not facts.exists and not await place.own_queues([queue]):
-        known = {*await queue_names(place.runner, place.prefix), *await place.own_queues()}
+    if not (facts.exists or queue in place.declared or await place.own_queues([queue])):
+        known = {*await queue_names(place.runner, place.prefix), *place.declared, *await place.own_queues()}
         raise NotThere("queue", queue, known=sorted(known))
     return facts
 

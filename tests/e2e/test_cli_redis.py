@@ -62,6 +62,36 @@ def test_a_job_is_added_found_and_removed(run: Run) -> None:
     assert [queue["delayed"] for queue in _json(run, "queue", "list")["queues"]] == [1]
 
 
+def test_a_queue_of_the_file_exists_before_its_first_job(run: Run, tmp_path: Path, r: redis.Redis, prefix: str) -> None:
+    (tmp_path / "jobd.toml").write_text('[queues]\nemail = "shop:send"\n')
+    assert _json(run, "job", "list", "email")["jobs"] == []
+    assert run("queue", "pause", "email")[0] == 0
+    assert r.hget(f"{prefix}:email:meta", "paused") == "1"
+    code, _, err = run("queue", "pause", "emial")
+    assert code == 1
+    assert "known: email" in err
+
+
+def test_ids_that_were_left_are_told_with_their_state(run: Run) -> None:
+    run("job", "add", "email", "welcome", "--id", "here")
+    code, out, err = run("job", "retry", "email", "here", "away")
+    assert (code, out) == (1, "retried 0, gone meanwhile 2\n")
+    assert err.splitlines() == [
+        "here: it is waiting; retry takes only failed and completed jobs", "away: no such job",
+    ]  # fmt: skip
+    assert run("job", "promote", "email", "here")[2] == "here: it is waiting; promote takes only delayed jobs\n"
+
+
+def test_a_job_that_fails_under_wait_is_a_document_with_id_and_reason(run: Run, r: redis.Redis, prefix: str) -> None:
+    run("job", "add", "email", "welcome", "--id", "w")
+    assert run("job", "cancel", "email", "w")[0] == 0
+    code, out, _ = run("job", "wait", "email", "w", "--json")
+    assert code == 1
+    error = json.loads(out)["error"]
+    assert (error["code"], error["detail"]["id"]) == ("job-failed", "w")
+    assert "cancelled" in error["detail"]["reason"]
+
+
 def test_a_pause_is_bullmqs_and_tells_who_and_why(run: Run, r: redis.Redis, prefix: str) -> None:
     run("job", "add", "email", "welcome")
     assert run("queue", "pause", "email", "--reason", "cdn down")[0] == 0

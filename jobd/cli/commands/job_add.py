@@ -70,6 +70,7 @@ def _bare_wait(args: Sequence[str]) -> list[str]:
 @click.argument("name")
 @click.argument("data", required=False, metavar="[JSON|-|@FILE]")
 @click.option("--wait", metavar="[=D]", help="Wait for the result; 75 when it takes longer than D.")
+@click.option("--timeout", type=DURATION, metavar="D", help="As --wait=D, in the words of `job wait`.")
 @click.option("--delay", type=DURATION, metavar="D", help="Not before this time has passed.")
 @click.option("--attempts", type=int, metavar="N", help="The most runs, the first included.")
 @click.option("--backoff", metavar="D", help="Pause before the next attempt: 5s, or exponential:5s.")
@@ -82,7 +83,7 @@ def _bare_wait(args: Sequence[str]) -> list[str]:
 @click.pass_obj
 def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: str | None, **options: Any) -> int:
     """Add a job and print its id; with --wait its result, as JSON. Without data: {}."""
-    limit = _limit(wait)
+    limit = _limit(wait, options.pop("timeout"))
     given = {key: value for key, value in options.items() if value is not None}
     if "delay" in given:
         given["delay"] = spell_duration(given["delay"])
@@ -111,7 +112,12 @@ def _backoff(text: str) -> dict[str, str]:
     return {"type": kind or "fixed", "delay": delay}
 
 
-def _limit(wait: str | None) -> float | None:
+def _limit(wait: str | None, timeout_ms: int | None) -> float | None:
+    """Return the seconds to wait at most, from --wait=D or --timeout D."""
+    if timeout_ms is not None:
+        if wait != "":
+            raise click.UsageError("--timeout says how long --wait waits: give it with a bare --wait")
+        return timeout_ms / 1000
     try:
         return DURATION.convert(wait, None, None) / 1000 if wait else None
     except (click.UsageError, DurationError) as error:

@@ -26,4 +26,4 @@ if TYPE_CHECKING:
 @click.pass_obj
 def promote(settings: Settings, /, queue: str, ids: tuple[str, ...], **options: Any) -> int:
     """Run delayed jobs now, behind those that wait already. Needs IDs, a filter or --all."""
-    return perform_bulk(settings, Verb("promote", "promoted", JOB_PROMOTE), queue, ids, options)
+    return perform_bulk(settings, Verb("promote", "promoted", JOB_PROMOTE, "delayed jobs"), queue, ids, options)

@@ -26,4 +26,15 @@ if TYPE_CHECKING:
 @click.pass_obj
 def remove(settings: Settings, /, queue: str, ids: tuple[str, ...], **options: Any) -> int:
     """Delete jobs that do not run just now. Needs IDs, a filter or --all."""
-    return perform_bulk(settings, Verb("remove", "removed", JOB_REMOVE), queue, ids, options)
+    return perform_bulk(
+        settings,
+        Verb(
+            "remove",
+            "removed",
+            JOB_REMOVE,
+            "jobs that no worker runs (to end one: jobd job cancel) and that are not the next of a schedule",
+        ),
+        queue,
+        ids,
+        options,
+    )

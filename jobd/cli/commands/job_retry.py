@@ -26,4 +26,4 @@ if TYPE_CHECKING:
 @click.pass_obj
 def retry(settings: Settings, /, queue: str, ids: tuple[str, ...], **options: Any) -> int:
     """Run failed (or completed) jobs again. Needs IDs, a filter or --all."""
-    return perform_bulk(settings, Verb("retry", "retried", JOB_RETRY), queue, ids, options)
+    return perform_bulk(settings, Verb("retry", "retried", JOB_RETRY, "failed and completed jobs"), queue, ids, options)

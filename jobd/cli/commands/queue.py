@@ -151,11 +151,15 @@ def _reset_line(found: QueueReset) -> list[str]:
     ]
 
 
-@command("drain", examples=["jobd queue quiet email"])
-@click.argument("queue", nargs=-1)
-def drain(queue: tuple[str, ...]) -> int:
-    """Answer what BullMQ's word stands for here."""
-    name = queue[0] if queue else "Q"
+class _Drain(Command):
+    ignore_unknown_options = True
+
+
+@command("drain", examples=["jobd queue quiet email"], cls=_Drain)
+@click.argument("words", nargs=-1, metavar="QUEUE", type=click.UNPROCESSED)
+def drain(words: tuple[str, ...]) -> int:
+    """Answer what BullMQ's word stands for here, with whatever options it was typed."""
+    name = next((word for word in words if not word.startswith("-")), "Q")
     raise click.UsageError(
         f"`drain` is BullMQ's word for deleting the waiting jobs: that is: jobd queue empty {name}; "
         f"to let work finish: jobd queue quiet {name}"

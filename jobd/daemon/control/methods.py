@@ -358,7 +358,7 @@ class Methods:
             incarnation=daemon.incarnation,
             config_path=str(daemon.config.path),
             config_changed=changed,
-            config_changed_s=_since_change_s(daemon.config.path) if changed else None,
+            config_changed_s=_since_s(daemon.config.changed_at()) if changed else None,
             code_changed=bool(daemon.code_changed()),
             drift=daemon.condition.drift(now),
             strangers=self._strangers(),
@@ -379,12 +379,8 @@ def _step(step: PlanStep) -> Step:
     }
 
 
-def _since_change_s(path: Path) -> float | None:
-    """Return how long ago the main file was written, None when it is gone (or a drop-in was what changed)."""
-    try:
-        return max(0.0, time.time() - path.stat().st_mtime)
-    except OSError:
-        return None
+def _since_s(moment: float | None) -> float | None:
+    return None if moment is None else max(0.0, time.time() - moment)
 
 
 def _now_ms() -> int:

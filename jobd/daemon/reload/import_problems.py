@@ -69,7 +69,6 @@ def _told(report: HandlerReport) -> tuple[str, str | None]:
     rest = rest.removeprefix(": ")
     if report.kind != "import":
         return message + (rest if rest.startswith(" ") else f": {rest}" if rest else ""), None
-    hint = rest
-    if report.searched and "searched:" not in rest:
-        hint += f"\nsearched: {', '.join(report.searched)} (from [app] path)"
-    return message, hint or None
+    why, _, searched = rest.partition("; searched: ")
+    searched = searched or ", ".join(report.searched)
+    return message, (f"{why}\nsearched: {searched} (from [app] path)" if searched else why) or None

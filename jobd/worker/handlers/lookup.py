@@ -127,7 +127,7 @@ def _module_missing(
         suggestion = missing.removesuffix(".py") if missing.endswith(".py") else _nearest_module(missing, searched)
         hint = _name_taken(error, searched) or (f"; did you mean {suggestion}?" if suggestion else where)
         detail["suggestion"] = suggestion
-        return HandlerError(path, "import", f'cannot import "{path}": no module named "{missing}"{hint}', detail=detail)
+        return HandlerError(path, "import", f'cannot import "{path}": {_say(error)}{hint}', detail=detail)
     text = f'cannot import "{path}": {_say(error)}{_place_of(error, module_name)}{_name_taken(error, searched)}'
     return HandlerError(path, "import", text, detail=detail)
 

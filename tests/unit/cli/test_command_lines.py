@@ -51,7 +51,7 @@ def test_the_first_page_of_help_names_every_command_of_a_group(name: str) -> Non
     assert jobd.homes[name][1].split(", ") == [verb for verb, (_, text) in group.homes.items() if text]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("path", [path for path in _ALL if path], ids=" ".join)
+@pytest.mark.parametrize("path", [path for path in _ALL if path and path[-1] != "drain"] + [("drain",)], ids=" ".join)
 def test_an_unknown_option_is_a_usage_error(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*path, "--bogus"]) == 2
     shown = capsys.readouterr()
@@ -80,8 +80,10 @@ def test_a_usage_error_is_a_document_in_json_mode(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    "words", [["queue", "drain"], ["queue", "drain", "email"], ["--redis", "bad://", "queue", "drain"]]
-)
+    "words",
+    [["queue", "drain"], ["queue", "drain", "email"], ["queue", "drain", "email", "--delayed", "--yes"],
+     ["--redis", "bad://", "queue", "drain"]],
+)  # fmt: skip
 def test_queue_drain_says_what_it_would_be_here(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     shown = capsys.readouterr().err
@@ -106,6 +108,9 @@ def test_queue_drain_says_what_it_would_be_here(words: list[str], capsys: pytest
         ["job", "add", "email", "n", "{not json}"],
         ["job", "add", "email", "n", "@/nowhere/at.all"],
         ["job", "add", "email", "n", "--wait=soon"],
+        ["job", "add", "email", "n", "--timeout", "5s"],
+        ["job", "add", "email", "n", "--wait=3s", "--timeout", "5s"],
+        ["job", "add", "email", "n", '"\udc80"'],
         ["job", "add", "email", "n", "--keep-failed", "some"],
         ["job", "add", "email", "n", "--backoff", "cubic:5s"],
         ["job", "list", "email", "--state", "gone"],
@@ -116,6 +121,20 @@ def test_queue_drain_says_what_it_would_be_here(words: list[str], capsys: pytest
 def test_wrong_usage_exits_2_before_anything_is_contacted(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert "no daemon answers" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["queue", "clean", "email"], "option '--state': one of completed, failed, waiting,"),
+     (["worker", "show", "abc"], "'abc' is not a whole number")],
+)  # fmt: skip
+def test_a_usage_error_is_two_lines_in_plain_words(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    error, see = capsys.readouterr().err.splitlines()
+    assert told in error
+    assert see.startswith("see: jobd ")
 
 
 @pytest.mark.parametrize("words", [["status"], ["health"], ["health", "--live"]])

@@ -24,7 +24,9 @@ def test_a_payload_comes_from_a_file(tmp_path: Path) -> None:
     [
         ('{"a": }', "line 1 column 7"),
         ('{"a": 1,\n "b" 2}', "line 2 column 6"),
-        ("", "line 1 column 1"),
+        ("", "it is empty"),
+        (b" \n", "it is empty"),
+        ('"\udc80"', "byte 2 is not UTF-8"),
         ("NaN", "NaN is no JSON number"),
         ("[" * 100_000, "nested too deeply"),
         ("1" * 5000, "digits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -189,6 +190,18 @@ class TestDropIns:
 
     def test_paths_of_a_drop_in_are_relative_to_the_main_file(self, loaded: Loader, tmp_path: Path) -> None:
         assert loaded("", drop_ins={"1.toml": '[app]\npath = ["lib"]'}).app.path == [tmp_path / "lib"]
+
+    def test_a_change_on_disk_has_the_time_of_what_changed_last(self, loaded: Loader, tmp_path: Path) -> None:
+        config = loaded("", drop_ins={"1.toml": ""})
+        assert config.changed_at() is None
+        (tmp_path / "jobd.d/2.toml").write_text("")
+        os.utime(tmp_path / "jobd.d/2.toml", (2000, 2000))
+        os.utime(tmp_path / "jobd.toml", (1000, 1000))
+        assert config.changed_at() == 2000
+        (tmp_path / "jobd.d/2.toml").unlink()
+        (tmp_path / "jobd.d/1.toml").unlink()
+        os.utime(tmp_path / "jobd.d", (3000, 3000))
+        assert config.changed_at() == 3000
 
     def test_change_on_disk_is_noticed(self, loaded: Loader, tmp_path: Path) -> None:
         config = loaded("", drop_ins={"1.toml": ""})

@@ -33,6 +33,7 @@ class TestBounds:
             ('lock_duration = "1ms"', "5:17 `lock_duration` 1ms is too short to be renewed in time"),
             ('stalled_interval = "1ms"', "5:20 `stalled_interval` below 100ms"),
             ('memory_max = "1MB"', "5:14 `memory_max` 1MB is less than a worker takes"),
+            ("keep_failed = {}", "5:15 queues.q.keep_failed: expected true, false, a count"),
             ('recycle = { memory = "1MB" }', "5:22 `memory` 1MB is less than a worker takes"),
             ('recycle = { age = "1ms" }', "5:19 `age` 1ms replaces workers"),
         ],

@@ -148,9 +148,10 @@ def test_an_import_that_failed_is_a_problem_at_every_place_that_names_it(read):
     ]
 
 
-def test_a_module_that_is_missing_is_told_with_the_folders_that_were_searched(read):
+@pytest.mark.parametrize("told", ["", "; searched: /srv/shop"])
+def test_a_module_that_is_missing_is_told_with_the_folders_that_were_searched(read, told):
     config = read('[queues]\na = "shop:f"\n')
-    text = "cannot import \"shop:f\": ModuleNotFoundError: No module named 'av'"
+    text = f"cannot import \"shop:f\": ModuleNotFoundError: No module named 'av'{told}"
     report = HandlerReport("shop:f", False, None, "import", text, searched=["/srv/shop"])
     (problem,) = import_problems(config, config.queues.values(), [report])
     assert problem.message == "cannot import `shop:f`"

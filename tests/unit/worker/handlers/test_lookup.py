@@ -94,7 +94,7 @@ def refused(path: str, **more: object) -> HandlerError:
 def test_missing_module_names_the_folders_searched(app: Path) -> None:
     error = refused("nowhere.tasks:send", searched=["/srv/shop"])
     assert error.kind == "import"
-    assert 'no module named "nowhere"' in str(error)
+    assert "ModuleNotFoundError: No module named 'nowhere'" in str(error)
     assert error.detail["searched"] == ["/srv/shop"]
 
 
