@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from jobd.engine.connect import sync_client
 from jobd.engine.keys import Keys
 from jobd.engine.reading import find_places, list_jobs, written_by_bullmq
-from jobd.engine.runner import SyncRunner
+from jobd.engine.routing import runner_on
 from jobd.engine.states import State
 from jobd.locate import redis_source
+
+if TYPE_CHECKING:
+    from jobd.engine.runner import AsyncRunner
+    from jobd.locate import RedisSource
 
 _LOOKED_AT = (State.WAITING, State.PRIORITIZED, State.DELAYED, State.ACTIVE, State.FAILED, State.COMPLETED)
 _SAMPLE = 100
@@ -42,32 +47,39 @@ def discover(url: str) -> Discovery:
     Raises:
         RedisUnavailable, RedisRefused, InputError: this URL cannot be read from.
     """
-    source = redis_source(url)
-    with sync_client(source) as client:
-        runner = SyncRunner(client)
+    return asyncio.run(_discover(redis_source(url)))
+
+
+async def _discover(source: RedisSource) -> Discovery:
+    runner = runner_on(source)
+    try:
         prefix = source.prefix
-        places = _places(runner, prefix)
+        places = await _places(runner, prefix)
         if places and prefix not in places:
             prefix = min(places, key=lambda one: (-len(places[one]), one))
         names = sorted(places.pop(prefix, ()))
-        queues = [FoundQueue(name, _names(runner, Keys(prefix, name))) for name in names]
+        queues = [FoundQueue(name, await _names(runner, Keys(prefix, name))) for name in names]
         return Discovery(prefix, queues, {other: len(found) for other, found in sorted(places.items())})
+    finally:
+        await runner.aclose()
 
 
-def _places(runner: SyncRunner, own: str) -> dict[str, set[str]]:
+async def _places(runner: AsyncRunner, own: str) -> dict[str, set[str]]:
     """Names by prefix. Others than `own` must look written by BullMQ: any program may call a hash "x:y:meta"."""
     places: dict[str, set[str]] = {}
     cursor = 0
     while True:
-        cursor, found = runner.run(find_places(cursor))
-        sure = runner.run_many([written_by_bullmq(Keys(prefix, name)) for prefix, name in found])
+        cursor, found = await runner.run(find_places(cursor))
+        sure = await runner.run_many([written_by_bullmq(Keys(prefix, name)) for prefix, name in found])
         for prefix, name in (place for place, is_sure in zip(found, sure, strict=True) if is_sure or place[0] == own):
             places.setdefault(prefix, set()).add(name)
         if not cursor:
             return places
 
 
-def _names(runner: SyncRunner, keys: Keys) -> tuple[str, ...]:
-    samples = runner.run_many([list_jobs(keys, state, 0, _SAMPLE - 1, asc=False, field_max=0) for state in _LOOKED_AT])
+async def _names(runner: AsyncRunner, keys: Keys) -> tuple[str, ...]:
+    samples = await runner.run_many(
+        [list_jobs(keys, state, 0, _SAMPLE - 1, asc=False, field_max=0) for state in _LOOKED_AT]
+    )
     names = {job.name for jobs in samples for job in jobs if not isinstance(job, str) and job.name}
     return tuple(sorted(names)) if len(names) <= _NAMES_MAX else ()

@@ -16,7 +16,7 @@ from jobd.duration import to_ms
 from jobd.engine.event_stream import FIRST, entries_after, newest_entries, stream_moment, wait_for_entries
 from jobd.engine.events import Event
 from jobd.engine.outcome import result_of
-from jobd.engine.trouble import Trouble
+from jobd.engine.trouble import passes
 from jobd.errors import InputError, RedisRefused, RedisUnavailable
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _STREAM_ID = re.compile(r"\d+(-\d+)?")
-_PASSES = frozenset({
-    Trouble.AWAY, Trouble.LOADING, Trouble.BUSY, Trouble.CLUSTER_DOWN, Trouble.MOVED, Trouble.READ_ONLY,
-    Trouble.TOO_MANY_CLIENTS,
-})  # fmt: skip
-"""What a server says while it starts or a failover is under way: asked again, it answers."""
-
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 
 
@@ -147,7 +141,7 @@ class _Patience:
 
     def pause_s(self, error: RedisUnavailable | RedisRefused) -> float:
         """Return how long to wait before the next try; raises what time does not mend."""
-        if isinstance(error, RedisRefused) and error.trouble not in _PASSES:
+        if not passes(error):
             raise error
         pause, self._pause_s = self._pause_s, min(2 * self._pause_s, _LONGEST_PAUSE_S)
         return min(pause, max(0.0, self._left_s()))

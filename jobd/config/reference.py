@@ -72,6 +72,11 @@ too: everything is on one server then, and flows may lead from any queue to any 
 (`[queues."{mail}"]`): queues are spread over the servers, a flow stays within queues of one tag. jobd refuses what
 has neither. A failover loses what the replica had not received; `min-replicas-to-write 1` on the server bounds that.
 
+With queues of several tags everything works but what ties two of them together: the queues of a flow, and a queue and
+its `dead_letter`, must share a tag. `check` refuses the second, Redis the first. `queue list`, `init --redis`, `events`
+and `doctor` look at every server; memory, latency and settings that `status` and `doctor` tell are those of one. Events
+are in order within a queue; between queues their order is that of the servers' clocks.
+
 A queue that outgrows one server is several queues of one kind, `{mail-0}` to `{mail-7}`: one preset for all of them in
 the file, and a producer that adds to the one a customer's number leads to. More queues do nothing for one server:
 what is spread is Redis' time, and jobd's load on it grows with jobs, not with queues.

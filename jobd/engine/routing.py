@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis.crc import key_slot
 
 from jobd.engine.connect import async_client
 from jobd.engine.keys import hash_tag
-from jobd.engine.runner import AsyncRunner, Command
+from jobd.engine.runner import AsyncRunner, Command, Word
 from jobd.locate import parse_redis_url
 
 if TYPE_CHECKING:
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 NO_KEY = "{jobd}"
 """What has no key (PING, INFO) goes to the server of this one: any server answers it."""
+
+_SLOTS = 16384
+_KEYLESS = ("PING", "INFO", "ECHO", "TIME", "CONFIG", "CLIENT", "CLUSTER")
 
 
 def runner_on(source: RedisSource) -> AsyncRunner:
@@ -39,15 +46,18 @@ class RoutedRunner(AsyncRunner):
         self._source = source
         self._by_tag = {hash_tag(NO_KEY): AsyncRunner(self.client)}
 
+    one_server = False
+
     async def run(self, command: Command[T]) -> T:
-        """Run one command. Raises as AsyncRunner.run."""
-        return await self._runner(command).run(command)
+        """Run one command; a SCAN that means no slot goes through every primary. Raises as AsyncRunner.run."""
+        key = key_of(command)
+        return await (self._scan(command) if key is None else self._runner(key).run(command))
 
     async def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
         """Run commands, those of one server in one round trip, in order there."""
         shares: dict[AsyncRunner, list[int]] = {}
         for place, command in enumerate(commands):
-            shares.setdefault(self._runner(command), []).append(place)
+            shares.setdefault(self._runner(key_of(command) or NO_KEY), []).append(place)
         answers = await asyncio.gather(
             *(runner.run_many([commands[place] for place in places]) for runner, places in shares.items())
         )
@@ -67,8 +77,20 @@ class RoutedRunner(AsyncRunner):
         for runner in self._by_tag.values():
             await AsyncRunner.aclose(runner)
 
-    def _runner(self, command: Command[Any]) -> AsyncRunner:
-        key = _key_of(command)
+    async def _scan(self, command: Command[T]) -> T:
+        """Answer a SCAN with the keys of all primaries, to the end of each: a cursor is of one server only."""
+        found: list[bytes] = []
+        for key in await self.run(_PRIMARIES):
+            cursor: Word = 0
+            while True:
+                words = (command.words[0], cursor, *command.words[2:])
+                cursor, keys = await self._runner(key).run(Command(words, _page))
+                found += keys
+                if not cursor:
+                    break
+        return command.read([b"0", found])
+
+    def _runner(self, key: str) -> AsyncRunner:
         # A key of no queue (the hosts') has no tag: the whole of it says its slot.
         tag = hash_tag(key) or key
         found = self._by_tag.get(tag)
@@ -77,10 +99,45 @@ class RoutedRunner(AsyncRunner):
         return found
 
 
-def _key_of(command: Command[Any]) -> str:
-    """Return the first key of a command: of a script the word after their number, else the word after the name."""
+def key_of(command: Command[Any]) -> str | None:
+    """Return a key whose server runs a command; None for a SCAN that is about every server.
+
+    Of a script it is the word after their number, else the word after the name, with the exceptions below.
+    """
     words = command.words
-    if command.script is None and words[0] in ("PING", "INFO", "ECHO", "SCAN"):
-        return NO_KEY
-    key = words[1]
-    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+    if command.script is not None:
+        return _text(words[1])
+    match words[0]:
+        case "SCAN":
+            pattern = re.sub(r"\\(.)", r"\1", _text(words[3]))
+            return pattern if hash_tag(pattern) else None
+        case "XREAD":
+            return _text(words[words.index("STREAMS") + 1])
+        case "MEMORY":
+            return _text(words[2])
+        case name if name in _KEYLESS:
+            return NO_KEY
+    return _text(words[1])
+
+
+def _text(word: Word) -> str:
+    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
+
+
+def _page(reply: Any) -> tuple[int, list[bytes]]:
+    return int(reply[0]), reply[1]
+
+
+def _keys_of_primaries(reply: Any) -> list[str]:
+    """Return for each primary a key in one of its slots, from a reply to CLUSTER SLOTS."""
+    slots = {bytes(owner[2]): first for first, _, owner, *_ in reply}
+    return [f"{{{tag_in(slot)}}}" for slot in slots.values()]
+
+
+@cache
+def tag_in(slot: int) -> str:
+    """Return a hash tag of this slot: the first number that is one (of 16384 slots about as many are tried)."""
+    return next(tag for tag in map(str, range(100 * _SLOTS)) if key_slot(tag.encode()) == slot)
+
+
+_PRIMARIES = Command(("CLUSTER", "SLOTS"), _keys_of_primaries)

@@ -208,6 +208,9 @@ class SyncRunner:
 class AsyncRunner:
     """Runs commands on the pool of a redis.asyncio client, as SyncRunner."""
 
+    one_server = True
+    """Whether all keys lie on the same server, so that one command may be about several queues."""
+
     def __init__(self, client: AsyncRedis) -> None:
         self.client = client
 

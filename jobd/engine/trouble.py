@@ -80,6 +80,8 @@ _BY_TEXT = (
     ("ACL failure in script", Trouble.NO_PERMISSION),
 )
 
+_OTHER_SLOT = ("hash to the same slot", "non local key")
+
 _CODE_INSIDE = re.compile(r"(?:^|\s-)([A-Z]+)\s")
 
 _PASSING = frozenset({
@@ -124,7 +126,14 @@ def translate(error: failures.RedisError | OSError, *, sent: bool = True) -> Red
         return RedisUnavailable(f"{said}: {text}", trouble=trouble, may_have_run=may_have_run)
     if trouble is Trouble.CREDENTIALS:
         return RedisRefused(f"redis refused the credentials: {text}", trouble=trouble)
+    if any(part in text for part in _OTHER_SLOT):
+        text += "; on a Cluster the queues of a flow, and a queue and its dead_letter, must share a hash tag"
     return RedisRefused(f"redis refused: {text}", trouble=trouble)
+
+
+def passes(error: RedisUnavailable | RedisRefused) -> bool:
+    """Return whether a server says so while it starts or a failover is under way: asked again, it answers."""
+    return isinstance(error, RedisUnavailable) or error.trouble == Trouble.READ_ONLY
 
 
 def is_demoted(error: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 MAX_EVENTS = 10_000
 """The most events one answer gives."""
 
+_LOOK_S = 0.1
+"""How often streams in several slots are looked at."""
+
 _BATCH = 50
 """Queues asked about in one round trip."""
 
@@ -45,8 +49,22 @@ async def read(place: Place, params: EventsOf) -> QueueEvents:
     if not params.after and not params.oldest:
         return await _newest(place, queues, params, limit)
     if params.after and params.wait_ms and queues:
-        await place.runner.run(wait_for_entries(queues, after, 1, params.wait_ms))
+        await _wait(place, queues, after, params.wait_ms)
     return await _next(place, queues, params, after, limit)
+
+
+async def _wait(place: Place, queues: Sequence[Keys], after: dict[str, str], wait_ms: int) -> None:
+    """Return when one of the queues has a new entry, or after `wait_ms`."""
+    if place.runner.one_server:
+        await place.runner.run(wait_for_entries(queues, after, 1, wait_ms))
+        return
+    # Redis waits for streams of one slot only, and a wait that is broken off costs its connection.
+    loop = asyncio.get_running_loop()
+    end = loop.time() + wait_ms / 1000
+    while True:
+        if any(await _pages(place, queues, after, 1)) or loop.time() >= end:
+            return
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _queues(place: Place, params: EventsOf) -> list[str]:

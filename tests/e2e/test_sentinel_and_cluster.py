@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import redis
 
 from jobd.cli import main
-from jobd.client import AsyncQueue, Queue
-from jobd.errors import InputError
+from jobd.client import AsyncQueue, Flow, Queue
+from jobd.errors import InputError, RedisRefused
 from tests.support.daemon_process import DaemonProcess
 from tests.support.redis_topologies import Cluster, SentinelSet
 from tests.support.waiting import wait_until
@@ -64,15 +69,49 @@ def outlives_the_primary(daemon: DaemonProcess, queue: Queue, gate: Path, kill: 
     """Jobs run and wait while the primary is killed; every one ends once, on the next."""
     marks = gate.parent / "marks"
     data = {"until": str(gate), "mark": str(marks)}
+    with ThreadPoolExecutor(2) as readers:
+        told = readers.submit(lambda: [event.id for event in queue.events(after="0", timeout=15)])
+        shown = readers.submit(followed, daemon, gate.parent / "events")
+        _outlives(daemon, queue, gate, kill, data)
+        stream = [event.id for event in queue.events(after="0", timeout=0.5)]
+        assert told.result() == stream, "a reader was told each event once, in order"
+        assert shown.result() == len(stream), "so was who follows by the daemon"
+    ended = [line.split()[1] for line in marks.read_text().splitlines() if line.startswith("end")]
+    assert sorted(ended) == sorted({*ended}), "each ran once"
+    wait_until(lambda: daemon.status()["state"] == "ready", 20, what="the daemon is ready")
+
+
+def followed(daemon: DaemonProcess, file: Path) -> int:
+    """Follow the events as a person does, until nothing came for a while; return how many there were."""
+    command = [sys.executable, "-m", "jobd", "events", "-f", "--json", "--socket", str(daemon.socket)]
+    with file.open("wb") as out, subprocess.Popen(command, stdout=out, cwd=daemon.folder, env=daemon.env) as process:
+        try:
+            wait_until(lambda: b'"completed"' in file.read_bytes(), 60, what="the first job has completed")
+            still(lambda: file.stat().st_size)
+        finally:
+            process.kill()
+    lines = file.read_bytes().splitlines()
+    assert len({*lines}) == len(lines)
+    return len(lines)
+
+
+def still(look: Callable[[], int], quiet_s: float = 5) -> None:
+    """Return when a number has not changed for a while."""
+    seen, since = look(), time.monotonic()
+    while time.monotonic() - since < quiet_s:
+        time.sleep(0.1)
+        if (now := look()) != seen:
+            seen, since = now, time.monotonic()
+
+
+def _outlives(daemon: DaemonProcess, queue: Queue, gate: Path, kill: Callable[[], None], data: dict[str, str]) -> None:
     jobs = queue.add_many([("x", data)] * 12)
     wait_until(lambda: daemon.queue(queue.name)["busy"] == 4, 20, what="four jobs run")
+    wait_until(lambda: (events := gate.parent / "events").exists() and events.stat().st_size, 20, what="one follows")
     kill()
     later = wait_until(lambda: _added(queue, data), 20, what="an add is accepted again")
     gate.touch()
     assert [job.wait(timeout=40) for job in [*jobs, later]] == ["slow"] * 13
-    ended = [line.split()[1] for line in marks.read_text().splitlines() if line.startswith("end")]
-    assert sorted(ended) == sorted({*ended}), "each ran once"
-    wait_until(lambda: daemon.status()["state"] == "ready", 20, what="the daemon is ready")
 
 
 def _added(queue: Queue, data: dict[str, str]) -> object:
@@ -125,6 +164,62 @@ def test_queues_with_tags_of_their_own_are_spread_over_the_servers(
     for name in apart.values():
         assert main(["queue", "show", name, "--redis", cluster.url, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["queue"]["completed"] == 2
+
+
+@pytest.fixture
+def spread(cluster: Cluster) -> list[str]:
+    """Return names of queues that lie on three different servers."""
+    apart: dict[object, str] = {}
+    for name in (f"{{s{number}}}" for number in range(100)):
+        apart.setdefault(cluster.owner(name), name)
+    assert len(apart) == 3
+    return list(apart.values())
+
+
+def test_schedules_batches_and_limits_per_key_work_on_queues_of_different_servers(
+    cluster: Cluster, spread: list[str], short_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two, three = map(json.dumps, spread)
+    queues = (
+        f'[queues.{one}]\nhandler = "daemon_handlers:slow"\nconcurrency = 4\n'
+        f'per_key = {{ key = "tenant", concurrency = 1 }}\n'
+        f'[queues.{two}]\nhandler = "daemon_handlers:batch"\nbatch = {{ max = 4, wait = "2s" }}\n'
+        f'[queues.{three}]\nhandler = "daemon_handlers:ok"\n'
+        f'[schedules.tick]\nqueue = {three}\nname = "tick"\nevery = "1s"\n'
+    )
+    marks = short_tmp / "marks"
+    with ExitStack() as stack:
+        daemon = stack.enter_context(DaemonProcess(short_tmp / "d", cluster.url, queues)).start_ready()
+        a, b = (stack.enter_context(Queue(name, url=cluster.url)) for name in spread[:2])
+        limited = a.add_many([("x", {"tenant": "t", "s": 0.1, "mark": str(marks)})] * 3)
+        gathered = b.add_many([("x", {})] * 4)
+        assert [job.wait(timeout=20) for job in limited] == ["slow"] * 3
+        assert [line.split()[0] for line in marks.read_text().splitlines()] == ["start", "end"] * 3
+        assert [job.wait(timeout=20) for job in gathered] == [4] * 4
+        wait_until(lambda: daemon.queue(spread[2])["completed"] >= 2, 20, what="the schedule has run twice")
+        # The commands, by the daemon and without one.
+        for where in (["--socket", str(daemon.socket)], ["--redis", cluster.url]):
+            assert listed(["queue", "list"], where, capsys, "queues") >= {*spread}
+            assert listed(["schedule", "list"], where, capsys, "schedules") >= {"tick"}
+            assert main(["events", "--json", *where]) == 0
+            events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+            assert {event["queue"] for event in events} >= {*spread}
+        # Follow them: something of each server comes.
+        seen = daemon.call("events", queues=spread)["after"]
+        for queue in (a, b):
+            queue.add("y", {"s": 0})
+        found = set()
+        while not found >= {*spread}:
+            answer = daemon.call("events", after=seen, wait_ms=1000)
+            seen, found = answer["after"], found | {event["queue"] for event in answer["events"]}
+        with pytest.raises(RedisRefused, match="must share a hash tag"):
+            a.add_flow(Flow("parent", children=[Flow("child", queue=spread[1])]))
+
+
+def listed(words: list[str], where: list[str], capsys: pytest.CaptureFixture[str], member: str) -> set[str]:
+    """Return the names in a list that a command prints."""
+    assert main([*words, "--json", *where]) == 0
+    return {row["name"] for row in json.loads(capsys.readouterr().out)[member]}
 
 
 def test_a_cluster_without_hash_tags_is_refused_by_name(cluster: Cluster) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from jobd.cli.click_commands import command
 from jobd.cli.columns import cut
 from jobd.cli.output import print_entry
 from jobd.cli.reach import session, subscribed
+from jobd.engine.trouble import passes
+from jobd.errors import RedisRefused, RedisUnavailable
 from jobd.operations.table import EVENTS
 from jobd.words import printable
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from jobd.cli.settings import Settings
 
 _WAIT_MS = 1000
+_PAUSE_S = 0.5
 _VALUE_CELLS = 200
 """A result or progress may have megabytes; --json has all of it."""
 _IN_THE_HEAD = ("time", "queue", "event", "jobId")
@@ -54,9 +58,19 @@ def _read(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield what the streams have; from Redis itself, which has no subscriptions, also what comes."""
     with session(settings, EVENTS) as ask:
-        more = True
+        more, waits = True, False
         while more or follow:
-            found = ask({**wanted, **asked})
+            try:
+                found = ask({**wanted, **asked})
+            except (RedisUnavailable, RedisRefused) as error:
+                if not follow or "after" not in asked or not passes(error):
+                    raise
+                if not waits:
+                    waits = True
+                    click.echo(f"{error}; waiting for it", err=True)
+                time.sleep(_PAUSE_S)
+                continue
+            waits = False
             yield from found["events"]
             more = found["more"]
             if not found["after"]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobd.errors import Refused
+from jobd.engine.trouble import passes
+from jobd.errors import RedisRefused, RedisUnavailable, Refused
 from jobd.operations import events
 from jobd.operations.params import WAIT_MAX_MS, EventsOf, LogsOf, read_params
 from jobd.protocol.control import BadParams
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 MAX_SUBSCRIPTIONS = 64
 """A quarter of the connections: those who only watch must leave room for those who act."""
+
+_PAUSE_S = 0.5
+"""Until the next try, while Redis is away."""
 
 _A_PART = 200
 """Entries that are asked for at once: a few seconds of a busy log, and little memory."""
@@ -106,9 +110,19 @@ def _logs(given: dict[str, Any], caller: Subscriber, daemon: DaemonSide) -> Call
 
 def _events(given: dict[str, Any], place: Place) -> Callable[[], Awaitable[_Part]]:
     asked: dict[str, Any] = {**given, "limit": _A_PART}
+    begun = False
 
     async def read() -> _Part:
-        found = await events.read(place, read_params(EventsOf, asked))
+        nonlocal begun
+        try:
+            found = await events.read(place, read_params(EventsOf, asked))
+        except (RedisUnavailable, RedisRefused) as error:
+            if not begun or not passes(error):
+                raise
+            # It goes on where it was: the ids of the last events told are at hand.
+            await asyncio.sleep(_PAUSE_S)
+            return _Part(())
+        begun = True
         if found["after"]:
             wait_ms = None if found["more"] else WAIT_MAX_MS
             asked.update(after=found["after"], oldest=False, wait_ms=wait_ms)

@@ -1,0 +1,42 @@
+"""Which server of a Cluster a command goes to."""
+
+from __future__ import annotations
+
+import pytest
+from redis.crc import key_slot
+
+from jobd.engine import inspect
+from jobd.engine.event_stream import wait_for_entries
+from jobd.engine.keys import Keys
+from jobd.engine.locks import active_ids
+from jobd.engine.reading import find_places, find_queues
+from jobd.engine.routing import NO_KEY, key_of, tag_in
+from jobd.engine.runner import Command, Word
+
+KEYS = Keys("bull", "{mail}")
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (active_ids(KEYS), "bull:{mail}:active"),
+        (inspect.key_bytes("bull:{mail}:wait"), "bull:{mail}:wait"),
+        (wait_for_entries([KEYS], {"{mail}": "0-0"}, 1, 100), "bull:{mail}:events"),
+        (find_queues("bull"), None),
+        (find_places(), None),
+        (inspect.keys_like(r"bull:{a\[b}:*", 0), "bull:{a[b}:*"),
+        (inspect.server_time(), NO_KEY),
+    ],
+)
+def test_a_command_goes_where_its_keys_are(command: Command[object], key: str | None) -> None:
+    assert key_of(command) == key
+
+
+@pytest.mark.parametrize("words", [("PING",), ("INFO", "memory"), ("CONFIG", "GET", "save"), ("CLIENT", "LIST")])
+def test_what_has_no_key_goes_to_any_server(words: tuple[Word, ...]) -> None:
+    assert key_of(Command(words, lambda reply: reply)) == NO_KEY
+
+
+@pytest.mark.parametrize("slot", [0, 5461, 16383])
+def test_each_slot_has_a_tag(slot: int) -> None:
+    assert key_slot(f"{{{tag_in(slot)}}}".encode()) == slot
