@@ -69,11 +69,6 @@ class Keys:
         return self.base + "prioritized"
 
     @cached_property
-    def priority_counter(self) -> str:
-        """Counter that orders equal priorities."""
-        return self.base + "pc"
-
-    @cached_property
     def delayed(self) -> str:
         """Ids that are due later."""
         return self.base + "delayed"

@@ -82,8 +82,9 @@ def test_a_handler_that_does_not_stop_is_killed_and_its_neighbour_runs_again_unc
     assert starts(mark) == 1
 
 
-def test_a_cancelled_job_whose_worker_dies_is_failed_and_not_run_again(
-    make: Make, jobs: Look, tmp_path: Path, redis_server: RedisServer, prefix: str
+@pytest.mark.parametrize("what", ["worker", "daemon"])
+def test_a_cancelled_job_whose_worker_or_daemon_is_killed_is_failed_and_not_run_again(
+    make: Make, jobs: Look, tmp_path: Path, redis_server: RedisServer, prefix: str, what: str
 ) -> None:
     daemon = make(queue("a", "stubborn").replace('"1s"', '"30s"'))
     a, mark = jobs("a"), tmp_path / "mark"
@@ -91,21 +92,11 @@ def test_a_cancelled_job_whose_worker_dies_is_failed_and_not_run_again(
     wait_until(lambda: starts(mark) == 1)
     # Nobody tells the daemon: it would see the mark in ten seconds.
     perform(redis_server.url, prefix, "job.cancel", queue="a", ids=[job])
-    os.kill(daemon.worker_pids("a")[0], signal.SIGKILL)
-    assert a.wait_state(job, "failed")["failedReason"] == "cancelled by alice"
-    assert starts(mark) == 1
-
-
-def test_a_cancelled_job_whose_daemon_is_killed_is_failed_by_the_next_start(
-    make: Make, jobs: Look, tmp_path: Path, redis_server: RedisServer, prefix: str
-) -> None:
-    daemon = make(queue("a", "stubborn").replace('"1s"', '"30s"'))
-    a, mark = jobs("a"), tmp_path / "mark"
-    job = a.add({"mark": str(mark)}, attempts=5)
-    wait_until(lambda: starts(mark) == 1)
-    perform(redis_server.url, prefix, "job.cancel", queue="a", ids=[job])
-    daemon.kill()
-    daemon.start_ready()
+    if what == "worker":
+        os.kill(daemon.worker_pids("a")[0], signal.SIGKILL)
+    else:
+        daemon.kill()
+        daemon.start_ready()
     assert a.wait_state(job, "failed")["failedReason"] == "cancelled by alice"
     assert starts(mark) == 1
 

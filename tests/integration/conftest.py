@@ -1,13 +1,18 @@
-"""Fixtures of the worker tests: a Redis to be killed, a producer and a client of it, a parent of workers."""
+"""Fixtures: a Redis to be killed with a producer, a client and a parent of workers; a pair of servers; operations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
 from jobd.client import Queue
+from jobd.engine.keys import Keys
+from tests.support.failover import Pair
+from tests.support.moving_proxy import MovingProxy
+from tests.support.operations import Ops
 from tests.support.redis_server import RedisServer
 from tests.support.worker_parent import WorkerParent
 
@@ -24,6 +29,26 @@ def client(own_redis: RedisServer) -> Iterator[redis.Redis]:
     made = own_redis.client()
     yield made
     made.close()
+
+
+@pytest.fixture
+def pair(short_tmp: Path) -> Iterator[Pair]:
+    """A primary, its replica, and the address that moves from one to the other."""
+    first, second = RedisServer(short_tmp / "a", tcp=True).start(), RedisServer(short_tmp / "b", tcp=True).start()
+    with MovingProxy(first.port) as proxy:
+        yield Pair(first, second, proxy)
+    first.stop()
+    second.stop()
+
+
+@pytest.fixture
+def ops(redis_server: RedisServer, prefix: str) -> Ops:
+    return Ops(redis_server.url, prefix)
+
+
+@pytest.fixture
+def keys(prefix: str) -> Keys:
+    return Keys(prefix, "email")
 
 
 @pytest.fixture

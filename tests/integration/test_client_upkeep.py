@@ -54,11 +54,6 @@ def queue(request: pytest.FixtureRequest, redis_server: RedisServer, prefix: str
         runner.run(other.close())
 
 
-@pytest.fixture
-def keys(prefix: str) -> Keys:
-    return Keys(prefix, "email")
-
-
 def take(r: redis.Redis, keys: Keys) -> str:
     job_id = r.lmove(keys.wait, keys.active, "RIGHT", "LEFT")
     assert isinstance(job_id, str)

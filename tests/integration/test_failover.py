@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from jobd.errors import RedisRefused
 from jobd.locate import RedisSource
 from tests.support.failover import Pair
 from tests.support.finishing import finish
-from tests.support.moving_proxy import MovingProxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -29,15 +27,6 @@ KEYS = Keys("bull", "mail")
 
 def _offset(r: redis.Redis, role: str) -> int:
     return int(r.info("replication")[f"{role}_repl_offset"])
-
-
-@pytest.fixture
-def pair(short_tmp: Path) -> Iterator[Pair]:
-    first, second = RedisServer(short_tmp / "a", tcp=True).start(), RedisServer(short_tmp / "b", tcp=True).start()
-    with MovingProxy(first.port) as proxy:
-        yield Pair(first, second, proxy)
-    first.stop()
-    second.stop()
 
 
 def names(server: RedisServer) -> list[str]:

@@ -131,7 +131,7 @@ def test_promote_lets_a_delayed_job_wait_behind_the_others_and_moves_nothing_els
     assert diff.pop(q.keys.delayed) == {other: before[q.keys.delayed][other]}
     assert diff.pop(q.keys.job(later)) == {**before[q.keys.job(later)], "delay": "0"}
     if priority:
-        assert diff.pop(q.keys.priority_counter) == "2"
+        assert diff.pop(f"{q.keys.base}pc") == "2"
         assert list(diff.pop(q.keys.prioritized)) == [first, later]
     else:
         assert diff.pop(q.keys.wait) == [later, first]

@@ -35,7 +35,7 @@ def test_waiting_jobs_come_before_prioritized_ones_and_those_by_priority(q: Queu
     assert q.ids(4) == ["a", "d"]
     assert q.r.lrange(q.keys.active, 0, -1) == ["d", "a", "f", "c", "e", "b"]
     assert q.ids(1) == []
-    assert not q.r.exists(q.keys.priority_counter)
+    assert not q.r.exists(f"{q.keys.base}pc")
 
 
 def test_an_unnamed_worker_leaves_no_pb_and_a_second_take_counts_on(q: QueueOf) -> None:

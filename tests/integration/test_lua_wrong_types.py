@@ -111,6 +111,6 @@ def test_job_whose_hash_became_a_string_holds_nobody_up(q: QueueOf, finish: str)
 
 def test_spoiled_priority_counter_starts_anew(q: QueueOf) -> None:
     q.put_delayed("1", NOW, priority=3)
-    q.r.lpush(q.keys.priority_counter, "x")
+    q.r.lpush(f"{q.keys.base}pc", "x")
     assert q.ids() == ["1"]
     q.assert_sound()

@@ -21,32 +21,8 @@ from jobd.engine.states import State
 from jobd.errors import InputError, NotThere
 from jobd.locate import RedisSource
 from jobd.operations.bulk import RETRY
-from tests.support.operations import perform
+from tests.support.operations import Ops
 from tests.support.redis_server import RedisServer
-
-
-class Ops:
-    """Performs operations of the table as the command line does without a daemon."""
-
-    def __init__(self, url: str, prefix: str) -> None:
-        self.url = url
-        self.prefix = prefix
-
-    def __call__(self, name: str, /, **params: Any) -> Any:
-        return perform(self.url, self.prefix, name, **params)
-
-    def add(self, queue: str = "email", *, name: str = "n", data: Any = None, **options: Any) -> Any:
-        return self("job.add", queue=queue, name=name, data=data or {}, options=options)["job"]
-
-
-@pytest.fixture
-def ops(redis_server: RedisServer, prefix: str) -> Ops:
-    return Ops(redis_server.url, prefix)
-
-
-@pytest.fixture
-def keys(prefix: str) -> Keys:
-    return Keys(prefix, "email")
 
 
 def put_failed(

@@ -12,19 +12,9 @@ import redis
 from jobd.engine.clearing import SLICE
 from jobd.engine.keys import Keys
 from jobd.errors import InputError, NotThere, Refused
-from tests.integration.test_operations import Ops, put_failed
-from tests.support.redis_server import RedisServer
+from tests.integration.test_operations import put_failed
+from tests.support.operations import Ops
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def ops(redis_server: RedisServer, prefix: str) -> Ops:
-    return Ops(redis_server.url, prefix)
-
-
-@pytest.fixture
-def keys(prefix: str) -> Keys:
-    return Keys(prefix, "email")
 
 
 def run_one(r: redis.Redis, keys: Keys) -> str:

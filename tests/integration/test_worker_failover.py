@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,9 @@ from jobd.client import Queue
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from tests.support.failover import Pair
-from tests.support.moving_proxy import MovingProxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 from tests.support.worker_parent import WorkerParent, WorkerProcess, numbers
-
-
-@pytest.fixture
-def pair(short_tmp: Path) -> Iterator[Pair]:
-    first, second = RedisServer(short_tmp / "a", tcp=True).start(), RedisServer(short_tmp / "b", tcp=True).start()
-    with MovingProxy(first.port) as proxy:
-        yield Pair(first, second, proxy)
-    first.stop()
-    second.stop()
 
 
 def told(worker: WorkerProcess) -> list[messages.Message]:

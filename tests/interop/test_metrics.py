@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -20,7 +17,7 @@ from jobd.engine.keys import Keys
 from jobd.engine.metrics import Finals, count_finals
 from jobd.engine.runner import SyncRunner
 from tests.support.daemon_process import DaemonProcess
-from tests.support.node import start_node
+from tests.support.node import Conversation, start_node
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -31,22 +28,8 @@ MOST = 5
 MINUTE = 60_000
 
 
-class Peer:
+class Peer(Conversation):
     """A Node program that ends jobs and reads metrics."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def ask(self, verb: str, queue: str, **more: Any) -> Any:
-        """Return its answer; what it raised fails the test."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps({"do": verb, "queue": queue, **more}), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        assert line, self._process.stderr.read() if self._process.stderr else "it ended"
-        answer = json.loads(line)
-        assert not (isinstance(answer, dict) and "error" in answer), answer
-        return answer
 
     def count(self, queue: str, state: str) -> int:
         """Return how many jobs BullMQ has counted, and check that the minutes add up."""

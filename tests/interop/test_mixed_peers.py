@@ -5,7 +5,6 @@ A row is added by one side, run by the other, and read back by both.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import redis
 from jobd.client import Flow, Queue
 from jobd.errors import JobFailed
 from tests.support.daemon_process import DaemonProcess
-from tests.support.node import python_with_bullmq, start_node
+from tests.support.node import Conversation, python_with_bullmq, start_node
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -34,25 +33,13 @@ handler = "mixed_handlers:handle"
 """
 
 
-class Peer:
+class Peer(Conversation):
     """A program of BullMQ that does one thing after the other."""
 
     def __init__(self, process: subprocess.Popen[str], *, prefix: str, knows_logs: bool) -> None:
-        self._process = process
+        super().__init__(process)
         self.prefix = prefix
         self.knows_logs = knows_logs
-
-    def ask(self, verb: str, queue: str = "work", **more: Any) -> Any:
-        """Return its answer; what it raised fails the test."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps({"do": verb, "queue": queue, **more}), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        assert line, self._process.stderr.read() if self._process.stderr else "it ended"
-        answer = json.loads(line)
-        if isinstance(answer, dict) and "error" in answer:
-            raise AssertionError(answer["error"])
-        return answer
 
     def add(self, name: str, data: Any = None, **opts: Any) -> str:
         """Add one job; return its id."""

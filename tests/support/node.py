@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -53,6 +54,24 @@ def start_node(script: Path, *args: str, env: Mapping[str, str] | None = None) -
         [node_binary(), str(script), *args], env=node_env(env), text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+class Conversation:
+    """A program that reads a line of JSON, does what it says, and writes a line back."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def ask(self, verb: str, queue: str = "work", **more: Any) -> Any:
+        """Return its answer; what it raised fails the test."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps({"do": verb, "queue": queue, **more}), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        assert line, self._process.stderr.read() if self._process.stderr else "it ended"
+        answer = json.loads(line)
+        assert not (isinstance(answer, dict) and "error" in answer), answer
+        return answer
 
 
 def python_with_bullmq() -> str:

@@ -23,3 +23,17 @@ def perform(url: str, prefix: str, name: str, /, **params: Any) -> Any:
             return await operation.method()(place, read_params(operation.params, params))
 
     return asyncio.run(main())
+
+
+class Ops:
+    """Performs operations of the table as the command line does without a daemon."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.url = url
+        self.prefix = prefix
+
+    def __call__(self, name: str, /, **params: Any) -> Any:
+        return perform(self.url, self.prefix, name, **params)
+
+    def add(self, queue: str = "email", *, name: str = "n", data: Any = None, **options: Any) -> Any:
+        return self("job.add", queue=queue, name=name, data=data or {}, options=options)["job"]

@@ -39,7 +39,7 @@ class QueueOf:
         """A job as an add leaves it: hash, wait or prioritized, marker."""
         self._hash(job_id, priority=priority, opts=opts, **fields)
         if priority:
-            score = priority * 2**32 + int(self.r.incr(self.keys.priority_counter))
+            score = priority * 2**32 + int(self.r.incr(f"{self.keys.base}pc"))
             self.r.zadd(self.keys.prioritized, {job_id: score})
         else:
             self.r.lpush(self.keys.wait, job_id)

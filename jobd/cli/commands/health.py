@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.output import answer, error_document, print_document, problem_text, warn
-from jobd.cli.reach import ask
-from jobd.errors import DaemonAway
+from jobd.cli.output import answer
+from jobd.cli.probe import probe
 from jobd.exits import Exit
 from jobd.operations.table import HEALTH
 
@@ -35,14 +34,9 @@ _ANSWER_LIMIT_S = 5.0
 @click.pass_obj
 def health(settings: Settings, kind: str | None) -> int:
     """Tell whether the daemon is running and ready, by the exit code."""
-    try:
-        document = ask(settings, HEALTH, {"kind": kind}, timeout=_ANSWER_LIMIT_S)
-    except (DaemonAway, TimeoutError) as error:
-        if settings.json:
-            print_document(error_document(error))
-        else:
-            warn(problem_text(error))
-        return Exit.NOT_RUNNING if isinstance(error, DaemonAway) else Exit.NOT_READY
+    document = probe(settings, HEALTH, {"kind": kind}, limit_s=_ANSWER_LIMIT_S)
+    if isinstance(document, Exit):
+        return document
     answer(settings, document, _lines)
     return Exit.OK if document["live" if kind == "live" else "ready"] else Exit.NOT_READY
 

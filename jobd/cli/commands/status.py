@@ -8,10 +8,9 @@ import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.columns import Column, cut, draw, terminal_width
-from jobd.cli.output import answer, error_document, print_document, problem_text, warn
-from jobd.cli.reach import ask
+from jobd.cli.output import answer
+from jobd.cli.probe import probe
 from jobd.duration import format_duration, format_size
-from jobd.errors import DaemonAway
 from jobd.exits import Exit
 from jobd.operations.table import STATUS
 from jobd.words import printable
@@ -61,14 +60,9 @@ _ANSWER_LIMIT_S = 10.0
 @click.pass_obj
 def status(settings: Settings, queues: tuple[str, ...]) -> int:
     """Show what runs, what waits, what failed, and what differs from the file."""
-    try:
-        document = ask(settings, STATUS, {"queues": list(queues)}, timeout=_ANSWER_LIMIT_S)
-    except (DaemonAway, TimeoutError) as error:
-        if settings.json:
-            print_document(error_document(error))
-        else:
-            warn(problem_text(error))
-        return Exit.NOT_RUNNING if isinstance(error, DaemonAway) else Exit.NOT_READY
+    document = probe(settings, STATUS, {"queues": list(queues)}, limit_s=_ANSWER_LIMIT_S)
+    if isinstance(document, Exit):
+        return document
     answer(settings, document, lambda found: status_lines(found, terminal_width(), colored=settings.colored))
     return Exit.OK if document["state"] in _SERVING else Exit.NOT_READY
 

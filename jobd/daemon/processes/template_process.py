@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jobd import __version__
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
+from jobd.daemon.processes.ends import ends
 from jobd.daemon.processes.exit_status import UNKNOWN_STATUS, describe, status_of_zombie, wait_status_of
 from jobd.daemon.processes.kernel import OPEN_FILES
 from jobd.daemon.processes.printed_output import Output
@@ -211,24 +212,16 @@ class Template:
 
     def _spawn(self) -> Channel:
         loop = asyncio.get_running_loop()
-        ours, theirs = framing.pair()
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        try:
+        with ends() as made:
+            their_fd, output = made.their_sock.fileno(), made.their_output
             self._process = subprocess.Popen(
-                [self.key.python, "-P", "-m", "jobd.worker.template", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, pass_fds=(theirs.fileno(),),
+                [self.key.python, "-P", "-m", "jobd.worker.template", str(their_fd)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(their_fd,),
                 env=self._environment, cwd=self.key.working_dir or _start_folder(), start_new_session=True,
             )  # fmt: skip
-        except BaseException:
-            ours.close()
-            os.close(read_end)
-            raise
-        finally:
-            theirs.close()
-            os.close(write_end)
         OPEN_FILES.give_back(self._process.pid)
-        self._output = Output(read_end, self._printed, lambda count: log.warning("output dropped", lines=count))
-        self._channel = Channel(ours, self._received, self._channel_ended)
+        self._output = Output(made.output, self._printed, lambda count: log.warning("output dropped", lines=count))
+        self._channel = Channel(made.sock, self._received, self._channel_ended)
         self._pidfd = os.pidfd_open(self._process.pid)
         loop.add_reader(self._pidfd, self._died)
         return self._channel

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
+from jobd.daemon.processes.ends import ends
 from jobd.daemon.processes.exit_status import LAST_LINES
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import Refused
@@ -78,22 +79,17 @@ class WorkerProcess:
         Raises:
             TemplateError, OSError: there is no process.
         """
-        ours, theirs = framing.pair()
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        board_fd = board.create()
-        try:
-            pid, self._pidfd = await self.template.fork(self.worker.name, (theirs.fileno(), board_fd, write_end))
-            reader = board.BoardReader(board_fd)
-        except BaseException:
-            ours.close()
-            os.close(read_end)
-            raise
-        finally:
-            theirs.close()
-            os.close(write_end)
-            os.close(board_fd)
-        self.output = Output(read_end, self._printed, self._dropped)
-        self._channel = Channel(ours, self._received, self._channel_ended)
+        with ends() as made:
+            board_fd = board.create()
+            try:
+                reader = board.BoardReader(board_fd)
+                pid, self._pidfd = await self.template.fork(
+                    self.worker.name, (made.their_sock.fileno(), board_fd, made.their_output)
+                )
+            finally:
+                os.close(board_fd)
+        self.output = Output(made.output, self._printed, self._dropped)
+        self._channel = Channel(made.sock, self._received, self._channel_ended)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pidfd, self._ended)
         self.worker.spawned(pid, self, reader)

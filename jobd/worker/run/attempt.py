@@ -134,11 +134,7 @@ class Attempt:
 
     def failed(self, error: BaseException) -> None:
         """Take what the handler raised, in the thread where it ran; `on_failed` is called after the last attempt."""
-        forks.end_if_child(error)
-        finish = self._finish_of(error)
-        if self.span is not None and finish is not None:
-            self.span.raised(error)
-        on_failed = self._called_for(finish)
+        finish, on_failed = self._raised(error)
         if on_failed is not None:
             try:
                 on_failed.call(self.job, error)
@@ -148,17 +144,21 @@ class Attempt:
 
     async def failed_on_loop(self, error: BaseException) -> None:
         """Take what the handler raised, on the loop; else as `failed`."""
-        forks.end_if_child(error)
-        finish = self._finish_of(error)
-        if self.span is not None and finish is not None:
-            self.span.raised(error)
-        on_failed = self._called_for(finish)
+        finish, on_failed = self._raised(error)
         if on_failed is not None:
             try:
                 await on_failed.call_on_loop(self.job, error)
             except BaseException as second:
                 self._on_failed_failed(second)
         self._end(finish)
+
+    def _raised(self, error: BaseException) -> tuple[Finish | None, OnFailed | None]:
+        """Return what the run ends with, and whom to call before that."""
+        forks.end_if_child(error)
+        finish = self._finish_of(error)
+        if self.span is not None and finish is not None:
+            self.span.raised(error)
+        return finish, self._called_for(finish)
 
     async def tell_refused(self) -> None:
         """Call `on_failed`, on the loop, when `finish` fails the job for good although its handler raised nothing."""
