@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobd.cli.bar import bar
 from jobd.client import Backoff, JobHandle, Queue
 
 if TYPE_CHECKING:
@@ -126,8 +127,10 @@ def priorities(reports: Queue) -> list[str]:
     options = [("daily", {"pages": 1}, {"priority": priority}) for priority in (3, 2, 1) for _ in range(10)]
     jobs = reports.add_many(options)
     subprocess.run(jobd("queue", "resume", "reports"), cwd=ROOT, check=True)
-    for job in jobs:
-        job.wait(PATIENCE_S)
+    with bar("thirty reports") as tell:
+        for done, job in enumerate(jobs, start=1):
+            job.wait(PATIENCE_S)
+            tell(f"{done}/{len(jobs)}")
     records = [record for job in jobs if (record := reports.get(job.id)) is not None]
     started = {urgency: [one.processed_at or 0 for one in records if one.priority == urgency] for urgency in (1, 2, 3)}
     first = min(started[1])
@@ -141,14 +144,16 @@ def watch(jobs: list[Watched]) -> list[str]:
     """Show every job until it is finished; return the titles of those that did not end as they should."""
     end = time.monotonic() + PATIENCE_S
     open_jobs, wrong = list(jobs), []
-    while open_jobs and time.monotonic() < end:
-        for watched in list(open_jobs):
-            record = watched.look()
-            if record.finished_at is not None:
-                open_jobs.remove(watched)
-                if not watched.as_it_should(record):
-                    wrong.append(f"{watched.title}: {describe(record)}")
-        time.sleep(0.02)
+    with bar("jobs finished") as tell:
+        while open_jobs and time.monotonic() < end:
+            for watched in list(open_jobs):
+                record = watched.look()
+                if record.finished_at is not None:
+                    open_jobs.remove(watched)
+                    if not watched.as_it_should(record):
+                        wrong.append(f"{watched.title}: {describe(record)}")
+            tell(f"{len(jobs) - len(open_jobs)}/{len(jobs)}")
+            time.sleep(0.02)
     return wrong + [f"{watched.title}: not finished" for watched in open_jobs]
 
 

@@ -87,8 +87,9 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
     everything, yes, dry_run = options.pop("everything"), options.pop("yes"), options.pop("dry_run")
     filters = given_filters(options)
     _check_chosen(ids, filters, everything=everything)
+    title = f"{verb.name} jobs of {printable(queue)}"
     if ids and not dry_run:
-        done = _act(settings, verb, [{"queue": queue, "ids": batch} for batch in _batches(ids)])
+        done = _act(settings, verb, title, [{"queue": queue, "ids": batch} for batch in _batches(ids)])
         _say_what_was_left(
             settings, verb, queue, [job_id for job_id in dict.fromkeys(ids) if job_id not in done["ids"]]
         )
@@ -96,7 +97,8 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
     if not (yes or dry_run or can_ask()):
         raise click.UsageError(f"nobody can be asked here: add --yes to {verb.name} them, or --dry-run to see them")
     chosen = {"queue": queue, **({"ids": list(ids)} if ids else {"all": True} if everything else filters)}
-    found = ask(settings, verb.operation, {**chosen, "dry_run": True})
+    with bar(f"count jobs of {printable(queue)}") as tell:
+        found = ask(settings, verb.operation, {**chosen, "dry_run": True}, on_progress=tell)
     count = plural(found["done"], "job")
     if dry_run:
         answer(settings, found, lambda doc: [f"would {verb.name} {count} of {queue}", *map(printable, doc["ids"])])
@@ -105,7 +107,7 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
         warn(f"{count} of {queue} to {verb.name}")
     elif found["done"] and not click.confirm(f"{verb.name} {count} of {queue}?", err=True):
         return Exit.FAILED
-    return _exit_of(_act(settings, verb, [chosen]))
+    return _exit_of(_act(settings, verb, title, [chosen]))
 
 
 def _check_chosen(ids: Sequence[str], filters: Mapping[str, Any], *, everything: bool) -> None:
@@ -123,10 +125,10 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
 
 
-def _act(settings: Settings, verb: Verb, requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _act(settings: Settings, verb: Verb, title: str, requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Act, report one sum, and return it."""
     total: dict[str, Any] = {"done": 0, "gone": 0, "ids": []}
-    with bar(verb.name) as tell:
+    with bar(title) as tell:
         for request in requests:
             found: Mapping[str, Any] = ask(settings, verb.operation, {**request, "dry_run": False}, on_progress=tell)
             total["done"] += found["done"]

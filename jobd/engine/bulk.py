@@ -24,7 +24,7 @@ class Tally:
     """What came of it so far.
 
     `gone` counts jobs that had left before their turn came (or do not exist: `missing`, or must stay); `ids` are the
-    first `keep` of those done; `running` of those done are active still.
+    first `keep` of those done; `running` of those done are active still; `skipped` did not fit the selection.
     """
 
     keep: int = 1000
@@ -32,6 +32,7 @@ class Tally:
     running: int = 0
     gone: int = 0
     missing: int = 0
+    skipped: int = 0
     ids: list[str] = field(default_factory=list)
 
     def add(self, ids: Sequence[str]) -> None:
@@ -80,7 +81,8 @@ def act_on_chosen(
 ) -> Steps[None]:
     """Do it to the jobs that the selection takes, in `states` unless it names its own."""
 
-    def visit(jobs: list[JobRecord]) -> Steps[int | None]:
+    def visit(jobs: list[JobRecord], listed: int) -> Steps[int | None]:
+        tally.skipped += listed - len(jobs)
         left = None if selection.limit is None else selection.limit - tally.done - tally.gone
         part = jobs[:left]
         codes = yield from _page(keys, act, [job.id for job in part], tally, dry_run=dry_run)

@@ -69,6 +69,11 @@ class Selection:
         """The states to look through, in order."""
         return (self.state,) if self.state else COUNTED
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether no filter but the state decides, so that the first `limit` jobs are the ones it takes."""
+        return all(one is None for one in (self.name, self.error, self.since_ms, self.older_ms, self.running_ms))
+
     def takes(self, job: JobRecord, now_ms: int) -> bool:
         """Return whether a job passes."""
         age_ms = now_ms - (job.finished_at or job.processed_at or job.timestamp)
@@ -84,7 +89,7 @@ class Selection:
 def walk(
     keys: Keys,
     selection: Selection,
-    visit: Callable[[list[JobRecord]], Steps[int | None]],
+    visit: Callable[[list[JobRecord], int], Steps[int | None]],
     *,
     now_ms: int,
     states: Sequence[State] | None = None,
@@ -93,7 +98,8 @@ def walk(
 ) -> Steps[None]:
     """Walk over the jobs that are there now, a page at a time; those that come meanwhile are not waited for.
 
-    `visit` is given those of a page that passed; it tells how many of them left their state, or None to see no more.
+    `visit` is given those of a page that passed, and how many the page had; it tells how many of them left their state,
+    or None to see no more.
     Payloads of more than `field_max()` bytes are not read: what a walk chooses by is short.
     A retried job that fails again at once returns behind all others: the walk ends after as many as there were.
     """
@@ -107,7 +113,7 @@ def walk(
             if not listed:
                 break
             jobs = [job for job in listed if not isinstance(job, str) and selection.takes(job, now_ms)]
-            removed = yield from visit(jobs)
+            removed = yield from visit(jobs, len(listed))
             if removed is None:
                 return
             left -= len(listed)

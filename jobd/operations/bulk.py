@@ -96,7 +96,9 @@ async def act_on(place: Place, params: Which, act: Act, states: Sequence[State])
         total = len(params.ids)
     else:
         looked_at = selection.states() if selection.state else states
-        total = min(sum(facts.counts[state] for state in looked_at), selection.limit or 2**63)
+        total = sum(facts.counts[state] for state in looked_at)
+        if selection.limit is not None and selection.takes_all:
+            total = min(total, selection.limit)
         steps = act_on_chosen(keys, act, selection, states, tally, now_ms=SYSTEM_CLOCK.now_ms(), dry_run=params.dry_run)
     await place.runner.run_steps(steps, Told(place.caller, tally, total))
     if params.ids and tally.missing == len(set(params.ids)) == 1:

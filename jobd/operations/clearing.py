@@ -59,7 +59,7 @@ async def clean(place: Place, params: Clean) -> Cleared:
     now_ms, older_ms = SYSTEM_CLOCK.now_ms(), params.older_ms or 0
     if params.dry_run:
         chosen = Selection(state=state, older_ms=older_ms)
-        await place.runner.run_steps(_count(keys, chosen, tally, now_ms))
+        await place.runner.run_steps(_count(keys, chosen, tally, now_ms), Told(place.caller, tally, before[state]))
         return _cleared(min(tally.done, params.limit or tally.done), before, before)
     steps = cleaning(keys, state, before, tally, before_ms=now_ms - older_ms, limit=params.limit)
     await place.runner.run_steps(steps, Told(place.caller, tally, min(before[state], params.limit or before[state])))
@@ -100,8 +100,9 @@ def _refuse_active(queue: str, active: int) -> None:
 
 
 def _count(keys: Keys, chosen: Selection, tally: Tally, now_ms: int) -> Steps[None]:
-    def visit(jobs: list[JobRecord]) -> Steps[int | None]:
+    def visit(jobs: list[JobRecord], listed: int) -> Steps[int | None]:
         tally.done += len(jobs)
+        tally.skipped += listed - len(jobs)
         yield from ()
         return 0
 

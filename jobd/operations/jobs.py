@@ -88,7 +88,7 @@ async def list_jobs(place: Place, params: Listing) -> JobList:
     found: list[Job] = []
     passed, size = 0, 0
 
-    def visit(jobs: list[JobRecord]) -> Steps[int | None]:
+    def visit(jobs: list[JobRecord], _: int) -> Steps[int | None]:
         nonlocal passed, size
         for job in jobs:
             passed += 1

@@ -26,5 +26,5 @@ class Told:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _EVERY_S
-            done = self._tally.done + self._tally.gone
+            done = self._tally.done + self._tally.gone + self._tally.skipped
             self._caller.progress(f"{done}/{max(done, self._total)}")

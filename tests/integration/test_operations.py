@@ -229,6 +229,50 @@ def test_whoever_shares_the_loop_gets_its_turn_every_hundred_jobs(
     assert max(after - before for before, after in pairwise([*seen, count])) <= 100
 
 
+@pytest.mark.parametrize(
+    ("chosen", "total"), [({"error": "time*"}, 250), ({"limit": 120}, 120), ({"error": "time*", "limit": 9}, 250)]
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_progress_counts_what_was_looked_at_not_only_what_fits(
+    ops: Ops,
+    r: redis.Redis,
+    keys: Keys,
+    chosen: dict[str, Any],
+    total: int,
+    dry_run: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Else a filter that takes few leaves the bar at the left, with hours to go.
+    monkeypatch.setattr("jobd.operations.progress._EVERY_S", 0)
+    for number in range(250):
+        put_failed(r, keys, f"j{number}", reason="timeout" if number % 50 == 0 else "boom", ago_ms=500 - number)
+    told: list[str] = []
+    ops("job.retry", queue="email", dry_run=dry_run, on_progress=told.append, **chosen)
+    done, _, of = told[-1].partition("/")
+    assert int(done) >= 100 and int(of) == total
+
+
+def test_removing_the_next_jobs_of_a_long_queue_does_not_search_all_of_it(ops: Ops, r: redis.Redis, keys: Keys) -> None:
+    # Removing 100,000 waiting jobs took two minutes and more than half of them were spent in LREM.
+    ids = [f"j{number}" for number in range(50_000)]
+    r.hset(keys.meta, "opts.maxLenEvents", 10000)
+    r.lpush(keys.wait, *ids)
+    for job_id in ids[:100]:
+        r.hset(keys.job(job_id), mapping={"name": "n", "timestamp": 1})
+
+    def spent(verb: str) -> float:
+        r.config_resetstat()
+        assert ops(f"job.{verb}", queue="email", state="waiting", limit=50)["done"] == 50
+        return float(r.info("commandstats")["cmdstat_lrem"]["usec"])
+
+    ours = {verb: spent(verb) for verb in ("remove", "cancel")}
+    r.config_resetstat()
+    for job_id in ids[200:250]:
+        r.lrem(keys.wait, 1, job_id)
+    from_the_wrong_end = float(r.info("commandstats")["cmdstat_lrem"]["usec"])
+    assert max(ours.values()) < from_the_wrong_end / 3
+
+
 def test_a_limit_stops_a_bulk_retry(ops: Ops, r: redis.Redis, keys: Keys) -> None:
     for number in range(5):
         put_failed(r, keys, f"j{number}", ago_ms=100 - number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from jobd.engine.connect import async_client
@@ -13,13 +14,15 @@ from jobd.operations.params import read_params
 from jobd.operations.table import OPERATIONS
 
 
-def perform(url: str, prefix: str, name: str, /, **params: Any) -> Any:
+def perform(
+    url: str, prefix: str, name: str, /, on_progress: Callable[[str], None] = lambda text: None, **params: Any
+) -> Any:
     """Return the document of one operation, asked for by "alice"."""
     operation = OPERATIONS[name]
 
     async def main() -> Any:
         async with async_client(RedisSource(url)) as client:
-            place = Place(AsyncRunner(client), prefix, NamedCaller("alice"))
+            place = Place(AsyncRunner(client), prefix, NamedCaller("alice", on_progress))
             return await operation.method()(place, read_params(operation.params, params))
 
     return asyncio.run(main())

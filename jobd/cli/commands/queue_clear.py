@@ -14,7 +14,7 @@ from jobd.cli.params import DURATION
 from jobd.cli.reach import ask
 from jobd.exits import Exit
 from jobd.operations.table import QUEUE_CLEAN, QUEUE_EMPTY, QUEUE_OBLITERATE
-from jobd.words import plural
+from jobd.words import plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,7 +88,8 @@ def _clear(
     queue, verb = params["queue"], operation.name.partition(".")[2]
     if not (yes or dry_run or can_ask()):
         raise click.UsageError(f"nobody can be asked here: add --yes to {verb} it, or --dry-run to see how many jobs")
-    found = ask(settings, operation, {**params, "dry_run": True})
+    with bar(f"count jobs of {printable(queue)}") as tell:
+        found = ask(settings, operation, {**params, "dry_run": True}, on_progress=tell)
     count = plural(found["removed"], "job")
     if dry_run:
         answer(settings, found, lambda _: [f"would delete {count} of {queue}"])
@@ -97,7 +98,7 @@ def _clear(
         warn(f"{count} of {queue} to delete")
     elif not click.confirm(f"{verb} {queue}, deleting {count}?", err=True):
         return Exit.FAILED
-    with bar(f"{verb} {queue}") as tell:
+    with bar(f"{verb} {printable(queue)}") as tell:
         found = ask(settings, operation, {**params, "dry_run": False}, on_progress=tell)
     answer(settings, found, lambda document: _lines(verb, queue, document))
     return Exit.OK

@@ -9,7 +9,7 @@
 -- Returns:    0 failed; 1 it is active and marked; -1 no such job; -3 it has ended; -8 the next job of a scheduler
 --             (codes.py)
 -- Events:     those of end_job: the parent's, failed (prev the state it was in)
--- Complexity: O(log n); O(n) of wait or active for a job in them
+-- Complexity: O(log n); O(k) for one that k others in wait stand before, the next to run first
 
 -- include: max_events
 -- include: check_places
@@ -28,7 +28,7 @@ local function leave()
     end
   end
   for _, list in ipairs({'wait', 'paused'}) do
-    if redis.call('LREM', base .. list, 1, id) > 0 then
+    if redis.call('LREM', base .. list, -1, id) > 0 then
       return 'waiting'
     end
   end

@@ -9,7 +9,7 @@
 -- Returns:    1 removed; 0 locked by a worker; -1 no such job; -8 a scheduler's current job (codes.py)
 -- Events:     removed (prev) for each job, children first; in a parent's queue waiting (prev waiting-children) when it is
 --             released, as BullMQ tells it also of one that is removed next
--- Complexity: O(log n) a job; O(n) of wait and active for a job in them
+-- Complexity: O(log n) a job; O(k) for one that k others in wait or active stand before, the next to run first
 
 -- include: max_events
 -- include: delete_job
@@ -28,7 +28,7 @@ local function leave(from, job_id)
     end
   end
   for _, list in ipairs({'wait', 'paused', 'active'}) do
-    if redis.call('LREM', from .. list, 1, job_id) > 0 then
+    if redis.call('LREM', from .. list, -1, job_id) > 0 then
       return list
     end
   end
