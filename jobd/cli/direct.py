@@ -59,6 +59,10 @@ class Direct:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
         self._loop.run(self._runner.aclose())
         self._loop.close()
 

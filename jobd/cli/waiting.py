@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from jobd.cli.output import warn
-from jobd.cli.queue_reasons import why_nothing_runs
 from jobd.cli.reach import ask
 from jobd.errors import JobFailed, NotThere, Refused
+from jobd.operations.reasons import why_nothing_runs
 from jobd.operations.table import JOB_WAIT, QUEUE_SHOW
 
 if TYPE_CHECKING:

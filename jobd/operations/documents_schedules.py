@@ -17,7 +17,8 @@ class ScheduleRow(TypedDict):
     every_ms: int | None
     next_at: Annotated[int | None, "when its current run is due; null when none comes"]
     last_at: Annotated[int | None, "due time of the run that began last, of a schedule of a file"]
-    iterations: Annotated[int, "runs made so far, the current one included"]
+    runs: Annotated[int, "runs that have begun"]
+    iterations: Annotated[int, "BullMQ's count: jobs made so far, the one that is due next included"]
     missed: Annotated[int, "due times that passed without a run, of a schedule of a file"]
     limit: int | None
     start_at: int | None

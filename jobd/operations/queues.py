@@ -17,6 +17,8 @@ from jobd.operations.params import OneQueue, Pause, SomeQueues
 from jobd.operations.serving import who_serves
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobd.engine.runner import AsyncRunner
 
 _PAGE = 250
@@ -37,6 +39,7 @@ async def list_queues(place: Place, params: SomeQueues) -> QueueList:
         facts = await place.runner.run_many([queue_facts(Keys(place.prefix, name)) for name in page])
         rows |= {name: queue_row(name, fact) for name, fact in zip(page, facts, strict=True) if fact.exists}
     own = await place.own_queues(params.queues or None)
+    await _find_unserved(place, [row for row in rows.values() if row["name"] not in own])
     return {"queues": [_laid_over(rows.get(name), own.get(name)) for name in sorted({*rows, *own})]}
 
 
@@ -103,10 +106,19 @@ async def facts_of(place: Place, queue: str) -> QueueFacts:
 async def _shown(place: Place, queue: str) -> QueueShown:
     row = queue_row(queue, await facts_of(place, queue))
     own = (await place.own_queues([queue])).get(queue)
-    due = (row["waiting"] or 0) + (row["prioritized"] or 0)
-    if own is None and due and not row["active"] and row["why"] is None and not (await who_serves(place)).serves(queue):
-        row["why"] = "no_workers"
+    if own is None:
+        await _find_unserved(place, [row])
     return {"queue": _laid_over(row, own)}
+
+
+async def _find_unserved(place: Place, rows: Sequence[QueueRow]) -> None:
+    """Set `why` of those queues of other hosts whose jobs wait while nobody anywhere would take them."""
+    idle = [row for row in rows if row["why"] is None and not row["active"] and (row["waiting"] or row["prioritized"])]
+    if idle:
+        serving = await who_serves(place)
+        for row in idle:
+            if not serving.serves(row["name"]):
+                row["why"] = "no_workers"
 
 
 def queue_row(name: str, facts: QueueFacts) -> QueueRow:

@@ -142,6 +142,7 @@ def schedule_row(queue: str, found: Scheduler) -> ScheduleRow:
         "every_ms": repeat.every_ms,
         "next_at": None if found.paused is not None or ended else found.next_at,
         "last_at": found.last_run,
+        "runs": found.iterations if ended else max(0, found.iterations - 1),
         "iterations": found.iterations,
         "missed": found.missed,
         "limit": repeat.limit,

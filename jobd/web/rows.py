@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jobd.duration import format_duration
+from jobd.operations.reasons import state_word, why_nothing_runs
 
 if TYPE_CHECKING:
     from jobd.operations.documents import QueueRow, Worker
@@ -17,7 +18,10 @@ _BAD = ("breaker", "no_workers", "redis_down")
 
 @dataclass(slots=True)
 class Row:
-    """One queue. `waiting` counts the prioritized ones as well. `own`: this host runs it."""
+    """One queue. `waiting` counts the prioritized ones as well. `own`: this host runs it.
+
+    `state` is the word shown: that of `status`, or "no workers" for a queue that no host serves.
+    """
 
     name: str
     state: str
@@ -50,7 +54,7 @@ class Row:
         waiting = counts["waiting"]
         return cls(
             name=row["name"],
-            state=row["state"],
+            state=state_word(row),
             why=row["why"],
             note=_note(known),
             own=own,
@@ -87,6 +91,9 @@ def _note(row: dict[str, Any]) -> str:
         by = f"by {row['paused_by']}" if row.get("paused_by") else ""
         return f'{by}: "{row["paused_why"]}"'.lstrip(": ") if row.get("paused_why") else by
     why = row.get("why")
+    if why == "no_workers":
+        reason = why_nothing_runs(cast("QueueRow", row))
+        return reason.text if reason else ""
     return "" if why in (None, "nothing_due", row["state"]) else str(why).replace("_", " ")
 
 

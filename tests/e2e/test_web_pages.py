@@ -234,6 +234,10 @@ def test_without_a_daemon_any_redis_is_served(redis_server: RedisServer, short_t
             listed.index(f'value="{job_id}"') for job_id in ids
         )
         assert web.get(f"/queues/mail/jobs/{ids[0]}").status == 200
+        for address in ("/", "/queues/mail"):
+            text = web.get(address).text
+            assert "no workers" in text and "no worker anywhere takes its jobs" in text
+            assert "running<" not in text
         assert web.get("/config").status == 200
         assert web.get("/logs").status == 503
         web.send(web.get("/queues/mail").form("/queues/mail/pause"), reason="why not")

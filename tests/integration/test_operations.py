@@ -42,7 +42,7 @@ def test_queues_are_listed_by_name_with_their_counts(ops: Ops) -> None:
     rows = ops("queue.list")["queues"]
     assert [(row["name"], row["state"], row["waiting"], row["delayed"], row["why"]) for row in rows] == [
         ("b-side", "running", 0, 1, "nothing_due"),
-        ("email", "running", 1, 0, None),
+        ("email", "running", 1, 0, "no_workers"),
     ]
     json.dumps(rows, allow_nan=False)
 
@@ -116,9 +116,11 @@ def test_a_queue_that_nobody_serves_says_so_until_a_worker_of_bullmq_connects(
 ) -> None:
     ops.add("email", name="n", data={})
     assert ops("queue.show", queue="email")["queue"]["why"] == "no_workers"
+    assert [row["why"] for row in ops("queue.list")["queues"]] == ["no_workers"]
     with redis_server.client() as worker:
         worker.client_setname(worker_name(Keys(prefix, "email")))
         assert ops("queue.show", queue="email")["queue"]["why"] is None
+        assert [row["why"] for row in ops("queue.list")["queues"]] == [None]
 
 
 def test_logs_are_the_newest_lines_in_order(ops: Ops, r: redis.Redis, keys: Keys) -> None:

@@ -12,7 +12,9 @@ import pytest
 import redis
 
 from jobd.client import Queue
+from jobd.engine.schedulers import Repeat, Scheduler, Template
 from jobd.errors import NotThere, Refused
+from jobd.operations.schedules import schedule_row
 from tests.support.operations import perform
 from tests.support.redis_server import RedisServer
 
@@ -41,6 +43,23 @@ def test_they_are_listed_the_next_one_first(do: Do, queue: Queue, redis_server: 
         "app": None,
     }  # fmt: skip
     assert [row["name"] for row in do("schedule.list", queue="reports")["schedules"]] == ["yearly"]
+
+
+def test_the_run_that_is_to_come_is_none_yet(do: Do, queue: Queue) -> None:
+    # BullMQ's counter is at 1 from the start.
+    queue.schedule("nightly", "full", cron="15 3 * * *")
+    [row] = do("schedule.list", queue="reports")["schedules"]
+    assert (row["runs"], row["iterations"]) == (0, 1)
+    assert do("schedule.pause", name="nightly")["schedule"]["runs"] == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "next_in_ms", "runs"), [(None, 60_000, 2), (3, 60_000, 2), (3, -60_000, 3), (None, -60_000, 2)]
+)
+def test_runs_are_those_that_have_begun_the_last_one_too(limit: int | None, next_in_ms: int, runs: int) -> None:
+    now_ms = int(time.time() * 1000)
+    found = Scheduler("s", Repeat(every_ms=60_000, limit=limit), Template("n"), 3, now_ms + next_in_ms)
+    assert schedule_row("q", found)["runs"] == runs
 
 
 def test_run_adds_its_job_and_leaves_the_schedule(do: Do, queue: Queue) -> None:

@@ -23,12 +23,16 @@ class Refusal(Exception):
 
 
 class FakeControl:
-    """Listens at `path`; `answers` is {method: result, or a function of the params}; `asked` is what came in."""
+    """Listens at `path`; `answers` is {method: result, or a function of the params}; `asked` is what came in.
+
+    `connections` are those that were accepted; they end with it.
+    """
 
     def __init__(self, path: Path, answers: dict[str, Answer], progress: tuple[str, ...] = ()) -> None:
         self.path = path
         self.answers = answers
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.connections: list[socket.socket] = []
         self._progress = progress
         self._sock = socket.socket(socket.AF_UNIX)
         self._threads: list[threading.Thread] = []
@@ -45,6 +49,9 @@ class FakeControl:
     ) -> None:
         self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
 
@@ -59,6 +66,7 @@ class FakeControl:
                 connection, _ = self._sock.accept()
             except OSError:
                 return
+            self.connections.append(connection)
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:

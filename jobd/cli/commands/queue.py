@@ -11,9 +11,9 @@ from jobd.cli.click_commands import Command, Group, command
 from jobd.cli.columns import Column, draw, fields, terminal_width
 from jobd.cli.output import answer
 from jobd.cli.params import dash_number_last
-from jobd.cli.queue_reasons import why_nothing_runs
 from jobd.cli.reach import ask
 from jobd.operations import table
+from jobd.operations.reasons import state_word, why_nothing_runs
 from jobd.words import plural
 
 if TYPE_CHECKING:
@@ -171,10 +171,7 @@ def _list_lines(document: QueueList) -> Iterable[str]:
     if not queues:
         return ["no queues"]
     columns = [Column("QUEUE"), Column("STATE"), *(Column(name.upper(), right=True) for name in _COUNTS)]
-    rows = [
-        [found["name"], str(found.get("state") or ""), *(_count(found.get(name)) for name in _COUNTS)]
-        for found in queues
-    ]
+    rows = [[found["name"], state_word(found), *(_count(found.get(name)) for name in _COUNTS)] for found in queues]
     return draw(columns, rows, terminal_width())
 
 

@@ -33,4 +33,8 @@ def top(settings: Settings) -> None:
             raise
         text = f"no module {error.name}; top needs the tui extra: pip install '.[daemon,tui]' in a clone of jobd"
         raise Refused("extra-missing", text) from None
-    Top(settings).run()
+    view = Top(settings)
+    try:
+        view.run()
+    finally:
+        view.close()

@@ -9,6 +9,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 
 from jobd.cli.reach import ask
+from jobd.cli.standing import Standing
 from jobd.cli.top.dialogs import Help, Question
 from jobd.cli.top.look import Looker, Sight
 from jobd.cli.top.screens import Looking, Overview, Subject
@@ -69,6 +70,7 @@ class Top(App[None]):
         self.redis = printable(settings.redis or "")
         self.sight = Sight()
         self.looked = False
+        self.reads = Standing(settings)
         self._looker = Looker(settings)
         self._looking = False
 
@@ -77,6 +79,11 @@ class Top(App[None]):
         self.push_screen(Overview())
         self.set_interval(LOOK_EVERY_S, self.look)
         self.look()
+
+    def close(self) -> None:
+        """Close the connections that were kept; after the end, since a look may have to be waited for."""
+        self._looker.close()
+        self.reads.close()
 
     def look(self) -> None:
         """Look, unless the last look is not over yet."""

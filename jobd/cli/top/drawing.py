@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobd.cli.columns import cut
 from jobd.duration import format_duration, format_size
+from jobd.operations.reasons import state_word
 from jobd.words import printable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ CHART = "cyan"
 STYLES = {
     "ready": GOOD, "running": GOOD, "completed": GOOD, "degraded": BAD, "breaker": BAD, "failed": BAD, "paused": MIND,
     "quiet": MIND, "draining": MIND, "starting": MIND, "reloading": MIND, "restarting": MIND, "active": GOOD, AWAY: BAD,
+    "no workers": BAD,
 }  # fmt: skip
 
 
@@ -88,7 +90,7 @@ def queue_cells(row: QueueRow, history: QueueHistory | None, width: int) -> list
     done, oldest = (history["done"], history["oldest_s"]) if history else ([], [])
     return [
         printable(row["name"]),
-        row["state"],
+        state_word(row),
         busy,
         count(waiting),
         seconds(row["oldest_waiting_s"]),
@@ -129,7 +131,8 @@ def note_of(row: QueueRow) -> str:
     if row.get("note"):
         return printable(row["note"])
     why = row["why"]
-    return "" if why in (None, "nothing_due", row["state"]) else str(why).replace("_", " ")
+    told = str(why or "").replace("_", " ")
+    return "" if why == "nothing_due" or told == state_word(row) else told
 
 
 WORKER_HEADINGS = ("WORKER", "QUEUE", "STATE", "BUSY", "DONE", "RESTARTS", "UP", "MEM", "RUNS")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jobd.cli.reach import ask
+from jobd.cli.standing import Standing
 from jobd.errors import DaemonAway, JobdError
 from jobd.operations import table
 
@@ -37,6 +37,7 @@ class Looker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._standing = Standing(settings)
         self._cursor: int | None = None
         self._log: list[LogLine] = []
         self._last = Sight()
@@ -51,9 +52,13 @@ class Looker:
             return Sight(seen.status, seen.queues, seen.workers, seen.history, seen.log, str(error).splitlines()[0])
         return self._last
 
+    def close(self) -> None:
+        """Close the connections that the looks kept open."""
+        self._standing.close()
+
     def _daemon(self) -> Sight:
         try:
-            status = ask(self._settings, table.STATUS, timeout=_LIMIT_S)
+            status = self._standing.ask(table.STATUS, timeout=_LIMIT_S)
         except DaemonAway:
             self._cursor = None
             return self._redis()
@@ -62,14 +67,14 @@ class Looker:
         return Sight(status, queues, workers, self._history([row["name"] for row in queues]), self._lines())
 
     def _redis(self) -> Sight:
-        queues = ask(self._settings, table.QUEUE_LIST)["queues"]
+        queues = self._standing.ask(table.QUEUE_LIST)["queues"]
         return Sight(queues=queues, history=self._history([row["name"] for row in queues]))
 
     def _history(self, names: list[str]) -> dict[str, QueueHistory]:
         if not names:
             return {}
         try:
-            found = ask(self._settings, table.HISTORY, {"queues": names})["queues"]
+            found = self._standing.ask(table.HISTORY, {"queues": names})["queues"]
         except JobdError:
             return dict(self._last.history)  # the charts can wait; counts cannot
         return {queue["name"]: queue for queue in found}
@@ -77,7 +82,7 @@ class Looker:
     def _lines(self) -> list[LogLine]:
         asked = {"limit": _LOG_LINES} if self._cursor is None else {"after": self._cursor, "limit": _LOG_LINES}
         try:
-            found = ask(self._settings, table.LOGS, asked, timeout=_LIMIT_S)
+            found = self._standing.ask(table.LOGS, asked, timeout=_LIMIT_S)
         except JobdError:
             return self._log  # the status socket has no log
         if self._cursor is None:

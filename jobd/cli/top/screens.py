@@ -17,11 +17,11 @@ from textual.widgets import DataTable, Footer, Input, RichLog, Static
 
 from jobd.cli.columns import fields
 from jobd.cli.log_lines import line_of
-from jobd.cli.reach import ask
 from jobd.cli.top import drawing
 from jobd.cli.top.steady_tables import Rows
 from jobd.errors import JobdError
 from jobd.operations import table
+from jobd.operations.reasons import state_word
 from jobd.words import printable
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class QueueScreen(_WithJobs):
             return [printable(self.queue), "not there any more"]
         history = sight.history.get(self.queue)
         width = max(10, min(120, self.app.size.width - 14))
-        lines = [f"{printable(self.queue)}  {row['state']}  {drawing.note_of(row)}", _counts(row)]
+        lines = [f"{printable(self.queue)}  {state_word(row)}  {drawing.note_of(row)}", _counts(row)]
         if history:
             lines += [
                 f"throughput  {drawing.chart(history['done'], width)}",
@@ -288,7 +288,7 @@ class QueueScreen(_WithJobs):
         found: list[Mapping[str, Any]] = []
         for state in _STATES:
             asked = {"queue": self.queue, "state": state, "limit": _LISTED - len(found)}
-            found += ask(self.top.settings, table.JOB_LIST, asked)["jobs"]
+            found += self.top.reads.ask(table.JOB_LIST, asked)["jobs"]
             if len(found) >= _LISTED:
                 break
         return found
@@ -317,9 +317,7 @@ class WorkerScreen(_WithJobs):
         """Return the jobs it runs."""
         worker = self._worker(self.top.sight)
         ids = [job["id"] for job in worker["jobs"] if job["id"]] if worker else []
-        return [
-            ask(self.top.settings, table.JOB_SHOW, {"queue": self.queue, "id": job_id})["job"] for job_id in ids[:20]
-        ]
+        return [self.top.reads.ask(table.JOB_SHOW, {"queue": self.queue, "id": job_id})["job"] for job_id in ids[:20]]
 
 
 class JobScreen(Looking):
@@ -344,7 +342,7 @@ class JobScreen(Looking):
     async def _read(self) -> None:
         try:
             found = await asyncio.to_thread(
-                ask, self.top.settings, table.JOB_SHOW, {"queue": self._queue, "id": self._job_id}
+                self.top.reads.ask, table.JOB_SHOW, {"queue": self._queue, "id": self._job_id}
             )
             text = "\n".join(fields(found["job"]))
         except (JobdError, TimeoutError, OSError) as error:

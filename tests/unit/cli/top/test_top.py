@@ -12,8 +12,9 @@ from textual.widgets import Static
 
 from jobd.cli import main
 from jobd.cli.settings import Settings
+from jobd.cli.standing import Standing
 from jobd.cli.top import app as app_module
-from jobd.cli.top import look, screens
+from jobd.cli.top import screens
 from jobd.cli.top.app import Top
 from jobd.cli.top.dialogs import Help, Question
 from jobd.cli.top.drawing import chart
@@ -51,7 +52,7 @@ class World:
         self.away: Exception | None = None
         self.daemon = True
 
-    def ask(self, settings: Settings, operation: Any, params: Any = None, **_: Any) -> Any:
+    def ask(self, settings: Settings | None, operation: Any, params: Any = None, **_: Any) -> Any:
         if self.away is not None:
             raise self.away
         params = dict(params or {})
@@ -90,8 +91,10 @@ def show(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Run the view on a world's answers and drive it."""
 
     def show(world: World, drive: Drive, size: tuple[int, int] = (80, 24)) -> None:
-        for module in (look, screens, app_module):
-            monkeypatch.setattr(module, "ask", world.ask)
+        monkeypatch.setattr(app_module, "ask", world.ask)
+        monkeypatch.setattr(
+            Standing, "ask", lambda self, operation, params=None, **_: world.ask(None, operation, params)
+        )
 
         async def run() -> None:
             view = Top(Settings())

@@ -31,6 +31,12 @@ _NOBODY_ANYWHERE = Reason(
 )
 
 
+def state_word(row: QueueRow) -> str:
+    """Return the state as people are told it: a queue of other hosts that nobody takes jobs from does not run."""
+    served = "workers" in row or row["why"] != "no_workers" or row["state"] != "running"
+    return row["state"] if served else "no workers"
+
+
 def why_nothing_runs(row: QueueRow) -> Reason | None:
     """Return why no job of this queue is taken, None when nothing is known to be in the way."""
     why = row.get("why")
