@@ -121,29 +121,42 @@ def _read_turn(token_prefix: str, order: list[int] | None, reply: list[Any]) -> 
 
 
 def read_taken(row: list[Any], token_prefix: str) -> Taken:
-    """Return the job of one row of lua/lib/read_job.lua whose ats is that of the take."""
-    (name, data, opts, timestamp, delay, priority, made, started, crashes, dedup, parent, scheduler, deferred, trace,
-     suspect, job_id, *key) = row  # fmt: skip
+    """Return the job of one row: the fields of its hash, name and value in turn, then ats of the take, then the id."""
+    names = row[::2]
+    job_id = decode_id(names.pop())
+    if names == _FRESH:  # most jobs, and a dictionary would cost as much as all the rest
+        _, name, _, data, _, opts, _, timestamp, _, delay, _, priority, _, started, _ = row
+        return Taken(
+            job_id, token_prefix + started.decode(), _text(name), data, opts, _number(timestamp),
+            0 if delay == b"0" else _number(delay), 0 if priority == b"0" else _number(priority),
+            0, int(started), 0, None, None, None, None, None, False,
+        )  # fmt: skip
+    of = dict(zip(names, row[1::2], strict=True)).get
+    started = of(b"ats", b"0")
     return Taken(
-        decode_id(job_id),
+        job_id,
         token_prefix + started.decode(),
-        _text(name),
-        data,
-        opts,
-        _number(timestamp),
-        0 if delay == b"0" else _number(delay),
-        0 if priority == b"0" else _number(priority),
-        0 if made is None else _number(made),
+        _text(of(b"name")),
+        of(b"data"),
+        of(b"opts"),
+        _number(of(b"timestamp")),
+        _number(of(b"delay")),
+        _number(of(b"priority")),
+        _number(of(b"atm")),
         int(started),
-        0 if crashes is None else _number(crashes),
-        dedup if dedup is None else _text(dedup),
-        parent if parent is None else _text(parent),
-        scheduler if scheduler is None else _text(scheduler),
-        deferred if deferred is None else _text(deferred),
-        trace,
-        suspect is not None,
-        key[0] if key else None,
+        _number(of(b"stc")),
+        _text(of(b"deid")),
+        _text(of(b"parentKey")),
+        _text(of(b"rjk")),
+        _text(of(b"defa")),
+        of(b"stacktrace"),
+        b"sus" in names,
+        of(b"jobdkey") or None,
     )
+
+
+_FRESH = [b"name", b"data", b"opts", b"timestamp", b"delay", b"priority", b"ats"]
+"""The fields of a job that was never taken before, in the order in which BullMQ and we add them."""
 
 
 @dataclass(frozen=True, slots=True)

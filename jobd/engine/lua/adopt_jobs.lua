@@ -4,7 +4,7 @@
 -- KEYS:       1 active (list)   2 stalled (set)   From base also per job: its hash and lock.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 token_prefix   3 lock_ms ("" leaves the locks)
 --             4 on: ids the worker knows about, left out of the answer
--- Returns:    per job, oldest first, the fields of read_job, then its key when it has one
+-- Returns:    per job, oldest first, the row of read_job, then ats (the lock's), then the id
 -- Events:     none
 -- Complexity: O(active)
 
@@ -25,10 +25,10 @@ for i = #ids, 1, -1 do
     redis.call('SREM', STALLED, id)
   end
   if not known[id] then
-    local row = read_job(base, id)
+    local row = read_job(base .. id)
     if row then
-      row[8] = string.match(locks[i], '[^:]*$')
-      row[17] = redis.call('HGET', base .. id, 'jobdkey') or nil
+      local size = #row
+      row[size + 1], row[size + 2], row[size + 3] = 'ats', string.match(locks[i], '[^:]*$'), id
       rows[#rows + 1] = row
     end
   end

@@ -19,377 +19,276 @@
 --                dead (base of the queue that gets a copy of a failed job, "" none)
 --             then with key_most, 1 each, all finishes in this order: the key ("" none)
 -- Returns:    1 codes, quick ones first (codes.py: 0, -1, -2, -3, -4, -6, -9)
---             2 jobs, each the fields of read_job (ats the new one), then with key_most the key   3 limited_ms   4 next_due_ms (-1 none)
+--             2 jobs, each the row of read_job, then ats (the new one), with key_most jobdkey ("" none), then the id
+--             3 limited_ms   4 next_due_ms (-1 none)
 --             5 blocked (1)   6 suspects were passed over (1)
 -- Events:     per finish those of end_job, put_back, put_delayed, or waiting-children (prev active) and those of
 --             release_parent; promote_due; active per taken job; drained
 -- Complexity: O(finishes + taken), plus the place in active of each finished id, plus what trimming deletes
 
+-- Written as one piece: a function is made anew at every call of a script, so what every turn needs stands in the open
+-- and what few turns need is made when it is used (docs/decisions/0021-lua-when-used.md).
+
 -- include: max_events
 -- include: check_places
--- include: count_up
 -- include: window_of
--- include: holds
--- include: children_refuse
--- include: note_failure
--- include: end_job
--- include: put_back
--- include: wait_for_children
--- include: put_delayed
--- include: promote_due
--- include: read_job
--- include: delete_job
--- include: trim_finished
--- include: take_out
 -- include: plain_completions
--- include: next_due
+-- include: take_out
+-- include: read_job
 -- include: note_drained
--- include: work_is_left
--- include: mark_delayed
--- include: limit_per_key
--- include: look_up_keys
--- include: admit
--- include: leave_keys
--- include: save_holders
-local META, WAIT, ACTIVE, PRIORITIZED, DELAYED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local EVENTS, MARKER, LIMITER, STALLED, COMPLETED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local base, now, lock_ms, token_prefix, worker_name = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local take, busy = tonumber(ARGV[6]), tonumber(ARGV[7])
-local limiter_max, limiter_ms, quick = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
-local quick_keep = { count = tonumber(ARGV[11]), age_s = tonumber(ARGV[12]), limit = tonumber(ARGV[13]) }
-local clock_ms = tonumber(ARGV[14])
+-- include: next_due
+-- include: delete_job
+-- include when used: trim_finished
+-- include when used: finish_job
+-- include when used: promote_due
+-- include when used: limit_in_turn
+local META, WAIT, ACTIVE, PRIORITIZED, DELAYED, EVENTS, MARKER, LIMITER, STALLED, COMPLETED = unpack(KEYS)
 local QUICK_FROM, QUICK_SIZE, OTHER_SIZE = 17, 4, 12
-local call = redis.call
-if clock_ms then
-  local time = call('TIME')
-  now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + clock_ms)
-end
-local now_ms = tonumber(now)
-local ARGS = ARGV
-local OTHERS_FROM, keys_from = QUICK_FROM + quick * QUICK_SIZE, #ARGS + 1
-local limit = limit_per_key(base, ARGV[15], ARGV[16])
-if limit then
-  keys_from = OTHERS_FROM + (#ARGS + 1 - OTHERS_FROM - quick) / (OTHER_SIZE + 1) * OTHER_SIZE
-end
 -- BullMQ's value for "rate limited by hand": honoured even where no limiter is configured.
-local MANUAL_LIMIT = '9007199254740991'
+local MANUAL_LIMIT = 9007199254740991
 -- A turn never looks past more suspects, and jobs without a place by their key, than this.
 local MAX_PASSED, MAX_ASIDE = 100, 200
 
+local ARGS, call, format = ARGV, redis.call, string.format
+local base, now, lock_ms, token_prefix, worker_name, take, busy, limiter_max, limiter_ms, quick, keep_count, keep_age_s,
+  keep_limit, clock_ms, key_most, key_path = unpack(ARGS, 1, 16)
+take, quick = tonumber(take), tonumber(quick)
+if clock_ms ~= '' then
+  local time = call('TIME')
+  now = format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + clock_ms)
+end
+local now_ms = tonumber(now)
+local others_from, keys_from = QUICK_FROM + quick * QUICK_SIZE, #ARGS + 1
+local limit = key_most ~= '' and limit_in_turn(base, key_most, key_path)
+if limit then
+  keys_from = others_from + (keys_from - others_from - quick) / (OTHER_SIZE + 1) * OTHER_SIZE
+end
+
 local settings = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
 local max_len = max_events(META, settings[5])
-local codes, ended = {}, false
 
--- Removes the lock's traces of an attempt that may act; false when the id is not in active any more.
-local function leave_active(id)
-  call('SREM', STALLED, id)
-  if call('LREM', ACTIVE, -1, id) == 0 then
-    return false
+-- A job that is retried at once goes behind those that are due; else BullMQ's finish comes before the promotion.
+local promoted = false
+for at = others_from, keys_from - 1, OTHER_SIZE do
+  if not promoted and ARGS[at + 2] == 'r' and ARGS[at + 5] == '0' then
+    promoted = true
+    promote_due(base, now_ms, limit)
   end
-  call('DEL', base .. id .. ':lock')
-  return true
 end
 
-local function keep_of(at)
-  return { count = tonumber(ARGS[at]), age_s = tonumber(ARGS[at + 1]), limit = tonumber(ARGS[at + 2]) }
+-- 1. The finishes: the quick ones share commands where all of them are as plain as they were when taken.
+local codes, ended, limiter_text = {}, false, nil
+if #ARGS >= QUICK_FROM then
+  call('XTRIM', EVENTS, 'MAXLEN', '~', max_len)
 end
-
--- Carries out one finish whatever its outcome; returns its code.
-local function finish(id, token, outcome, value, stacktrace, delay_ms, keep, attempts, lifo, dead)
-  local job = base .. id
-  local lock = call('GET', job .. ':lock')
-  local code = holds(base, id, token, lock)
-  if code == 0 and (outcome == 'c' or outcome == 'w') then
-    code = children_refuse(base, id, outcome == 'c') or 0 -- before the lock is touched
-  end
-  if code == -1 and lock == token then
-    leave_active(id) -- somebody deleted the job: an id of none must not stay, it would count as running
-  end
-  if code ~= 0 then
-    return code
-  end
-  if not leave_active(id) then
-    return lock and -3 or -2
-  end
-  if outcome == 'c' or outcome == 'f' then
-    ended = true
-    if outcome == 'f' then
-      note_failure(job, value, stacktrace)
-    end
-    end_job(base, id, outcome == 'c' and 'completed' or 'failed', value, keep, attempts, now_ms, max_len,
-      nil, dead)
-    return 0
-  end
-  if outcome == 'r' then
-    note_failure(job, value, stacktrace)
-    count_up(job, 'atm')
-  end
-  if outcome ~= 'b' then
-    call('HDEL', job, 'sus')
-  end
-  if outcome == 'w' then
-    wait_for_children(base, id, now_ms)
-    return 0
-  end
-  if outcome == 'x' and delay_ms > 0 then
-    call('SET', LIMITER, MANUAL_LIMIT, 'PX', delay_ms)
-  end
-  if outcome == 'l' or (outcome == 'r' and delay_ms > 0) then
-    put_delayed(base, id, delay_ms, now_ms, max_len)
-  else
-    local priority = tonumber(call('HGET', job, 'priority') or '') or 0
-    put_back(base, id, priority, outcome == 'b' or outcome == 'x' or (lifo and priority == 0), max_len)
-  end
-  return 0
-end
-
--- The short way of many plain completions at once: what `finish` does to each, with one command where that is possible.
-local function finish_quick(ids, jobs, locks)
-  local scored, gone = {}, {}
-  call('ZCARD', COMPLETED) -- an error now, not when the ids are out of active
-  call('SREM', STALLED, unpack(ids))
-  local missing, left = take_out(ACTIVE, ids), {}
+if quick > 0 then
+  local ids, tokens = {}, {}
   for i = 1, quick do
-    codes[i] = missing[ids[i]] and -3 or 0
-    if codes[i] == 0 then
-      local at, id = QUICK_FROM + (i - 1) * QUICK_SIZE, ids[i]
-      local value = ARGS[at + 2]
-      left[#left + 1], gone[#gone + 1] = id, locks[i]
-      if quick_keep.count ~= 0 then
-        scored[#scored + 1], scored[#scored + 2] = now, id
-        redis.pcall('HSET', jobs[i], 'atm', ARGS[at + 3], 'returnvalue', value, 'finishedOn', now)
-      else
-        delete_job(base, id)
-      end
-      call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
-    end
+    local at = QUICK_FROM + (i - 1) * QUICK_SIZE
+    ids[i], tokens[i] = ARGS[at], ARGS[at + 1]
   end
-  if #left == 0 then
-    return
-  end
-  ended = true
-  call('DEL', unpack(gone))
-  if quick_keep.count ~= 0 then
-    call('ZADD', COMPLETED, unpack(scored))
-    if quick_keep.count or quick_keep.age_s then
-      trim_finished(base, COMPLETED, now_ms, quick_keep.count, quick_keep.age_s, quick_keep.limit)
-    end
-  end
-end
-
-local function finish_all()
-  if quick > 0 then
-    local ids, tokens = {}, {}
+  local jobs, locks
+  jobs, locks, limiter_text = plain_completions(base, ids, tokens, LIMITER)
+  if jobs then
+    call('ZCARD', COMPLETED) -- an error now, not when the ids are out of active
+    call('SREM', STALLED, unpack(ids))
+    local missing = take_out(ACTIVE, ids)
+    local scored, gone = {}, missing and {} or locks
     for i = 1, quick do
-      local at = QUICK_FROM + (i - 1) * QUICK_SIZE
-      ids[i], tokens[i] = ARGS[at], ARGS[at + 1]
-    end
-    local jobs, locks = plain_completions(base, ids, tokens)
-    if jobs then
-      finish_quick(ids, jobs, locks)
-    else
-      check_places(base)
-      for i = 1, quick do
-        local at = QUICK_FROM + (i - 1) * QUICK_SIZE
-        codes[i] = finish(ARGS[at], ARGS[at + 1], 'c', ARGS[at + 2], '', 0, quick_keep, 0, false)
+      local at, id = QUICK_FROM + (i - 1) * QUICK_SIZE, ids[i]
+      if missing and missing[id] then
+        codes[i] = -3
+      else
+        local value = ARGS[at + 2]
+        codes[i], ended = 0, true
+        if missing then
+          gone[#gone + 1] = locks[i]
+        end
+        if keep_count == '0' then
+          delete_job(base, id)
+        else
+          scored[#scored + 1] = now
+          scored[#scored + 1] = id
+          redis.pcall('HSET', jobs[i], 'atm', ARGS[at + 3], 'returnvalue', value, 'finishedOn', now)
+        end
+        call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
       end
     end
-  end
-  if OTHERS_FROM < keys_from then
+    if ended then
+      call('DEL', unpack(gone))
+    end
+    if scored[1] then
+      call('ZADD', COMPLETED, unpack(scored))
+      if keep_count ~= '' or keep_age_s ~= '' then
+        trim_finished(base, COMPLETED, now_ms, tonumber(keep_count), tonumber(keep_age_s), tonumber(keep_limit))
+      end
+    end
+  else
     check_places(base)
-  end
-  for at = OTHERS_FROM, keys_from - 1, OTHER_SIZE do
-    codes[#codes + 1] = finish(ARGS[at], ARGS[at + 1], ARGS[at + 2], ARGS[at + 3], ARGS[at + 4],
-      tonumber(ARGS[at + 5]), keep_of(at + 6), tonumber(ARGS[at + 9]), ARGS[at + 10] == '1',
-      ARGS[at + 11])
-  end
-end
-
--- What ended gives its place among the jobs of its key to the next one.
-local function free_keys()
-  local ids, keys, first, size = {}, {}, {}, 0
-  for i, code in ipairs(codes) do
-    local key, at = ARGS[keys_from + i - 1], QUICK_FROM + (i - 1) * QUICK_SIZE
-    if i > quick then
-      at = OTHERS_FROM + (i - quick - 1) * OTHER_SIZE
-    end
-    if key ~= '' and (code == 0 or code == -1) then
-      local outcome = i > quick and ARGS[at + 2]
-      size = size + 1
-      ids[size], keys[size], first[size] = ARGS[at], key, code == 0 and (outcome == 'b' or outcome == 'x')
+    for i = 1, quick do
+      local at, over = QUICK_FROM + (i - 1) * QUICK_SIZE, nil
+      codes[i], over = finish_job(base, now_ms, max_len, ids[i], tokens[i], 'c', ARGS[at + 2], '', '0', keep_count,
+        keep_age_s, keep_limit, '0', '0', '')
+      ended = ended or over
     end
   end
-  leave_keys(limit, ids, keys, first)
+end
+if others_from < keys_from then
+  limiter_text = nil -- they may set it
+  check_places(base)
+end
+for at = others_from, keys_from - 1, OTHER_SIZE do
+  local code, over = finish_job(base, now_ms, max_len, unpack(ARGS, at, at + OTHER_SIZE - 1))
+  codes[#codes + 1], ended = code, ended or over
+end
+if limit and #codes > 0 then
+  limit.leave(codes, QUICK_FROM, QUICK_SIZE, others_from, OTHER_SIZE, keys_from)
 end
 
-local limited_ms, next_due_ms, blocked = -1, -1, false
-local concurrency = tonumber(settings[2] or '')
-local most = tonumber(settings[3] or '') or limiter_max
-local window_ms = tonumber(limiter_ms) or tonumber(settings[4] or '')
-
--- How many of `wanted` may start now, by pause, limiter and global concurrency; 0 sets limited_ms or blocked.
-local function allowance(wanted)
-  local counted, rest = window_of(LIMITER, most or tonumber(MANUAL_LIMIT))
-  if rest > 0 then
-    limited_ms = rest
-    return 0
+-- 2. The take.
+local rows, limited_ms, next_due_ms, blocked = {}, -1, -1, false
+local passed, passed_waiting, passed_prioritized, stop = 0, {}, {}, false
+local first_due_ms, wait_empty, all_empty = -1, false, false
+if take > 0 then
+  first_due_ms = next_due(DELAYED)
+  if not promoted and first_due_ms >= 0 and first_due_ms <= now_ms then
+    promote_due(base, now_ms, limit)
+    first_due_ms = next_due(DELAYED)
   end
-  most = counted and most
-  local room = concurrency and concurrency - call('LLEN', ACTIVE) or wanted
-  if settings[1] or room <= 0 then
-    blocked = true
-    next_due_ms = next_due(base) -- promoted on time all the same
-    return 0
-  end
-  return math.ceil(math.min(wanted, room, most and most - counted or wanted)) -- limits may be fractions, counts not
-end
-
-local rows, passed, stop = {}, 0, false
-local wait_empty = false
-local passed_waiting, passed_prioritized = {}, {}
-
--- The next ids to run, at most n, out of their container; their scores too when they were prioritized.
-local function pop(n)
-  if not wait_empty then
-    local ids = call('RPOP', WAIT, n) or {}
-    wait_empty = #ids < n and not limit -- one may come back (admit)
-    if #ids > 0 then
-      return ids
-    end
-  end
-  local popped, ids, scores = call('ZPOPMIN', PRIORITIZED, n), {}, {}
-  for i = 1, #popped, 2 do
-    ids[#ids + 1], scores[#scores + 1] = popped[i], popped[i + 1]
-  end
-  return ids, scores
-end
-
--- Remembers a popped id that goes back at the end.
-local function pass_over(id, score)
-  if score then
-    passed_prioritized[#passed_prioritized + 1] = score
-    passed_prioritized[#passed_prioritized + 1] = id
-  else
-    passed_waiting[#passed_waiting + 1] = id
-  end
-end
-
-local function put_passed_back()
-  for i = #passed_waiting, 1, -1 do
-    call('RPUSH', WAIT, passed_waiting[i])
-  end
-  if #passed_prioritized > 0 then
-    call('ZADD', PRIORITIZED, unpack(passed_prioritized))
-  end
-end
-
--- Locks and counts one job; its place in active is the caller's.
-local function start(id, row)
-  local job = base .. id
-  local started = row[8] and string.format('%.0f', (tonumber(row[8]) or 0) + 1) or '1'
-  call('SET', job .. ':lock', token_prefix .. started, 'PX', lock_ms)
-  call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-  local pb = worker_name ~= '' and 'pb'
-  if limit and row[17] then
-    call('HSET', job, 'processedOn', now, 'ats', started, 'jobdkey', row[17], pb or 'jobdkey', pb and worker_name or row[17])
-  elseif pb then
-    call('HSET', job, 'processedOn', now, 'pb', worker_name, 'ats', started)
-  else
-    call('HSET', job, 'processedOn', now, 'ats', started)
-  end
-  row[8] = started
-  rows[#rows + 1] = row
-end
-
--- Starts the popped ids, as far as suspects allow. Jobs that only fail (defa) do not count for the limiter.
-local function start_all(ids, scores)
-  local started, counted = {}, 0
-  local found = limit and look_up_keys(limit, base, ids)
-  for i, id in ipairs(ids) do
-    local row = not stop and (found and found[id] or read_job(base, id))
-    local alone = row and row[15] and busy == 0 and #rows == 0 and passed == 0
-    if stop then
-      pass_over(id, scores and scores[i])
-    elseif row and row[15] and not alone then
-      passed = passed + 1
-      pass_over(id, scores and scores[i])
-    elseif row and string.sub(id, 1, 2) ~= '0:' then -- such ids are markers of old versions, not jobs
-      if limit then
-        id, row = admit(limit, ids, scores, i, row, now_ms, max_len)
-      end
-      if id then
-        start(id, row)
-        started[#started + 1] = id
-        counted = counted + (row[13] and 0 or 1)
-        stop = alone
-      end
-    end
-  end
-  if #started > 0 then
-    call('LPUSH', ACTIVE, unpack(started))
-  end
-  if most and window_ms and counted > 0 and redis.pcall('INCRBY', LIMITER, counted) == counted then
-    redis.pcall('PEXPIRE', LIMITER, string.format('%.0f', window_ms))
-  end
-end
-
-local function take_all()
   if not ended then -- else a finish has used both: an error now, not when ids are out of wait
     call('LLEN', ACTIVE)
     call('XLEN', EVENTS)
   end
-  while #rows < take and passed < MAX_PASSED and not stop and not (limit and limit.aside >= MAX_ASIDE) do
-    local count = allowance(take - #rows)
-    if count == 0 then
+end
+local concurrency = tonumber(settings[2] or '')
+local most = tonumber(settings[3] or '') or tonumber(limiter_max)
+local window_ms = tonumber(limiter_ms) or tonumber(settings[4] or '')
+while #rows < take and passed < MAX_PASSED and not stop and not (limit and limit.aside >= MAX_ASIDE) do
+  -- How many may start now, by limiter, pause and global concurrency.
+  local count, rest = take - #rows, nil
+  local counted
+  if limiter_text == nil then
+    limiter_text = call('GET', LIMITER)
+  end
+  if limiter_text or most then
+    counted, rest = window_of(LIMITER, limiter_text, most or MANUAL_LIMIT)
+    if rest > 0 then
+      limited_ms = rest
       break
     end
-    local ids, scores = pop(count)
+    most = counted and most
+  end
+  local room = concurrency and concurrency - call('LLEN', ACTIVE) or count
+  if settings[1] or room <= 0 then
+    blocked = true
+    next_due_ms = first_due_ms -- promoted on time all the same
+    break
+  end
+  if room < count or most then -- limits may be fractions, counts not
+    count = math.ceil(math.min(count, room, most and most - counted or count))
+  end
+
+  -- The next ids to run, out of their container; their scores too when they were prioritized.
+  local moved, ids, scores
+  if count == 1 and not wait_empty and not limit then
+    moved = call('RPOPLPUSH', WAIT, ACTIVE)
+    ids = moved and { moved }
+  elseif not wait_empty then
+    ids = call('RPOP', WAIT, count)
+  end
+  wait_empty = (not ids or #ids < count) and not limit -- one may come back (limit.admit)
+  if not ids then
+    ids, scores = {}, {}
+    if call('EXISTS', PRIORITIZED, base .. 'pc') > 0 then
+      local popped = call('ZPOPMIN', PRIORITIZED, count)
+      for i = 1, #popped, 2 do
+        ids[#ids + 1], scores[#scores + 1] = popped[i], popped[i + 1]
+      end
+    end
     if #ids == 0 then
       if #passed_prioritized == 0 then
         call('DEL', base .. 'pc')
       end
-      next_due_ms = next_due(base)
+      all_empty = true
+      next_due_ms = limit and next_due(DELAYED) or first_due_ms
       break
     end
-    start_all(ids, scores)
   end
-  put_passed_back()
-  if limit and limit.aside > 0 then
-    mark_delayed(base)
-  end
-  if (#rows > 0 or limit and limit.aside >= MAX_ASIDE) and (next_due_ms >= 0 or work_is_left(base)) then
-    call('ZADD', MARKER, 0, '0')
-  end
-end
 
-local function retries_now()
-  for at = OTHERS_FROM, keys_from - 1, OTHER_SIZE do
-    if ARGS[at + 2] == 'r' and ARGS[at + 5] == '0' then
-      return true
+  -- They start, as far as suspects allow. Jobs that only fail (defa) do not count for the limiter.
+  local started, counts = {}, 0
+  local found = limit and limit.look_up(limit, base, ids)
+  for i = 1, #ids do
+    local id = ids[i]
+    local row = not stop and (found and found[id] or read_job(base .. id))
+    local alone = row and row.sus and busy == '0' and #rows == 0 and passed == 0
+    if stop or row and row.sus and not alone then -- goes back at the end
+      passed = passed + (stop and 0 or 1)
+      if scores then
+        passed_prioritized[#passed_prioritized + 1] = scores[i]
+        passed_prioritized[#passed_prioritized + 1] = id
+      else
+        passed_waiting[#passed_waiting + 1] = id
+      end
+    elseif row and string.sub(id, 1, 2) ~= '0:' then -- such ids are markers of old versions, not jobs
+      if limit then
+        id, row = limit.admit(limit, ids, scores, i, row, now_ms, max_len)
+      end
+      if id then
+        local job, key = base .. id, row.key
+        local ats = row.ats and format('%.0f', (tonumber(row.ats) or 0) + 1) or '1'
+        call('SET', job .. ':lock', token_prefix .. ats, 'PX', lock_ms)
+        call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+        local by = worker_name ~= '' and 'pb'
+        if key then
+          call('HSET', job, 'processedOn', now, 'ats', ats, 'jobdkey', key, by or 'jobdkey', by and worker_name or key)
+        elseif by then
+          call('HSET', job, 'processedOn', now, by, worker_name, 'ats', ats)
+        else
+          call('HSET', job, 'processedOn', now, 'ats', ats)
+        end
+        local size = #row
+        row[size + 1], row[size + 2] = 'ats', ats
+        if limit then
+          row[size + 3], row[size + 4] = 'jobdkey', key or ''
+        end
+        row[#row + 1] = id
+        rows[#rows + 1], started[#started + 1] = row, id
+        counts = counts + (row.defa and 0 or 1)
+        stop = alone
+      end
+    end
+  end
+  if started[1] and not moved then
+    call('LPUSH', ACTIVE, unpack(started))
+  elseif moved and not started[1] then
+    call('LPOP', ACTIVE)
+  end
+  if most and window_ms and counts > 0 then
+    limiter_text = nil
+    if redis.pcall('INCRBY', LIMITER, counts) == counts then
+      redis.pcall('PEXPIRE', LIMITER, format('%.0f', window_ms))
     end
   end
 end
 
--- A job that is retried at once goes behind those that are due; else BullMQ's finish comes before the promotion.
-local promoted = retries_now()
-if promoted then
-  promote_due(base, now_ms, limit)
+-- 3. What was passed over goes back, and idle workers are woken where something is left for them. BullMQ wakes one after
+-- every take; it then looks in vain.
+for i = #passed_waiting, 1, -1 do
+  call('RPUSH', WAIT, passed_waiting[i])
 end
-if #ARGS >= QUICK_FROM then
-  call('XTRIM', EVENTS, 'MAXLEN', '~', max_len)
+if passed_prioritized[1] then
+  call('ZADD', PRIORITIZED, unpack(passed_prioritized))
 end
-finish_all()
-if limit and #codes > 0 then
-  free_keys()
-end
-if take > 0 then
-  if not promoted then
-    promote_due(base, now_ms, limit)
-  end
-  take_all()
-end
+local aside = limit and limit.aside or 0
 if limit then
-  save_holders(limit.holders)
+  limit.save()
+end
+if #rows > 0 or aside >= MAX_ASIDE then
+  local looked = all_empty and aside == 0 and not passed_waiting[1] and not passed_prioritized[1]
+  if next_due_ms >= 0 or not looked and call('EXISTS', WAIT, PRIORITIZED, DELAYED) > 0 then
+    call('ZADD', MARKER, 0, '0')
+  end
 end
 if ended and #rows == 0 and limited_ms < 0 and next_due_ms < 0 and not blocked then
   note_drained(base)

@@ -106,7 +106,7 @@ def header(name: str) -> dict[str, str]:
     found: dict[str, str] = {}
     part = ""
     for line in lines[1:]:
-        if not line.startswith("-- ") or line.startswith("-- include: "):
+        if not line.startswith("-- ") or line.startswith("-- include"):
             break
         named = re.match(r"-- ([A-Z][A-Za-z]+): +", line)
         part = named[1] if named else part
@@ -140,5 +140,6 @@ def test_every_script_has_a_wrapper_and_every_library_a_user() -> None:
     assert {path.stem for path in LUA.glob("*.lua")} == {
         command.script.name for command, _ in COMMANDS if command.script
     }
-    used = {name for path in LUA.rglob("*.lua") for name in re.findall(r"^-- include: (\w+)$", path.read_text(), re.M)}
+    include = re.compile(r"^-- include(?: when used)?: (\w+)$", re.M)
+    used = {name for path in LUA.rglob("*.lua") for name in include.findall(path.read_text())}
     assert {path.stem for path in (LUA / "lib").glob("*.lua")} == used

@@ -1,5 +1,5 @@
 -- include: delete_job
--- include: leave_parent
+-- include when used: leave_parent
 -- drop_finished(base, set, id): a job that is trimmed from a finished set is gone. A completed child has left its
 -- parent already; one that failed still holds it back.
 local function drop_finished(base, set, id)

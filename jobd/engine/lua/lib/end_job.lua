@@ -1,10 +1,10 @@
 -- include: count_up
 -- include: delete_job
--- include: trim_finished
--- include: release_deduplication
--- include: settle_child
--- include: leave_parent
--- include: copy_dead
+-- include when used: trim_finished
+-- include when used: release_deduplication
+-- include when used: settle_child
+-- include when used: leave_parent
+-- include when used: copy_dead
 -- end_job(base, id, set, value, keep, attempts, now_ms, max_len, prev, dead): an active job, its lock and its place in
 -- active already gone, is completed or failed for good. prev: it was no active one but in this state; no attempt is
 -- counted. dead: the base of the queue that gets a copy of a failed one (copy_dead), nil or '' for none.

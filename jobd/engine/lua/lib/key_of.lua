@@ -1,12 +1,13 @@
 -- include: json_at
--- key_of(limit, row): the key of a job for a limit per key, the JSON text its path leads to; nil when it has none.
+-- include: field_of
+-- key_of(limit, id, row): the key of a job for a limit per key, the JSON text its path leads to; nil when it has none.
 -- limit: {path (names), in_opts, first}; row: of read_job. A long text stands as its hash. A job whose id has a line break,
 -- which BullMQ never makes, could not be told from two in the book, and has no key.
 -- What a pattern finds needs no more reading; else cjson reads small texts fastest, and json_at large ones and what
 -- cjson would read inexactly.
-local function key_of(limit, row)
-  local text, path = row[limit.in_opts and 3 or 2], limit.path
-  if not text or string.find(row[16], '\n', 1, true) then
+local function key_of(limit, id, row)
+  local text, path = field_of(row, limit.in_opts and 'opts' or 'data'), limit.path
+  if not text or string.find(id, '\n', 1, true) then
     return nil
   end
   local key, kind = limit.first and string.match(text, limit.first), nil

@@ -1,7 +1,7 @@
 -- include: check_places
 -- include: wake
 -- include: place_ready
--- include: keep_aside
+-- include when used: keep_aside
 -- promote_due(base, now_ms, limit): up to 1000 delayed jobs that are due wait to run, in order of their due times. limit:
 -- of limit_per_key; jobs for which it still has no place are not among them.
 -- Keys: delayed, wait, prioritized, pc, marker, meta, active, events and job hashes under base.

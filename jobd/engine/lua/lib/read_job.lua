@@ -1,16 +1,18 @@
--- read_job(base, id): what a taker is told about a job, in the order of turn.py's read_taken; a missing field is false.
--- Index 8 is ats, 13 defa, 15 sus (set on jobs that lost a worker together with others), 16 the id.
--- One HGETALL costs Redis less than asking for fifteen fields by name, most of which are absent.
-local function read_job(base, id)
-  local all, field = redis.pcall('HGETALL', base .. id), {}
-  if all.err then
-    return nil -- the key is no hash, so the id is no job
+-- read_job(job): what a taker is told about the job of this key: names and values of its hash in turn, as HGETALL has them
+-- (turn.py's read_taken); nil when the key is no hash. The row has members beside, for the script: ats, defa (it only
+-- fails), sus (it lost a worker together with others), nil where the hash has no such field.
+-- One HGETALL costs Redis less than asking for fifteen fields by name, and copying them costs more than sending a few
+-- that nobody reads.
+local function read_job(job)
+  local row = redis.pcall('HGETALL', job)
+  if row.err then
+    return nil
   end
-  for i = 1, #all, 2 do
-    field[all[i]] = all[i + 1]
+  for i = 1, #row, 2 do
+    local name = row[i]
+    if name == 'ats' or name == 'defa' or name == 'sus' then
+      row[name] = row[i + 1]
+    end
   end
-  return { field.name or false, field.data or false, field.opts or false, field.timestamp or false,
-    field.delay or false, field.priority or false, field.atm or false, field.ats or false, field.stc or false,
-    field.deid or false, field.parentKey or false, field.rjk or false, field.defa or false, field.stacktrace or false,
-    field.sus or false, id }
+  return row
 end

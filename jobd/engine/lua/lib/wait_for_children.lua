@@ -1,4 +1,4 @@
--- include: release_parent
+-- include when used: release_parent
 -- wait_for_children(base, id, now_ms): a parent, already out of active, waits for its children; one that has none left
 -- was released at once.
 -- Events: waiting-children (prev active), those of release_parent

@@ -1,8 +1,8 @@
--- window_of(limiter, most): how many started in the limiter's window, and for how many ms more it is full (0: it is not).
+-- window_of(limiter, text, most): how many started in the limiter's window, and for how many ms more it is full (0: it is not).
 -- nil, 0 when it is full and has no end: that limits nobody, as with BullMQ. One that ends in this very millisecond is
--- over, and taken away: what was added to its count would be lost with it.
-local function window_of(limiter, most)
-  local counted = tonumber(redis.call('GET', limiter) or '') or 0
+-- over, and taken away: what was added to its count would be lost with it. text is what GET answered.
+local function window_of(limiter, text, most)
+  local counted = tonumber(text or '') or 0
   if counted < most then
     return counted, 0
   end
