@@ -49,7 +49,7 @@ class CoroutineExecutor:
         """Cancel an attempt; `attempt.interruption` says why."""
         # A task that is cancelled before its first step would never reach the code below, and the run never end.
         if attempt.task is not None and attempt.started_at:
-            attempt.task.cancel()
+            attempt.task.cancel(attempt.interruption.value)
 
     async def _serve(self, attempt: Attempt) -> None:
         try:
@@ -111,9 +111,9 @@ class ThreadExecutor:
             while not inner.ended.done():
                 try:
                     await asyncio.shield(inner.ended)
-                except asyncio.CancelledError:
+                except asyncio.CancelledError as cancel:
                     # The slot is not free before the thread is: what cancelled us shows in what the handler raises.
-                    inner.interruption = Interruption.TIMED_OUT
+                    inner.interruption = _reason_of(cancel)
                     self.interrupt(inner)
             return inner.result()
 
@@ -174,6 +174,14 @@ class ThreadExecutor:
                 self._over(attempt)
             else:
                 attempt.tell()
+
+
+def _reason_of(cancel: asyncio.CancelledError) -> Interruption:
+    """Return why the executor cancelled; a cancel of anybody else's within the handler is most likely a time limit."""
+    try:
+        return Interruption(cancel.args[0])
+    except (IndexError, ValueError):
+        return Interruption.TIMED_OUT
 
 
 def _call(attempt: Attempt | ThreadCall | Batch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -90,6 +91,17 @@ async def on_loop() -> AsyncIterator[None]:
     seen.append("entered")
     yield
     seen.append("left")
+
+
+def tells_what_came(job: Job) -> None:
+    """Note which exception ends it."""
+    seen.append("begun")
+    try:
+        while True:
+            time.sleep(0.001)
+    except BaseException as error:
+        seen.append(type(error).__name__)
+        raise
 
 
 held: dict[str, asyncio.Future[None]] = {}

@@ -14,6 +14,7 @@ from jobd.engine.states import Outcome
 from jobd.protocol.worker import Cancel
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.wraps import load_wraps
+from jobd.worker.run.attempt import Interruption
 from tests.unit.worker.run import handlers
 from tests.unit.worker.run.bench import HERE, Bench, numbers, taken
 
@@ -222,6 +223,30 @@ def test_plain_handler_inside_an_async_wrap_runs_in_a_thread() -> None:
         assert finish is not None
         assert json.loads(finish.value) == [True, 0, "jobd-thread-1"]
         assert handlers.seen == ["entered", "left"]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("why", "came"),
+    [
+        (Interruption.TIMED_OUT, "JobTimeout"),
+        (Interruption.CANCELLED, "Cancelled"),
+        (Interruption.LOST, "Cancelled"),
+        (Interruption.STOPPED, "Cancelled"),
+    ],
+)
+@pytest.mark.parametrize("wraps", [[], [f"{HERE}:on_loop"]])
+def test_a_plain_handler_is_interrupted_by_what_fits_also_inside_an_async_wrap(
+    why: Interruption, came: str, wraps: list[str]
+) -> None:
+    async def scene() -> None:
+        bench = Bench("tells_what_came", wraps=load_wraps(wraps))
+        bench.start(taken())
+        await bench.until(lambda: "begun" in handlers.seen)
+        bench.slots.interrupt(bench.slots.running[next(iter(bench.slots.running))], why)
+        await bench.until(lambda: not bench.slots.running)
+        assert came in handlers.seen
 
     asyncio.run(scene())
 
