@@ -32,6 +32,15 @@ def test_a_completed_job_is_kept_with_its_result(q: QueueOf, short_way: bool) ->
     }
 
 
+@pytest.mark.parametrize("deid", [None, "d"])
+def test_a_job_that_completes_first_keeps_its_deferred_failure(q: QueueOf, deid: str | None) -> None:
+    q.put("1", **({} if deid is None else {"deid": deid}))
+    (job,) = q.take()
+    q.r.hset(q.keys.job("1"), "defa", "too late")
+    assert q.turn(done(job)).codes == [0]
+    assert q.hash("1")["defa"] == "too late"
+
+
 def test_a_job_failed_for_good_is_kept_with_its_reason(q: QueueOf) -> None:
     q.put("1", defa="x", sus="1")
     (job,) = q.take()

@@ -201,6 +201,15 @@ SCENARIOS: dict[str, list[Step]] = {
             ["add", "c", "fail", {}, child_of("P", jobId="C1", failParentOnFailure=True)], ["run", "c"],
         ]}, {"jobId": "P", "attempts": 3}], ALL,
     ],
+    **{
+        f"a parent that completes when its failed child was removed, {how}": [
+            ["add", "p", "adds", {"steps": [
+                ["add", "c", "fail", {}, child_of("P", jobId="C1", failParentOnFailure=True)], ["run", "c"],
+                ["remove", "c", "C1"],
+            ]}, {"jobId": "P", **opts}], ALL,
+        ]
+        for how, opts in {"plain": {}, "deduplicated": {"deduplication": {"id": "d"}}}.items()
+    },
     "a parent that completes too early": [
         ["add", "p", "adds", {"steps": [["add", "c", "ok", {}, child_of("P", jobId="C1")]]},
          {"jobId": "P", "attempts": 2}],

@@ -37,7 +37,8 @@ local function end_job(base, id, set, value, keep, attempts, now_ms, max_len, pr
   else
     redis.call('ZADD', base .. set, now, id)
     redis.call('HSET', job, field, value, 'finishedOn', now)
-    redis.call('HDEL', job, 'sus', 'defa')
+    -- One that completes before anybody has failed it keeps its deferred failure, as in BullMQ.
+    redis.call('HDEL', job, 'sus', set == 'failed' and 'defa' or 'sus')
     if keep.count or keep.age_s then
       trim_finished(base, base .. set, now_ms, keep.count, keep.age_s, keep.limit)
     end
