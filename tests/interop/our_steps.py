@@ -72,6 +72,11 @@ class Side:
         q = self.queue(queue)
         q.run(add_job(q.keys, new_job(name, data, our_options(opts, self.prefix), now_ms=now_ms(), prefix=self.prefix)))
 
+    def do_retry_if(self, queue: str, job_id: str, state: str) -> None:
+        q = self.queue(queue)
+        if self.r.zscore(f"{q.keys.base}{state}", job_id) is not None:
+            q.run(retry_job(q.keys, job_id))
+
     def do_retry(self, queue: str, job_id: str, state: str = "failed") -> None:
         assert self.queue(queue).run(retry_job(self.queue(queue).keys, job_id)) == 0
 

@@ -1,9 +1,10 @@
 """Scenarios that BullMQ and we act out alike, each a row of steps over any queues; add one here and it is compared.
 
 A step is a list: ["flow", tree], ["add", queue, name, data, opts], ["run", *queues] (until nothing is left), ["runs",
-queue, count] (until that many ran), ["retry", queue, id], ["remove", queue, id, with children], ["pause", queue],
-["resume", queue], ["schedule", queue, id, repeat, template] (startIn, endIn: ms from now), ["unschedule", queue, id],
-["remove current", queue, scheduler] (the job of its current iteration). What a job does is
+queue, count] (until that many ran), ["retry", queue, id], ["retry_if", queue, id, state] (nothing unless it is in that
+state), ["remove", queue, id, with children], ["pause", queue], ["resume", queue], ["schedule", queue, id, repeat,
+template] (startIn, endIn: ms from now), ["unschedule", queue, id], ["remove current", queue, scheduler] (the job of its
+current iteration). What a job does is
 its name: ok, nothing, fail, flaky (fails once), fatal, reads (how many children ended how), adds (takes the steps of
 its data while it runs, and `fails` then or not), waits (the same, then waits for its children). `parent.queue` is a
 queue's name.

@@ -34,6 +34,7 @@ class Side {
       const [queue, name, data, opts] = args;
       await this.queue(queue).add(name, data, this.withParent(opts)).catch(() => {});
     } else if (verb === "retry") await (await this.queue(args[0]).getJob(args[1])).retry(args[2] ?? "failed");
+    else if (verb === "retry_if") await (await this.queue(args[0]).getJob(args[1]))?.retry(args[2]).catch(() => {});
     else if (verb === "remove") await this.queue(args[0]).remove(args[1], { removeChildren: args[2] ?? true });
     else if (verb === "pause") await this.queue(args[0]).pause();
     else if (verb === "resume") await this.queue(args[0]).resume();

@@ -23,7 +23,7 @@ pytestmark = [
 QUEUES = ("c", "p", "g")
 IDS = ("A", "B", "C", "D", "E")
 NAMES = ("ok", "ok", "nothing", "fail", "flaky", "fatal", "reads")
-KINDS = ("flow", "flow", "flow", "add", "add", "run", "run", "remove", "pause", "resume")
+KINDS = ("flow", "flow", "flow", "add", "add", "run", "run", "remove", "pause", "resume", "retry_if", "retry_if")
 SCHEDULING = ("schedule", "unschedule")
 SCHEDULES = ("s", "t")
 ONCE = {"every": 60_000, "limit": 1}
@@ -56,6 +56,10 @@ class Row:
                 parent = draw.choice([other for other in IDS if other != job_id])
                 opts["parent"] = {"id": parent, "queue": self._queue(parent)}
             return ["add", self._queue(job_id), draw.choice(NAMES), {"id": job_id}, opts]
+        if kind == "retry_if":
+            # By hand; of one that is in another state, or nowhere, nothing comes.
+            job_id = draw.choice(IDS)
+            return [kind, self._queue(job_id), job_id, draw.choice(("failed", "failed", "completed"))]
         if kind == "schedule":
             return self._schedule(draw.choice(QUEUES), draw.choice(SCHEDULES))
         if kind == "unschedule":
