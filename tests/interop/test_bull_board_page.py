@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from jobd.client import Flow, Queue
 from tests.interop.test_bull_board import Board, board, daemon, queue, reports
 from tests.support.browser import Browser
 from tests.support.daemon_process import DaemonProcess
 from tests.support.jobs import Jobs
+from tests.support.waiting import wait_until
 
 __all__ = ["board", "daemon", "queue", "reports"]
 
@@ -57,3 +59,20 @@ def test_the_page_shows_what_jobd_made_and_ran(
     sees(f"/queue/totals/{total.id}", "returnValue:6", "Job flow", "2 done", "part")
     sees("/queue/reports?status=delayed", "repeat:nightly:", "Will run at")
     sees("/job-schedulers?queueName=reports", "nightly", "15 3 * * *", "UTC")
+
+
+@pytest.mark.compat("metrics", "bull-board shows and steers jobd")
+def test_the_page_charts_the_metrics_that_jobd_writes(
+    daemon: DaemonProcess, board: Board, reports: Jobs, browser: Browser, r: redis.Redis, prefix: str
+) -> None:
+    counted = f"{prefix}:reports:metrics:completed"
+    for begin in range(3):
+        wanted = begin + 1
+        reports.wait_state(reports.add({"of": "May"}, name="monthly"), "completed")
+        wait_until(lambda wanted=wanted: r.hget(counted, "count") == str(wanted), 20, what="it is counted")
+        # Minutes pass: a point comes with the first job of the next one.
+        r.hincrby(counted, "prevTS", -120_000)
+    browser.open(board.site + "/queue/reports?status=completed")
+    browser.wait_text("3\nCompleted (last 60 min)", "body")
+    browser.wait_text("1\nPeak / min", "body")
+    assert browser.driver.execute_script("return document.querySelectorAll('svg .recharts-area-curve').length") == 2
