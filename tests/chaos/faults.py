@@ -39,11 +39,11 @@ _CONCURRENCY = (1, 3, 8, 40, 100)
 _KINDS = (
     "kill_worker", "kill_template", "kill_daemon", "kill_redis", "stop_redis", "reload", "kill_clients",
     "flush_scripts", "restart_daemon", "suspend_worker", "suspend_template", "suspend_daemon", "demote_redis",
-    "fill_redis", "order_restart", "order_kill", "scale",
+    "fill_redis", "order_restart", "order_kill", "scale", "autoscale", "quiet_host", "quiet_queue", "pause",
 )  # fmt: skip
 
 
-def queue_table(workers: int = 2, concurrency: int = 40, attempts: int = 1, lock_s: int = 5) -> str:
+def queue_table(workers: int | str = 2, concurrency: int = 40, attempts: int = 1, lock_s: int = 5) -> str:
     """Return the queue's table with these numbers."""
     return QUEUE.format(workers=workers, concurrency=concurrency, attempts=attempts, lock_s=lock_s)
 
@@ -167,6 +167,28 @@ class Faults:
 
     def _scale(self) -> bool:
         self._daemon.call("queue.scale", queue="chaos", to=str(self._random.randint(1, 4)))
+        return False
+
+    def _autoscale(self) -> bool:
+        """Between one worker and four by what waits; the next reload takes it back."""
+        self._daemon.reload(queue_table('{ min = 1, max = 4, target_wait = "200ms" }', 3))
+        time.sleep(self._random.uniform(0.5, 2.5))
+        return False
+
+    def _quiet_host(self) -> bool:
+        return self._for_a_while("quiet", "unquiet")
+
+    def _quiet_queue(self) -> bool:
+        return self._for_a_while("queue.quiet", "queue.unquiet", queue="chaos")
+
+    def _pause(self) -> bool:
+        return self._for_a_while("queue.pause", "queue.resume", queue="chaos")
+
+    def _for_a_while(self, begin: str, end: str, **params: str) -> bool:
+        """Nothing is taken meanwhile; what runs goes on."""
+        self._daemon.call(begin, **params)
+        time.sleep(self._random.uniform(0.1, 1.5))
+        self._daemon.call(end, **params)
         return False
 
     def _kill_one(self, kind: str) -> None:
