@@ -112,7 +112,7 @@ async def _jobs(visit: Visit, fields: Sequence[tuple[str, str]]) -> View | Respo
     if verb is None:
         raise InputError(f'no such change: "{word}"')
     if scope == "ticked" and not ids:
-        return done(visit, here, "No job was ticked; nothing was done.", good=False)
+        return done(visit, here, "No job was selected, so nothing was done.", good=False)
     params: dict[str, Any] = {"queue": queue, "ids": ids} if scope == "ticked" else wanted.choice(queue)
     if given.get("agreed") != "yes":
         count = len(ids) if scope == "ticked" else await _count(visit, verb, params, wanted)

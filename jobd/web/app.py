@@ -21,7 +21,7 @@ from jobd.web.door import Door
 from jobd.web.live import VIEWERS_MAX, Hub
 from jobd.web.pages import config as config_page
 from jobd.web.pages import events, job, jobs, logs, overview, queue, schedules
-from jobd.web.problems import problem
+from jobd.web.problems import problem, problem_view
 from jobd.web.render import View
 from jobd.web.site import FRAME_AGE_S, Site, Visit
 
@@ -79,8 +79,8 @@ async def _act(site: Site, act: Act, request: Request) -> Response:
         fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     token = next((value for name, value in fields if name == "csrf"), "")
     if not site.rules.tokens.is_form(token, visit.user, visit.path):
-        text = "This form is not one of this page, or jobd web was started anew since: go back, reload, and try again."
-        return await answer(visit, View("problem.html", {"title": "Not done", "text": text, "lines": []}, 403))
+        text = "This form has expired or did not come from this page. Go back, reload and try again."
+        return await answer(visit, problem_view("Not permitted", text, 403))
     try:
         view = await act(visit, fields)
     except (JobdError, OSError, TimeoutError) as error:
@@ -109,11 +109,11 @@ async def _lost(site: Site, request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if "user" not in request.scope or status not in (404, 405):
         return PlainTextResponse(getattr(error, "detail", "error"), status)
-    text = "There is no such page." if status == 404 else "This address shows something; nothing can be sent to it."
+    text = "There is no such page." if status == 404 else "Nothing can be sent to this address."
     if status == 405 and site.read_only:
         text = "This page was started with --read-only: it changes nothing."
     return await answer(
-        Visit(site, request), View("problem.html", {"title": "Nothing here", "text": text, "lines": []}, status)
+        Visit(site, request), problem_view("Not found" if status == 404 else "Not possible", text, status)
     )
 
 

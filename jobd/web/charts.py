@@ -109,9 +109,11 @@ def _failures(queues: Sequence[QueueHistory], failed: Series) -> Chart:
     note = ""
     if total:
         runs = sum(value or 0.0 for queue in queues for value in queue["done"][-60:]) or total
-        note = f"{total / runs:.1%} of the last hour's runs" if len(queues) == 1 else f"most in {worst}"
-    svg = _drawn(failed, "bars", formats.count, f"Failures per minute, {formats.count(total)} in the last hour")
-    return Chart("Failures", f"{formats.count(total) if total else 'none'} in the last hour", note, bool(total), svg)
+        note = f"{total / runs:.1%} of attempts" if len(queues) == 1 else f"most in {worst}"
+    svg = _drawn(failed, "bars", formats.count, f"Failed attempts per minute, {formats.count(total)} in the last hour")
+    return Chart(
+        "Failed attempts", f"{formats.count(total) if total else 'none'} in the last hour", note, bool(total), svg
+    )
 
 
 def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) -> Markup:
@@ -119,9 +121,11 @@ def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) 
     values, per = _thinned(series.values)
     top = max([value for value in values if value is not None] or [0.0])
     scale = (_BASE - _TOP) / (top or 1.0)
-    step = (_WIDTH - _LEFT - 4) / max(len(values) - 1, 1)
+    inset = 4 if kind == "bars" else 0  # half of the widest bar: the first one would stand on the axis' labels
+    step = (_WIDTH - _LEFT - 4 - 2 * inset) / max(len(values) - 1, 1)
     spots = [
-        (_LEFT + at * step, _BASE - value * scale) if value is not None else None for at, value in enumerate(values)
+        (_LEFT + inset + at * step, _BASE - value * scale) if value is not None else None
+        for at, value in enumerate(values)
     ]
     parts = [f'<line class="plot-axis" x1="{_LEFT}" y1="{_BASE}" x2="{_WIDTH - 4}" y2="{_BASE}"/>']
     if kind == "bars":

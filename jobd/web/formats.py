@@ -28,7 +28,9 @@ def seconds(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Return milliseconds as a duration."""
+    """Return milliseconds as a duration, with a decimal where there would be one digit only."""
+    if value is not None and 0 < value < 10 and value != round(value):
+        return f"{value:.1f}ms"
     return NOTHING if value is None else format_duration(value)
 
 

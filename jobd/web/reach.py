@@ -130,7 +130,7 @@ class Reach:
         limit_s: float | None,
     ) -> dict[str, Any]:
         if self._target.redis:
-            text = "this page was started with --redis and asks no daemon"
+            text = "only a daemon knows this, and this page was started with --redis: it reads Redis and asks no daemon"
             raise _NobodyThere(DaemonAway(text))
         try:
             daemon = ControlClient.connect(self._target.sockets())

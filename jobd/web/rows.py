@@ -75,11 +75,11 @@ class Row:
 
 def by_trouble(rows: list[Row]) -> list[Row]:
     """Return the rows with those first that somebody should look at, else by name."""
-    return sorted(rows, key=lambda row: (not row.bad, not row.own, _natural(row.name)))
+    return sorted(rows, key=lambda row: (not row.bad, not row.own, natural(row.name)))
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return what sorts tenant-2 before tenant-10."""
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return what sorts tenant-2 before tenant-10, and line 9 before line 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 

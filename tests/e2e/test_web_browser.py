@@ -177,7 +177,7 @@ def test_a_broken_file_is_refused_before_ones_eyes(browser: Browser, page: WebPa
 def test_everything_is_reached_by_keyboard(browser: Browser, page: WebPage, failed: str) -> None:
     browser.open(page.origin + "/")
     browser.keys(Keys.TAB)
-    assert browser.focused() == "Skip to the content"
+    assert browser.focused() == "Skip to content"
     browser.keys(Keys.ENTER)
     seen = []
     for _ in range(40):

@@ -25,6 +25,8 @@ async def page(visit: Visit) -> View:
     """Show the last events that fit the filters."""
     queue, name, job = (visit.query.get(part, "").strip() for part in ("queue", "name", "job"))
     known = await visit.site.names.known()
+    if not known and visit.site.names.error is not None:
+        raise visit.site.names.error
     params = {
         "queues": [queue] if queue else known,
         "name": name or None,

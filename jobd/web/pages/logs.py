@@ -41,10 +41,27 @@ async def page(visit: Visit) -> View:
     of_queue = await visit.site.repeated.of_queues(visit, hidden, nameless)
     shown = [
         _line(line, hidden, known.get((line["queue"], line["job"])) or of_queue.get(line["queue"], []))
-        for line in reversed(lines)
+        for line in latest_first(lines)
     ]
     context = {"filters": given, "levels": LEVELS, "lines": shown}
     return View("logs.html", context)
+
+
+def latest_first(lines: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the lines latest first, but what a process printed in one go, such as a traceback, as it was printed."""
+    blocks: list[list[Mapping[str, Any]]] = []
+    for line in lines:
+        before = blocks[-1][-1] if blocks else None
+        if before is not None and line["line"] is not None and _source(line) == _source(before):
+            blocks[-1].append(line)
+        else:
+            blocks.append([line])
+    return [line for block in reversed(blocks) for line in block]
+
+
+def _source(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return who printed a line, and in which tenth of a second."""
+    return line["line"] is not None, line["queue"], line.get("pid"), line["job"], str(line["time"])[:21]
 
 
 def _line(line: Mapping[str, Any], hidden: Hidden, values: list[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations import table
 from jobd.web.charts import charts
 from jobd.web.render import View
-from jobd.web.rows import Row
+from jobd.web.rows import Row, natural
 
 if TYPE_CHECKING:
     from jobd.operations.documents import ConfigEntry
@@ -31,7 +31,7 @@ async def page(visit: Visit) -> View:
 
 
 def settings_of(queue: str, entries: list[ConfigEntry]) -> list[dict[str, Any]]:
-    """Return the settings of a queue: those that were written first, then what is built in."""
+    """Return the settings of a queue: those that were written first, as they stand there, then what is built in."""
     found: list[dict[str, Any]] = []
     for entry in entries:
         path = key_path(entry["key"])
@@ -40,7 +40,7 @@ def settings_of(queue: str, entries: list[ConfigEntry]) -> list[dict[str, Any]]:
             found.append(
                 {"key": ".".join(path[2:]), "value": entry["value"], "origin": entry["origin"], "written": written}
             )
-    return sorted(found, key=lambda setting: not setting["written"])
+    return sorted(found, key=lambda setting: (not setting["written"], natural(setting["origin"])))
 
 
 def key_path(key: str) -> list[str]:

@@ -25,6 +25,8 @@ _TOLD = 50
 async def page(visit: Visit) -> View:
     """Show every schedule, the one that is due next first."""
     names = await visit.site.names.known()
+    if not names and visit.site.names.error is not None:
+        raise visit.site.names.error
     limit = asyncio.Semaphore(_AT_ONCE)
 
     async def of(queue: str) -> list[ScheduleRow]:

@@ -45,7 +45,7 @@ def test_the_queue_that_fails_most_is_named() -> None:
 
 
 def test_one_queues_failures_are_a_share_of_its_runs() -> None:
-    assert charts([queue("a", [10.0] * 10, [1.0] * 10)])[-1].note == "10.0% of the last hour's runs"
+    assert charts([queue("a", [10.0] * 10, [1.0] * 10)])[-1].note == "10.0% of attempts"
 
 
 def test_minutes_of_queues_that_began_at_other_times_are_joined_by_the_clock() -> None:
