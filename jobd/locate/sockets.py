@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SOCKET_NAME = "control.sock"
-SYSTEM_CONFIG = Path("/etc/jobd")
+SYSTEM_FOLDER = Path("/etc/jobd")
 SYSTEM_RUNTIME = Path("/run/jobd")
 SYSTEM_STATE = Path("/var/lib/jobd")
 LOCAL = ".jobd"
@@ -47,7 +47,7 @@ def socket_candidates(
 
 def _of_instance(config: Path | None) -> list[Path]:
     """Return where jobd@NAME.service listens, for its file /etc/jobd/NAME.toml."""
-    if config is None or config.parent != SYSTEM_CONFIG or config.stem == SYSTEM_CONFIG.name:
+    if config is None or config.parent != SYSTEM_FOLDER or config.stem == SYSTEM_FOLDER.name:
         return []
     return [SYSTEM_RUNTIME.with_name(f"{SYSTEM_RUNTIME.name}-{config.stem}") / SOCKET_NAME]
 

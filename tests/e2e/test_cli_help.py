@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from jobd.cli import main
 from jobd.cli.app import jobd
 from jobd.cli.manual import as_man_page, as_markdown, commands
 from jobd.exits import INTERRUPTED, Exit
+from tests.support.programs import find_program
 
 _UNIT = Path(__file__).parents[2] / "systemd" / "jobd.service"
 
@@ -46,8 +46,7 @@ def test_every_command_is_in_the_manual() -> None:
 
 
 def test_the_man_page_is_read_by_man_without_a_complaint(tmp_path: Path) -> None:
-    if shutil.which("man") is None:
-        pytest.skip("no man")
+    find_program("man", "man-db")
     (tmp_path / "jobd.1").write_text(as_man_page(jobd, "0"))
     command = ["man", "--warnings", "--local-file", str(tmp_path / "jobd.1")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -69,8 +68,7 @@ def test_the_unit_names_this_installation_and_file(
 
 @pytest.mark.parametrize(("profile", "exposure"), [("plain", 93), ("standard", 15), ("strict", 13)])
 def test_each_profile_is_valid(profile: str, exposure: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd-analyze")
+    find_program("systemd-analyze", "systemd")
     unit = tmp_path / "jobd.service"
     unit.write_text(_printed(["systemd", "print", "--profile", profile], capsys))
     verified = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)

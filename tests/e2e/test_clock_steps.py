@@ -6,13 +6,12 @@ the right time.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import find_program
 from tests.support.waiting import wait_until
 
 QUEUES = """
@@ -42,10 +41,8 @@ def clock(short_tmp: Path) -> Path:
 def faked(clock: Path) -> dict[str, str]:
     """What makes a daemon look at that clock."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not found or shutil.which("faketime") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("libfaketime is needed: apt-get install faketime")
-        pytest.skip("no libfaketime")
+    find_program("faketime", "faketime")
+    assert found, "faketime without its library"
     return {
         "LD_PRELOAD": str(found[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

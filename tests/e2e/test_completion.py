@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pty
 import select
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.programs import find_program
 
 
 @pytest.fixture(autouse=True)
@@ -27,26 +28,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _need(shell: str) -> str:
-    found = shutil.which(shell)
-    if found is None:
-        pytest.skip(f"no {shell}")
-    return found
-
-
 def _bash(line: str) -> list[str]:
     words = line.split(" ")
     script = (
         f'eval "$(jobd completion bash)"; COMP_WORDS=({" ".join(words)} ""); COMP_CWORD={len(words) - 1}; '
         '_jobd_completion jobd; printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    done = subprocess.run([_need("bash"), "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([find_program("bash", "bash"), "-c", script], capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 
 def _fish(line: str) -> list[str]:
     script = f"jobd completion fish | source; complete -C '{line}'"
-    done = subprocess.run([_need("fish"), "--no-config", "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [find_program("fish", "fish"), "--no-config", "-c", script], capture_output=True, text=True, check=True
+    )
     return [row.partition("\t")[0].split(",")[-1] for row in done.stdout.splitlines()]
 
 
@@ -60,7 +56,7 @@ def test_commands_options_and_queues_are_offered(asked: object) -> None:
 
 
 def test_zsh_completes_what_is_typed() -> None:
-    zsh = _need("zsh")
+    zsh = find_program("zsh", "zsh")
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "dumb"

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon_process import DaemonProcess, Failed
+from tests.support.programs import find_program
 from tests.support.redis_server import free_port
 from tests.support.waiting import wait_until
 
@@ -35,11 +36,8 @@ keep_completed = 100
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs() -> None:
-    if missing := [name for name in ("prometheus", "promtool") if shutil.which(name) is None]:
-        text = f"no {', '.join(missing)}: apt-get install prometheus"
-        if os.environ.get("CI") == "true":
-            pytest.fail(text)
-        pytest.skip(text)
+    for name in ("prometheus", "promtool"):
+        find_program(name, "prometheus")
 
 
 class _Prometheus:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,14 @@ def starts(mark: Path) -> int:
     return mark.read_text().count("start") if mark.exists() else 0
 
 
-def test_a_job_of_a_killed_worker_runs_again_within_a_second(make, jobs, tmp_path):
-    daemon = make(queue("a", "slow"))
+def test_a_job_of_a_killed_worker_runs_again_long_before_its_lock_runs_out(make, jobs, tmp_path):
+    daemon = make(queue("a", "slow").replace('"1s"', '"60s"'))
     a, mark, until = jobs("a"), tmp_path / "mark", tmp_path / "until"
     job = a.add({"mark": str(mark), "until": str(until)}, attempts=1)
     wait_until(lambda: starts(mark) == 1)
     (pid,) = daemon.worker_pids("a")
-    killed_at = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: starts(mark) == 2, 5)
-    assert time.monotonic() - killed_at < 1.0
+    wait_until(lambda: starts(mark) == 2, 15)
     until.touch()
     assert a.result(job) == "slow"
     fields = a.hash(job)

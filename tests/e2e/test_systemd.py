@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobd.cli.commands.systemd import UNITS
+from tests.support.programs import find_program
 from tests.support.systemd_machine import (
     BASE,
     CONFIG,
@@ -34,8 +34,7 @@ pytestmark = pytest.mark.systemd
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
 def test_the_unit_is_valid_and_tight(name: str) -> None:
     unit = _ROOT / "systemd" / name
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd-analyze")
+    find_program("systemd-analyze", "systemd")
     verified = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
     scored = subprocess.run(

@@ -76,13 +76,13 @@ def test_the_limit_of_the_file_tells_whether_the_limiter_is_reached(
     assert (found.facts["a"].limited_ms is not None) is limited
 
 
-def test_a_server_that_is_away_or_silent_costs_300_ms_at_most(own_redis: RedisServer, prefix: str) -> None:
+def test_a_server_that_is_away_or_silent_is_not_waited_for(own_redis: RedisServer, prefix: str) -> None:
     import signal
 
     own_redis.signal(signal.SIGSTOP)
     before = time.monotonic()
     found = answer(own_redis.url, prefix, {"a": 0})
-    assert time.monotonic() - before < 1.0
+    assert time.monotonic() - before < 5
     assert (found.up, found.latency_ms, found.version, found.facts) == (False, None, None, {})
     assert found.error == "no answer within 300 ms"
     own_redis.kill()

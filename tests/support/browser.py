@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
@@ -19,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.support.node import node_modules
+from tests.support.programs import find_program
 from tests.support.waiting import wait_until
 
 PHONE, DESKTOP = (390, 844), (1440, 900)
@@ -26,26 +24,18 @@ _ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-
               "--disable-background-networking", "--disable-component-update", "--no-first-run")  # fmt: skip
 
 
-def find(program: str) -> str:
-    """Return the path of chromium or its driver; skip without it, fail without it under CI."""
-    found = shutil.which(program)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{program} is needed: apt-get install chromium chromium-driver")
-        pytest.skip(f"no {program} on PATH")
-    return found
-
-
 class Browser:
     """A browser, and what tests ask of it."""
 
     def __init__(self, profile: Path) -> None:
         options = Options()
-        options.binary_location = find("chromium")
+        options.binary_location = find_program("chromium", "chromium")
         for argument in (*_ARGUMENTS, f"--user-data-dir={profile}"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(find("chromedriver")))
+        self.driver = webdriver.Chrome(
+            options=options, service=Service(find_program("chromedriver", "chromium-driver"))
+        )
         self.driver.set_page_load_timeout(30)
 
     def quit(self) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import pytest
+from tests.support.programs import find_program, missing
 
 _PINNED = Path(__file__).parents[1] / "interop" / "node_modules"
 _PEER_VENV = Path(__file__).parents[2] / ".venv-lowest"
@@ -21,13 +20,13 @@ _FOLDER = Path(os.environ.pop("JOBD_NODE_MODULES", "") or _PINNED)
 def node_modules() -> Path:
     """Return the folder with bullmq: `$JOBD_NODE_MODULES`, else `tests/interop/node_modules` (`npm ci` there)."""
     if not (_FOLDER / "bullmq").is_dir():
-        _missing(f"no bullmq in {_FOLDER}: run `npm ci` in tests/interop")
+        missing(f"no bullmq in {_FOLDER}: run `npm ci` in tests/interop")
     return _FOLDER.resolve()
 
 
 def node_binary() -> str:
-    """Return the path of node; skip without one, fail without one under CI."""
-    return shutil.which("node") or _missing("no node on PATH")
+    """Return the path of node."""
+    return find_program("node", "nodejs")
 
 
 def node_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -77,10 +76,4 @@ class Conversation:
 def python_with_bullmq() -> str:
     """Return the Python of the virtualenv with PyPI's `bullmq`, which pins versions that are not ours."""
     found = _PEER_VENV / "bin" / "python"
-    return str(found) if found.exists() else _missing(f"no {_PEER_VENV}: `make install-test` makes it")
-
-
-def _missing(what: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
+    return str(found) if found.exists() else missing(f"no {_PEER_VENV}: `make install-test` makes it")

@@ -386,8 +386,7 @@ class TestPlaces:
 
 def test_no_file_lists_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    if Path("/etc/jobd/jobd.toml").exists():
-        pytest.skip("this machine has a system configuration")
+    monkeypatch.setattr("jobd.locate.files.SYSTEM_CONFIG", tmp_path / "etc" / "jobd.toml")
     with pytest.raises(NoRedisConfigured, match="JOBD_CONFIG"):
         load(env={})
 
