@@ -45,13 +45,15 @@ def parse_duration(text: str) -> int:
 
 
 def to_ms(value: object) -> int:
-    """Return milliseconds of a duration text, or of a plain number of seconds (handlers and clients may give one).
+    """Return milliseconds of a duration text, a timedelta, or a plain number of seconds (handlers and clients).
 
     Raises:
         DurationError: not a duration, negative, or not finite.
     """
     if isinstance(value, str):
         return parse_duration(value)
+    if hasattr(value, "total_seconds"):  # a timedelta; datetime itself is not worth its import here
+        value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value * 1000 <= MAX_MS:
         raise DurationError(f'expected a duration such as "30s" or a number of seconds, got {value!r}')
     return round(value * 1000)

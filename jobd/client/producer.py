@@ -11,7 +11,7 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.codes import Code
 from jobd.engine.keys import Keys
-from jobd.engine.options import check_prefix, check_queue_name, new_job
+from jobd.engine.options import check_prefix, check_queue_name, kind_of, new_job
 from jobd.errors import InputError, JobFailed, NotThere, RedisUnavailable
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _build(item: Sequence[Any], now_ms: int, prefix: str) -> NewJob:
         raise InputError("expected (name, data) or (name, data, options)")
     options = item[2] if len(item) > 2 else None
     if options is not None and not isinstance(options, dict):
-        raise InputError(f"expected a dict of options, got a {type(options).__name__}")
+        raise InputError(f"expected a dict of options, got {kind_of(options)}")
     return new_job(item[0], item[1] if len(item) > 1 else {}, options, now_ms=now_ms, prefix=prefix)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.codes import Code
+from jobd.engine.options import kind_of
 from jobd.engine.schedulers import Repeat, Template, check_scheduler_id, upsert_scheduler
 from jobd.errors import InputError, JobdError
 
@@ -60,7 +61,7 @@ def read_schedule(
     when = {key: value for key, value in options.items() if key in _OWN and value is not None}
     cron = when.get("cron")
     if cron is not None and not isinstance(cron, str):
-        raise InputError(f"cron: expected text, got a {type(cron).__name__}")
+        raise InputError(f"cron: expected text, got {kind_of(cron)}")
     repeat = Repeat(
         _length("every", when),
         cron,

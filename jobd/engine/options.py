@@ -185,13 +185,13 @@ def _find_bad(value: Any, place: str, depth: int) -> str | None:
     if value is None or isinstance(value, str | int | float):
         return None
     if not isinstance(value, dict | list | tuple):
-        return f"{place} is a {type(value).__name__}"
+        return f"{place} is {kind_of(value)}"
     if depth == 0:
         return "data is nested too deeply, or contains itself"
     if isinstance(value, dict):
         for key, item in value.items():
             if not (key is None or isinstance(key, str | int | float)):
-                return f"{place} has a key that is a {type(key).__name__}"
+                return f"{place} has a key that is {kind_of(key)}"
             if _no_number(key):
                 return f"{place} has a key that is {_no_number(key)}"
             found = _find_bad(item, f"{place}.{str(key)[:40]}", depth - 1)
@@ -282,7 +282,7 @@ def _backoff(value: Any) -> dict[str, Any]:
     if hasattr(value, "to_opts"):
         stored: dict[str, Any] = value.to_opts()
         return stored
-    raise InputError(f'backoff: expected a Backoff, "5s" or a number of seconds, got a {type(value).__name__}')
+    raise InputError(f'backoff: expected a Backoff, "5s" or a number of seconds, got {kind_of(value)}')
 
 
 def _deduplication(value: Any) -> dict[str, Any]:
@@ -348,9 +348,15 @@ def _flag(option: str, value: Any) -> bool:
     return bool(value)
 
 
+def kind_of(value: object) -> str:
+    """Return what a value is, with its article: "a dict", "an object"."""
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
 def _check_text(what: str, value: Any) -> None:
     if not isinstance(value, str):
-        raise InputError(f"{what}: expected text, got a {type(value).__name__}")
+        raise InputError(f"{what}: expected text, got {kind_of(value)}")
     if not value:
         raise InputError(f"{what} cannot be empty")
     if not value.isascii():

@@ -181,6 +181,14 @@ def test_check_lists_what_would_run_and_shows_no_secret(home: Path) -> None:
     assert any("keep_" in warning for warning in document["warnings"])
 
 
+def test_check_names_the_module_that_ends_the_process_it_is_imported_in(home: Path) -> None:
+    (home / "crashing.py").write_text("import os\nos._exit(7)\n")
+    (home / "bad.toml").write_text('[redis]\nurl = "redis://127.0.0.1"\n[queues]\nemail = "crashing:send"\n')
+    done = _jobd(home, "check", "bad.toml")
+    assert done.returncode == 78
+    assert "it ended while it imported crashing: exit code 7" in done.stderr
+
+
 def test_check_places_every_problem_also_those_of_imports(home: Path) -> None:
     (home / "bad.toml").write_text(
         '[redis]\nurl = "redis://127.0.0.1"\n[queues.email]\nhandler = "jobs:welcom"\nconcurency = 8\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -36,7 +37,10 @@ def test_a_removed_queue_drains_and_its_waiting_jobs_stay(make, jobs, tmp_path):
     old = jobs("old")
     running, waiting = old.add({"until": str(until), "mark": str(mark)}), old.add({"s": 0})
     wait_until(mark.exists)
-    daemon.reload(OK.format("a"))
+    daemon.write(OK.format("a"))
+    steps: list[str] = []
+    daemon.call("reload", progress=steps, code=False)
+    assert [step for step in steps if re.fullmatch(rf"old +draining, 1 job left \({running}, [\d.]+m?s\)", step)], steps
     assert daemon.queue("old")["state"] == "draining"
     until.touch()
     assert old.result(running) == "slow"

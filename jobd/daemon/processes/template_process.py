@@ -291,9 +291,12 @@ class Template:
                 status.set_result(None)
         if self._output is not None:
             self._output.close()
+        modules = list(dict.fromkeys(use.path.partition(":")[0] for use in self.load.handlers))
         for future in [self._loading, *self._forks.values()]:
             if future is not None and not future.done():
-                future.set_exception(self._died_error(f"it ended while it was needed: {why}"))
+                # Which of the modules it was cannot be known, unless there is one: a crash or os._exit tells nothing.
+                doing = f"it imported {', '.join(modules)}" if future is self._loading and modules else "it was needed"
+                future.set_exception(self._died_error(f"it ended while {doing}: {why}"))
                 future.exception()  # nobody may be waiting any more
 
     def _check_version(self, loaded: Loaded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from jobd.daemon import logs
@@ -10,6 +11,7 @@ from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_spec import template_key
 from jobd.daemon.reload.plan import renews_connections
 from jobd.daemon.views import Action
+from jobd.duration import format_duration
 from jobd.protocol.board import SlotState
 from jobd.words import plural
 
@@ -165,5 +167,8 @@ def _draining(pool: Pool) -> str:
     jobs = [view for worker in pool.workers() for view in worker.slots()]
     if not jobs:
         return "removed"
-    named = ", ".join(view.job_id or view.name for view in jobs[:3])
+    now = time.monotonic()
+    named = "; ".join(
+        f"{view.job_id or view.name}, {format_duration(1000 * (now - view.started_at))}" for view in jobs[:3]
+    )
     return f"draining, {plural(len(jobs), 'job')} left ({named})"

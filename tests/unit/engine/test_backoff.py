@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from jobd.duration import to_ms
 from jobd.engine.backoff import Backoff, unknown_type
 from jobd.errors import DurationError, InputError
 
@@ -68,3 +71,9 @@ def test_a_delay_is_read_as_javascript_reads_it(delay: object, ms: int) -> None:
 )
 def test_a_type_nobody_here_knows_is_told(stored: object, name: str | None) -> None:
     assert unknown_type(stored) == name
+
+
+def test_a_timedelta_is_a_duration() -> None:
+    assert to_ms(timedelta(minutes=1, milliseconds=5)) == 60_005
+    with pytest.raises(DurationError):
+        to_ms(timedelta(seconds=-1))

@@ -143,7 +143,7 @@ def test_bad_queue_names_are_refused(name: Any) -> None:
     ("data", "said"),
     [
         ({"user": [1, {2}]}, r"data\.user\[1\] is a set"),
-        ({"a": {"b": object()}}, r"data\.a\.b is a object"),
+        ({"a": {"b": object()}}, r"data\.a\.b is an object"),
         ({"rate": math.nan}, r"data\.rate is nan"),
         ([math.inf], r"data\[0\] is inf"),
         ({(1, 2): 3}, "data has a key that is a tuple"),
