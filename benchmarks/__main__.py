@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
-from benchmarks import endurance, footprint, pages, reaction, throughput
+from benchmarks import endurance, footprint, pages, reaction, throughput, turns
 from benchmarks.figures import Figure, table
 from benchmarks.rounds import DISTURBED
 from benchmarks.sides import Bench
@@ -27,6 +27,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "batch": throughput.batches,
     "per-key": throughput.per_key,
     "steady": throughput.steady,
+    "turns": turns.turns,
     "add": throughput.adding,
     "latency": reaction.latency,
     "recovery": reaction.recovery,

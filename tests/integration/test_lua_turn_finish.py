@@ -361,6 +361,22 @@ def test_hundreds_of_finishes_in_any_order_of_two_workers_complete(q: QueueOf) -
     assert q.r.llen(q.keys.active) == 0
 
 
+@pytest.mark.parametrize("gone", [set(), {"j5"}])
+def test_finishes_from_among_those_of_other_workers_leave_the_others_in_their_order(q: QueueOf, gone: set[str]) -> None:
+    for number in range(12):
+        q.put(f"j{number}")
+    mine = [job for turn in range(6) for job in q.take(2, prefix=f"incarnation1:w{turn % 2}:")]
+    for job_id in gone:
+        q.r.lrem(q.keys.active, 0, job_id)
+    left = [job_id for job_id in q.r.lrange(q.keys.active, 0, -1) if job_id not in ("j0", "j1", "j5", "j8")]
+    reply = q.turn(*(done(job) for job in mine if job.id in ("j8", "j0", "j1", "j5")))
+    assert reply.codes == [0, 0, -3 if gone else 0, 0]
+    assert q.r.lrange(q.keys.active, 0, -1) == left
+    assert q.r.zcard(q.keys.completed) == 4 - len(gone)
+    for job_id in gone:
+        q.r.delete(q.keys.job(job_id), q.keys.lock(job_id))
+
+
 @pytest.mark.parametrize("priority", [0, 7])
 def test_a_rate_limited_job_goes_back_to_its_place_and_its_queue_rests(q: QueueOf, priority: int) -> None:
     for job_id in ("first", "second"):

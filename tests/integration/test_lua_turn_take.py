@@ -213,6 +213,7 @@ def test_at_most_a_hundred_suspects_are_looked_past(q: QueueOf) -> None:
     order = q.wait()
     assert q.ids(1, busy=1) == []
     assert q.wait() == order
+    assert q.r.llen(q.keys.active) == 0
 
 
 def test_a_turn_that_takes_nothing_promotes_nothing(q: QueueOf) -> None:

@@ -14,7 +14,7 @@
 -- attempt, place, events.
 local function end_job(base, id, set, value, keep, attempts, now_ms, max_len, prev, dead)
   local job, events, now = base .. id, base .. 'events', string.format('%.0f', now_ms)
-  local stored = redis.call('HMGET', job, 'deid', 'parentKey', 'parent')
+  local stored = redis.call('HMGET', job, 'deid', 'parentKey', 'parent', 'sus', 'defa')
   local dedup_id, parent_key = stored[1], stored[2]
   if dedup_id then
     release_deduplication(base, id, dedup_id, now_ms, max_len)
@@ -38,7 +38,10 @@ local function end_job(base, id, set, value, keep, attempts, now_ms, max_len, pr
     redis.call('ZADD', base .. set, now, id)
     redis.call('HSET', job, field, value, 'finishedOn', now)
     -- One that completes before anybody has failed it keeps its deferred failure, as in BullMQ.
-    redis.call('HDEL', job, 'sus', set == 'failed' and 'defa' or 'sus')
+    local failed = set == 'failed'
+    if stored[4] or failed and stored[5] then
+      redis.call('HDEL', job, 'sus', failed and 'defa' or 'sus')
+    end
     if keep.count or keep.age_s then
       trim_finished(base, base .. set, now_ms, keep.count, keep.age_s, keep.limit)
     end

@@ -1,7 +1,5 @@
 -- include: holds
 -- include: children_refuse
--- include: note_failure
--- include: count_up
 -- include: put_back
 -- include: put_delayed
 -- include when used: end_job
@@ -13,7 +11,9 @@ local function finish_job(base, now_ms, max_len, id, token, outcome, value, stac
   keep_limit, attempts, lifo, dead)
   local job, active = base .. id, base .. 'active'
   local lock = redis.call('GET', job .. ':lock')
-  local code = holds(base, id, token, lock)
+  local stored = redis.pcall('HMGET', job, 'priority', 'sus', 'atm')
+  -- Every hash of a job has a priority; without one `holds` looks closer.
+  local code = lock == token and stored[1] and 0 or holds(base, id, token, lock)
   if code == 0 and (outcome == 'c' or outcome == 'w') then
     code = children_refuse(base, id, outcome == 'c') or 0 -- before the lock is touched
   end
@@ -30,8 +30,8 @@ local function finish_job(base, now_ms, max_len, id, token, outcome, value, stac
     return code, false
   end
   delay_ms = tonumber(delay_ms)
-  if outcome == 'f' or outcome == 'r' then
-    note_failure(job, value, stacktrace)
+  if outcome == 'f' and stacktrace ~= '' then
+    redis.call('HSET', job, 'stacktrace', stacktrace)
   end
   if outcome == 'c' or outcome == 'f' then
     local keep = { count = tonumber(keep_count), age_s = tonumber(keep_age_s), limit = tonumber(keep_limit) }
@@ -40,9 +40,11 @@ local function finish_job(base, now_ms, max_len, id, token, outcome, value, stac
     return 0, true
   end
   if outcome == 'r' then
-    count_up(job, 'atm')
+    local made = string.format('%.0f', (tonumber(stored[3] or '') or 0) + 1)
+    local name = stacktrace == '' and 'failedReason' or 'stacktrace'
+    redis.call('HSET', job, 'atm', made, 'failedReason', value, name, stacktrace == '' and value or stacktrace)
   end
-  if outcome ~= 'b' then
+  if stored[2] and outcome ~= 'b' then
     redis.call('HDEL', job, 'sus')
   end
   if outcome == 'w' then
@@ -56,7 +58,7 @@ local function finish_job(base, now_ms, max_len, id, token, outcome, value, stac
   if outcome == 'l' or (outcome == 'r' and delay_ms > 0) then
     put_delayed(base, id, delay_ms, now_ms, max_len)
   else
-    local priority = tonumber(redis.call('HGET', job, 'priority') or '') or 0
+    local priority = tonumber(stored[1] or '') or 0
     put_back(base, id, priority, outcome == 'b' or outcome == 'x' or (lifo == '1' and priority == 0), max_len)
   end
   return 0, false
