@@ -12,6 +12,7 @@ from jobd import __version__
 from jobd.clock import SYSTEM_CLOCK
 from jobd.config.problems import ConfigProblems
 from jobd.daemon import logs
+from jobd.daemon.background import Background
 from jobd.daemon.control.dispatch import Dispatch
 from jobd.daemon.control.methods import Methods
 from jobd.daemon.control.passed import PassedSockets
@@ -51,7 +52,7 @@ from jobd.locate import URL_FILE, ReadAgain, mask_url
 from jobd.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from pathlib import Path
 
     from jobd.config.model import Config
@@ -123,7 +124,7 @@ class Daemon:
         self._pulse = Pulse(self.notifier, self._makes_progress)
         self._starting: asyncio.Task[int] | None = None
         self._stopped = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def run(self) -> int:
         """Start everything, serve until a stop is through, stop everything."""
@@ -255,16 +256,15 @@ class Daemon:
                 return 0
             for duty in duties:
                 duty.start()
-            self._in_background(self._tell_ready())
+            self._background.start(self._tell_ready(), "tell ready")
             if self.options.until_empty:
-                self._in_background(self._until_empty(runner))
+                self._background.start(self._until_empty(runner), "until empty")
             await self._stopped.wait()
             return 0
         finally:
             await supervisor.stopper.abandon()
             self._signals.stop()
-            for task in list(self._tasks):
-                task.cancel()
+            await self._background.stop()
             for duty in reversed(duties):
                 await duty.stop()
             await recover.stop()
@@ -285,7 +285,7 @@ class Daemon:
     def _worker_ended(self, loss: Loss, recover: Recover) -> None:
         recover.lost(loss)
         if self.page is not None:
-            self._in_background(self.page.worker_ended())
+            self._background.start(self.page.worker_ended(), "worker's numbers")
 
     def _moved(self, folder: Path) -> None:
         """The control socket lies in another folder now: commands look there for the embedded server, too."""
@@ -337,7 +337,7 @@ class Daemon:
         renewal = fleet.source.renewal
         if renewal is not None:
             fleet.use_redis(replace(renewal.now(), renewal=renewal))
-            self._in_background(runner.renew(fleet.source))
+            self._background.start(runner.renew(fleet.source), "renew connections")
 
     async def _until_empty(self, runner: AsyncRunner) -> None:
         await until_empty(self.supervisor, runner)
@@ -353,13 +353,13 @@ class Daemon:
             return
         match wish:
             case Wish.STOP:
-                self._in_background(self._stop(None, now=False))
+                self._background.start(self._stop(None, now=False), "stop")
             case Wish.HAND_BACK:
-                self._in_background(self._stop(None, now=True))
+                self._background.start(self._stop(None, now=True), "stop")
             case Wish.KILL:
                 self.supervisor.stopper.kill_all()
             case Wish.RELOAD:
-                self._in_background(self._reload("signal"))
+                self._background.start(self._reload("signal"), "reload")
             case Wish.QUIET:
                 self.supervisor.quiet(None, "signal")
             case Wish.UNQUIET:
@@ -378,16 +378,6 @@ class Daemon:
             await self.supervisor.reload(code, lambda text: log.info("reload", step=text), who)
         except JobdError as error:
             log.warning("not reloaded", error=str(error))
-
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._background_done)
-
-    def _background_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("background task failed", error=repr(task.exception()))
 
     def _awaited_pids(self) -> set[int]:
         own = {self.embedded.pid} if self.embedded is not None and self.embedded.pid is not None else set()

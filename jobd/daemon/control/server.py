@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobd.daemon.background import Background
 from jobd.daemon.control import answers
 from jobd.daemon.control.answers import Answers
 from jobd.daemon.control.lines import PIECE, Lines
@@ -127,7 +128,7 @@ class ControlServer:
         """The last one is what `path` leads to; the others are at places it led to before."""
         self._resume: asyncio.TimerHandle | None = None
         self._connections: set[_Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._refusals = _Refusals()
 
     async def start(self) -> None:
@@ -194,8 +195,7 @@ class ControlServer:
         await self._gone(_ANSWER_LIMIT_S)
 
     async def _gone(self, limit_s: float) -> None:
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=limit_s)
+        await self._background.wait(limit_s)
 
     def _listen(self) -> None:
         self._resume = None
@@ -217,9 +217,7 @@ class ControlServer:
                 self._refusals.note("cannot accept control connections", reason=error.strerror)
                 self._pause(sock)
                 return
-            task = asyncio.create_task(self._serve(client))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._background.start(self._serve(client), "control connection")
 
     def _pause(self, sock: socket.socket) -> None:
         """Leave who waits in the backlog for a while: there is no descriptor for them, or no memory."""

@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
+from jobd.daemon.background import Background
 from jobd.daemon.duties.blame import Blame
 from jobd.daemon.duties.deadlines import fail_overdue
 from jobd.daemon.duties.ended_jobs import EndedJobs, ended_job
@@ -58,7 +59,7 @@ class Recover:
         self._fleet = fleet
         self._runner = runner
         self._ended = ended
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._ended_jobs = EndedJobs(fleet)
         self._blame = Blame()
         self._blamed: WeakSet[Worker] = WeakSet()
@@ -72,27 +73,22 @@ class Recover:
             now = self._fleet.clock.monotonic()
             if self._blame.template_died(loss.pool.name, started_jobs(loss), now):
                 self._blamed.add(loss.worker)
-        task = asyncio.create_task(self._settle_loss(loss), name="recover")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._background.start(self._settle_loss(loss), "recover")
 
     async def settle(self, limit_s: float) -> bool:
         """Return whether everything was recovered within the limit; what was not is left to the next start."""
         loop = asyncio.get_running_loop()
         end = loop.time() + (limit_s or 0.05)
-        while self._tasks and (rest := end - loop.time()) > 0:
-            await asyncio.wait(self._tasks, timeout=min(rest, _AGAIN_S))
+        while self._background and (rest := end - loop.time()) > 0:
+            await self._background.wait(min(rest, _AGAIN_S))
             if self._away_since is not None:
                 end = min(end, self._away_since + _BRIEFLY_AWAY_S)
-        return not self._tasks
+        return not self._background
 
     async def stop(self) -> None:
         """Give up what is not recovered yet; returns when nothing of it runs."""
         await self._ended_jobs.stop()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._background.stop()
 
     async def _settle_loss(self, loss: Loss) -> None:
         late = loss.worker.board is not None and loss.worker.board.turn_sent_at > 0

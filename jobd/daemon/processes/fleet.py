@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobd.daemon.background import Background
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.kernel import OPEN_FILES, OomKills
 from jobd.daemon.processes.orphans import Orphans
@@ -80,7 +81,7 @@ class Fleet:
         self._host = socket.gethostname()
         self._processes: dict[Worker, WorkerProcess] = {}
         self._pools_made = 0
-        self._spawning: set[asyncio.Task[None]] = set()
+        self._spawning = Background()
         self._recording: asyncio.Future[None] | None = None
         self._recorded_at = 0.0
         self._oom = OomKills()
@@ -182,11 +183,11 @@ class Fleet:
         """Make the worker's process from the current template of its queue."""
         # The file may ask for fewer than a scale or a replacement brings.
         OPEN_FILES.ensure(open_files_of(len(self._processes) + len(self._spawning) + 2 * len(self.pools) + 1))
-        self._in_background(self._spawn(pool, worker))
+        self._start(self._spawn(pool, worker), worker)
 
     def spawn_trial(self, queue: Queue, worker: Worker, template: Template) -> None:
         """Make the process of a worker that runs by a configuration which is not accepted yet."""
-        self._in_background(self._spawn_trial(queue, worker, template))
+        self._start(self._spawn_trial(queue, worker, template), worker)
 
     def later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         """Call back after a while."""
@@ -205,10 +206,9 @@ class Fleet:
         self.drained_pools = [pool for pool in self.drained_pools if any(True for _ in pool.workers())]
         self._changed.set()
 
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._spawning.add(task)
-        task.add_done_callback(self._spawning.discard)
+    def _start(self, work: Coroutine[None, None, None], worker: Worker) -> None:
+        # Else its place would wait for it for ever.
+        self._spawning.start(work, "spawn", died=lambda error: worker.fork_failed(repr(error)))
 
     async def _spawn(self, pool: Pool, worker: Worker) -> None:
         for attempt in range(START_TRIES):

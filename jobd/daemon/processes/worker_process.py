@@ -9,6 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from jobd.daemon.background import Background
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
 from jobd.daemon.processes.ends import ends
@@ -65,7 +66,7 @@ class WorkerProcess:
         self._channel: Channel | None = None
         self._pidfd = -1
         self._limit: asyncio.TimerHandle | None = None
-        self._exit_task: asyncio.Task[None] | None = None
+        self._background = Background()
         self._stacks_asked: list[asyncio.Future[str]] = []
         self._overheard: list[str] | None = None
         """Lines it prints while somebody waits for the stacks it prints."""
@@ -226,7 +227,7 @@ class WorkerProcess:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         self._clear_limit()
         self._kill_leftovers()
-        self._exit_task = asyncio.create_task(self._collect())
+        self._background.start(self._collect(), "collect a worker's exit")
 
     async def _collect(self) -> None:
         pid = self.worker.pid

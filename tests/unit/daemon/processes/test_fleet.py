@@ -87,7 +87,7 @@ class World:
 
     async def spawn(self, worker: Worker) -> None:
         self.fleet.spawn(self.pool, worker)
-        await asyncio.gather(*self.fleet._spawning)
+        await self.fleet._spawning.wait()
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +130,14 @@ def test_what_another_template_would_not_mend_fails_at_once(world, error):
     assert (worker.failures, world.templates.calls) == ([str(error)], 1)
 
 
+def test_a_fault_of_jobds_own_while_it_is_forked_does_not_leave_its_place_waiting(world, caplog):
+    Process.errors = [KeyError("nobody thought of it")]
+    worker = Worker()
+    asyncio.run(world.spawn(worker))
+    assert worker.failures == ["KeyError('nobody thought of it')"]
+    assert [record.getMessage() for record in caplog.records] == ["background task failed"]
+
+
 def test_a_worker_given_up_meanwhile_is_not_forked(world):
     worker = Worker()
     worker.is_wanted = False
@@ -144,7 +152,7 @@ def test_a_trial_is_forked_from_the_template_it_is_given_and_not_tried_again(wor
 
     async def work() -> None:
         world.fleet.spawn_trial(world.queue, worker, SimpleNamespace(forking=asyncio.Semaphore(1)))
-        await asyncio.gather(*world.fleet._spawning)
+        await world.fleet._spawning.wait()
 
     asyncio.run(work())
     assert (worker.failures, world.templates.calls) == (["killed"], 0)
