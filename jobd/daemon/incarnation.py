@@ -60,6 +60,18 @@ class IncarnationRecord:
                 self._marks[pid] = found
         self._write()
 
+    def restore(self) -> bool:
+        """Hold the folder again and write the record, when somebody has removed them; tell whether that was needed.
+
+        Raises:
+            Refused: another daemon has it by now, or it cannot be used.
+        """
+        if not self._state.is_lost():
+            return False
+        self._state.hold_again()
+        self._write()
+        return True
+
     def settled(self, earlier: Incarnation) -> None:
         """The jobs of an earlier incarnation are recovered, or left to the stalled check."""
         self.previous = [other for other in self.previous if other.id != earlier.id]

@@ -228,6 +228,8 @@ class Daemon:
         supervisor = self.supervisor
         self._serving = True
         told = supervisor.condition.redis_said
+        if self.embedded is not None:
+            self.embedded.on_trouble = partial(told, "embedded")
         metrics = Metrics(supervisor.fleet, runner, supervisor.counters, record.id, told)
         history, presence = History(), Presence(supervisor, runner, told)
         self.methods = Methods(

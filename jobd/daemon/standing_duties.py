@@ -12,6 +12,7 @@ from jobd.daemon.duties.probe import Probe
 from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.stalled import Stalled
 from jobd.daemon.duties.standstill import Standstill
+from jobd.daemon.duties.state_kept import StateKept
 from jobd.daemon.duties.trim import Trim
 from jobd.daemon.duties.upkeep import Upkeep
 
@@ -43,4 +44,5 @@ def standing_duties(
         Deadlines(fleet),
         Standstill(fleet),
         Upkeep(supervisor, awaited_pids),
+        StateKept(record),
     ]

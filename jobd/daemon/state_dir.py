@@ -117,6 +117,28 @@ class StateDir:
         if fd is not None:
             os.close(fd)
 
+    def is_lost(self) -> bool:
+        """Tell whether the lock in the folder is not the one that is held: somebody has removed it."""
+        if self._lock_fd is None:
+            return False
+        try:
+            there = (self.folder / LOCK_NAME).stat()
+        except OSError:
+            return True
+        held = os.fstat(self._lock_fd)
+        return (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino)
+
+    def hold_again(self) -> None:
+        """Make the folder and its lock anew. Raises as `acquire`; then the old lock, which nobody sees, is kept."""
+        old, self._lock_fd = self._lock_fd, None
+        try:
+            self.acquire()
+        except BaseException:
+            self._lock_fd = old
+            raise
+        if old is not None:
+            os.close(old)
+
     def previous(self) -> list[Incarnation]:
         """Return the incarnations whose jobs nobody has recovered yet, oldest first.
 

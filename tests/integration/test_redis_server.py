@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,45 @@ def test_a_killed_server_is_started_again_with_its_data(short_tmp: Path) -> None
                 await asyncio.sleep(0.005)
             assert server.pid != first
             assert ask(source, "GET", "kept") == b"1"
+
+    run(main())
+
+
+@pytest.mark.parametrize("server", ["redis-server", "valkey-server of the wheel"])
+@pytest.mark.parametrize("removed", ["run/redis.sock", "state/redis", "run", "state", "state/redis/appendonlydir"])
+def test_a_server_whose_files_are_removed_is_started_again_with_all_it_held(
+    short_tmp: Path, removed: str, server: str
+) -> None:
+    given = settings(short_tmp) if server == "redis-server" else settings(short_tmp, server=None)
+    text = b"\x00\xff"
+
+    def fill(source: RedisSource) -> None:
+        with contextlib.closing(sync_client(source)) as client:
+            client.set("text", text)
+            client.set("soon", "1", ex=1000)
+            client.rpush("list", *range(1000))
+            client.xadd("stream", {"a": "b"}, id="5-1")
+            client.zadd("set", {"x": 1.5})
+
+    def check(source: RedisSource) -> None:
+        assert ask(source, "GET", "text") == text
+        assert 900 < int(ask(source, "TTL", "soon")) <= 1000
+        assert ask(source, "LRANGE", "list", "0", "-1") == [str(number).encode() for number in range(1000)]
+        assert ask(source, "ZSCORE", "set", "x") in (b"1.5", 1.5)
+        assert len(ask(source, "XRANGE", "stream", "-", "+")) == 1
+
+    async def main() -> None:
+        async with running(given) as (embedded, source):
+            await asyncio.to_thread(fill, source)
+            first = embedded.pid
+            gone = short_tmp / removed
+            gone.unlink() if gone.is_socket() else shutil.rmtree(gone)
+            while embedded.pid in (None, first) or embedded.life.state is not ServerState.UP:
+                await asyncio.sleep(0.005)
+            await asyncio.to_thread(check, source)
+            assert (short_tmp / "state").stat().st_mode & 0o777 == 0o700
+        async with running(given) as (_, source):
+            await asyncio.to_thread(check, source)
 
     run(main())
 

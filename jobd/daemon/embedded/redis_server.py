@@ -18,6 +18,7 @@ import redis.exceptions as failures
 
 from jobd.daemon.embedded import exec_server
 from jobd.daemon.embedded.redis_binary import ServerBinary, find_server, write_stamp
+from jobd.daemon.embedded.rescue import FILES, Lifeline, rescue
 from jobd.daemon.embedded.server_life import ServerLife, ServerState
 from jobd.daemon.embedded.server_process import ServerProcess
 from jobd.daemon.logs import event_log
@@ -26,6 +27,8 @@ from jobd.errors import JobdError, Refused
 from jobd.locate import RedisSource, write_url_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis.asyncio import Redis
 
 SOCKET_NAME = "redis.sock"
@@ -37,6 +40,8 @@ _START_LIMIT_S = 30.0
 """Until it first answers anything. Loading a large file may take as long as it takes after that."""
 
 _TELL_EVERY_S = 5.0
+_LOOK_S = 1.0
+"""How often it is looked whether its socket and its data are still there."""
 _log = event_log(__name__)
 
 
@@ -65,6 +70,11 @@ class EmbeddedRedis:
         self._made: dict[Path, tuple[int, int] | None] = {}
         """{what lies in the runtime folder for others to find: (device, inode), None when it is gone}."""
         self._told_in = {settings.runtime_dir}
+        self._places: dict[Path, tuple[int, int] | None] = {}
+        """{what the running server needs and others may remove: (device, inode)}."""
+        self._line: Lifeline | None = None
+        self.on_trouble: Callable[[str | None], None] = lambda trouble: None
+        """Told what is wrong with it that nobody else sees, and None when it is not any more."""
         self._process: ServerProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -132,8 +142,8 @@ class EmbeddedRedis:
 
     def _prepare(self) -> None:
         try:
-            self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for folder in (self.settings.runtime_dir, self._socket.parent):
+            # From the top: `parents` would open those to everybody that are made on the way.
+            for folder in (self.settings.state_dir, self.data, self.settings.runtime_dir, self._socket.parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.settings.port is not None:
                 self._password = kept_password(self.settings.state_dir / PASSWORD_NAME)
@@ -149,6 +159,9 @@ class EmbeddedRedis:
         try:
             await self._until_ready(process, started)
             self._made[self._socket] = _mark(self._socket)
+            line = self._line = Lifeline(self.source)
+            await line.open()
+            self._places = {path: _mark(path) for path in (self._socket, self.data, self.data / FILES)}
             for folder in [folder for folder in self._told_in if folder.is_dir()]:
                 self.tell_in(folder)
         except BaseException:
@@ -202,7 +215,11 @@ class EmbeddedRedis:
     async def _keep(self) -> None:
         """Start it again whenever it dies; its data is what the append-only file holds."""
         while (process := self._process) is not None:
-            await process.gone.wait()
+            await self._until_lost(process)
+            if not process.gone.is_set():
+                await self._save(process)
+                await self._end()
+            await self._drop_line()
             self._process = None
             self.life.died(time.monotonic())
             _log.error("embedded redis ended", status=process.status, last_lines=process.told())
@@ -215,7 +232,47 @@ class EmbeddedRedis:
                     self.life.start_failed()
                     _log.error("embedded redis does not start", error=str(error))
 
+    async def _until_lost(self, process: ServerProcess) -> None:
+        """Return when it has ended, or somebody has removed its socket or its data: nobody can connect to it any more,
+        or what it accepts is kept nowhere.
+        """
+        while not process.gone.is_set() and not self._has_lost(*self._places):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.gone.wait(), _LOOK_S)
+
+    def _has_lost(self, *paths: Path) -> bool:
+        return any(_mark(path) != self._places.get(path) for path in paths)
+
+    async def _save(self, process: ServerProcess) -> None:
+        """See that nothing is lost with the process; tries again until it is saved."""
+        removed = [str(path) for path in self._places if self._has_lost(path)]
+        _log.error("embedded redis lost its files: it is started again", removed=removed, pid=process.pid)
+        told = False
+        while not process.gone.is_set():
+            try:
+                # Nobody connects from here on: it would be to one that ends.
+                self._socket.unlink(missing_ok=True)
+                self._prepare()
+                if self._line is not None and self._has_lost(self.data, self.data / FILES):
+                    keys = await rescue(self._line, self.data)
+                    _log.warning("data of the embedded redis was removed: saved from its memory", keys=keys)
+            except (Refused, OSError) as error:
+                if not told:
+                    _log.error("embedded redis cannot be saved", error=str(error))
+                told = True
+                self.on_trouble(f"its files were removed and cannot be made again: {error}")
+                await asyncio.sleep(_LOOK_S)
+            else:
+                self.on_trouble(None)
+                return
+
+    async def _drop_line(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close()
+
     async def _end(self) -> None:
+        await self._drop_line()
         process, self._process = self._process, None
         if process is not None:
             await process.end()
