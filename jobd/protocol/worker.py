@@ -7,16 +7,16 @@ CLOCK_MONOTONIC seconds unless a name says otherwise.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import signal
-import types
 import typing
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Literal, TypeVar
 
 from jobd.engine.backoff import Backoff
 from jobd.engine.job import Keep, KeyLimit
 from jobd.errors import ProtocolError
+from jobd.protocol.building import build, hints
 
 STACKS_SIGNAL = signal.SIGQUIT
 """A worker prints the stacks of its threads at this signal, also when its loop does not turn."""
@@ -143,6 +143,8 @@ class Loaded:
     notices: list[str]
     files: dict[str, int]
     """Files of imported modules under `path`, with their mtime in ns: to tell that code changed."""
+    shapes: str = ""
+    """`shapes()` of its jobd: two builds of one version may not understand each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +349,7 @@ def decode(body: dict[str, Any]) -> Message:
     kind = _TYPES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ProtocolError(f"unknown message type {name!r}")
-    return typing.cast(Message, _build(kind, fields, kind.__name__))
+    return typing.cast(Message, build(kind, fields, kind.__name__))
 
 
 def expect(body: dict[str, Any], kind: type[T]) -> T:
@@ -358,59 +360,19 @@ def expect(body: dict[str, Any], kind: type[T]) -> T:
     return message
 
 
+_PARTS = (RedisTarget, Backoff, Keep, KeyLimit, HandlerSpec, Numbers, HandlerUse, HandlerReport)
+"""What messages are made of."""
+
+
 def warm_up() -> None:
     """Work out the shapes of all messages now rather than at their first use; forks of this process have them."""
-    for kind in (
-        *_TYPES.values(),
-        RedisTarget,
-        Backoff,
-        Keep,
-        KeyLimit,
-        HandlerSpec,
-        Numbers,
-        HandlerUse,
-        HandlerReport,
-    ):
-        _hints(kind)
+    for kind in (*_TYPES.values(), *_PARTS):
+        hints(kind)
 
 
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _build(kind: Any, fields: Any, where: str) -> Any:
-    if not isinstance(fields, dict):
-        raise ProtocolError(f"{where}: expected an object")
-    hints = _hints(kind)
-    unknown = fields.keys() - hints.keys()
-    if unknown:
-        raise ProtocolError(f"{where}: unknown fields {sorted(unknown)}")
-    try:
-        return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in fields.items()})
-    except TypeError as error:
-        raise ProtocolError(f"{where}: {error}") from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    if origin is types.UnionType or origin is typing.Union:
-        if value is None:
-            return None
-        return _convert(next(arm for arm in typing.get_args(hint) if arm is not type(None)), value, where)
-    if origin is Literal:
-        if value in typing.get_args(hint):
-            return value
-    elif origin is list:
-        if isinstance(value, list):
-            return [_convert(typing.get_args(hint)[0], item, where) for item in value]
-    elif origin is dict:
-        if isinstance(value, dict):
-            return {key: _convert(typing.get_args(hint)[1], item, where) for key, item in value.items()}
-    elif dataclasses.is_dataclass(hint):
-        return _build(hint, value, where)
-    elif hint is float and isinstance(value, int | float):
-        return float(value)
-    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    raise ProtocolError(f"{where}: got {value!r}")
+def shapes() -> str:
+    """Return a digest of all messages' members: equal where each side understands the other."""
+    told = [
+        (kind.__name__, [(f.name, f.type) for f in dataclasses.fields(kind)]) for kind in (*_TYPES.values(), *_PARTS)
+    ]
+    return hashlib.sha256(repr(sorted(told)).encode()).hexdigest()[:12]

@@ -58,6 +58,7 @@ class Template:
         self._unsafe = loaded.unsafe
         self._send(messages.Loaded(
             jobd.__version__, LAYOUT, os.getpid(), loaded.reports, loaded.unsafe, loaded.notices, loaded.files,
+            messages.shapes(),
         ))  # fmt: skip
         # What is there now is never freed: out of the collector's sight, its pages stay shared with every worker.
         gc.collect()

@@ -22,7 +22,7 @@ quiet = true
 """
 
 
-def test_a_removed_folder_is_made_again_with_its_embedded_data(
+def test_a_removed_folder_is_made_again_with_what_its_server_held(
     short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = short_tmp / "d"

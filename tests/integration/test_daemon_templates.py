@@ -137,6 +137,18 @@ def test_a_template_that_does_not_answer_forks_nothing_more_and_ends_with_its_la
     run(work)
 
 
+def test_another_build_of_the_same_version_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr("jobd.daemon.processes.template_process.shapes", lambda: "another")
+
+    async def work() -> None:
+        one = template("daemon_handlers:ok")
+        with pytest.raises(TemplateError, match="another build of version .* install the same one there"):
+            await one.start()
+        assert not alive(one.pid)
+
+    run(work)
+
+
 def test_another_version_of_jobd_is_refused_and_its_process_ended(monkeypatch):
     monkeypatch.setattr("jobd.daemon.processes.template_process.__version__", "99.0")
 

@@ -18,7 +18,7 @@ from jobd.daemon.processes.printed_output import Output
 from jobd.errors import JobdError
 from jobd.locate.files import FolderGone, current_folder
 from jobd.protocol import board, framing
-from jobd.protocol.worker import Exited, Fork, Forked, ForkFailed, Load, Loaded
+from jobd.protocol.worker import Exited, Fork, Forked, ForkFailed, Load, Loaded, shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -304,6 +304,11 @@ class Template:
             raise self._error(
                 f"jobd of {self.key.python} is version {loaded.version}, the daemon's is {__version__}; "
                 "install the same version there, then restart the daemon"
+            )
+        if loaded.shapes != shapes():
+            raise self._error(
+                f"jobd of {self.key.python} is another build of version {__version__} than the daemon's; "
+                "install the same one there, then restart the daemon"
             )
 
     def _error(self, why: str) -> TemplateError:
