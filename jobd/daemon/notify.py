@@ -38,8 +38,9 @@ class Notifier:
         self._send("READY=1", *_status(status))
 
     def reloading(self) -> None:
-        """A reload began; `ready` ends it."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        """A reload began; `ready` ends it. The next pulse may come later than a short TimeoutStartSec= bears."""
+        more = f"EXTEND_TIMEOUT_USEC={round(PULSE_S * 2_000_000)}"
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", more)
 
     def stopping(self, status: str = "") -> None:
         """The daemon stops."""

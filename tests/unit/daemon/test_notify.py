@@ -23,13 +23,14 @@ def test_abstract_address_is_reached() -> None:
         assert manager.read() == [{"STOPPING": "1"}]
 
 
-def test_reloading_carries_the_monotonic_clock() -> None:
+def test_reloading_carries_the_monotonic_clock_and_asks_for_time_at_once() -> None:
     with NotifySocket() as manager:
         before = time.monotonic_ns() // 1000
         Notifier(manager.env).reloading()
         message = manager.read()[0]
         assert message["RELOADING"] == "1"
         assert before <= int(message["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+        assert message["EXTEND_TIMEOUT_USEC"] == "10000000"
 
 
 def test_status_cannot_smuggle_another_assignment() -> None:
