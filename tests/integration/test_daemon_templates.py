@@ -142,7 +142,7 @@ def test_another_build_of_the_same_version_is_refused_by_name(monkeypatch):
 
     async def work() -> None:
         one = template("daemon_handlers:ok")
-        with pytest.raises(TemplateError, match="another build of version .* install the same one there"):
+        with pytest.raises(TemplateError, match=r"another build of version .* install the same one there"):
             await one.start()
         assert not alive(one.pid)
 
