@@ -39,11 +39,6 @@ class Keys:
         return f"{self.base}metrics:{state}"
 
     @cached_property
-    def metric_sources(self) -> str:
-        """What daemons have added to BullMQ's metrics, so that none adds a job twice; it runs out by itself."""
-        return self.base + "jobd:metrics"
-
-    @cached_property
     def meta(self) -> str:
         """Settings of the queue: paused, concurrency, max, duration, opts.maxLenEvents."""
         return self.base + "meta"

@@ -52,7 +52,7 @@ def count_finals(keys: Keys, source: str, now: Finals, known: Finals, *, at_ms: 
     """
     heads = [keys.metrics("completed"), keys.metrics("failed")]
     words: tuple[Word, ...] = (
-        5, heads[0], f"{heads[0]}:data", heads[1], f"{heads[1]}:data", keys.metric_sources,
+        4, heads[0], f"{heads[0]}:data", heads[1], f"{heads[1]}:data",
         at_ms, most, source, _SOURCE_MS, now.completed, known.completed, now.failed, known.failed,
     )  # fmt: skip
     return Command(words, lambda reply: None, script("count_finals"))

@@ -20,7 +20,8 @@ is one side. "Compared" means that the same steps were done by BullMQ and by job
 left in Redis are equal. `make interop BULLMQ=6.8.0` runs the same against another version and prints what differs.
 "With workers": the jobs were run once by BullMQ's Worker and once by a worker of jobd. `make crowd` gives 20,000 jobs
 with priorities, limits, flows and deduplication to two workers of each at once, and finds that each ran once.
-The place of everything in Redis is described in [wire-format.md](wire-format.md).
+The place of everything in Redis is described in [wire-format.md](wire-format.md), what differs on purpose in
+[moving/bullmq.md](moving/bullmq.md#what-differs-on-purpose).
 
 """
 

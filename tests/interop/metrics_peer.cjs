@@ -30,6 +30,10 @@ const verbs = {
     workers[name].on("error", () => {});
     return true;
   },
+  async obliterate({ queue: name }) {
+    await queue(name).obliterate();
+    return true;
+  },
   async metrics({ queue: name, state }) {
     const { meta, data, count } = await queue(name).getMetrics(state);
     return { meta, data: data.map(Number), count };

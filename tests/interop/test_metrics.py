@@ -74,6 +74,34 @@ def test_minutes_are_closed_as_a_node_worker_closes_them(
         assert peer.ask("metrics", "both", state=state) == expected
 
 
+def test_a_queue_that_node_obliterates_leaves_no_key_and_is_counted_on(
+    redis_server: RedisServer, prefix: str, peer: Peer
+) -> None:
+    client = redis.Redis.from_url(redis_server.url)
+    runner, keys, moment = SyncRunner(client), Keys(prefix, "gone"), 1_800_000_000_000
+    before, now = Finals(), Finals(3, 2)
+    runner.run(count_finals(keys, "me", now, before, at_ms=moment, most=MOST))
+    assert peer.ask("metrics", "gone", state="completed")["meta"]["count"] == 3
+    peer.ask("obliterate", "gone")
+    assert client.keys(keys.base + "*") == []
+    runner.run(count_finals(keys, "me", Finals(4, 2), now, at_ms=moment, most=MOST))
+    assert peer.ask("metrics", "gone", state="completed")["meta"]["count"] == 1
+    assert peer.ask("metrics", "gone", state="failed")["meta"]["count"] == 0
+
+
+def test_who_has_counted_nothing_for_an_hour_is_forgotten_by_those_who_start(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    client = redis.Redis.from_url(redis_server.url, decode_responses=True)
+    runner, keys, moment = SyncRunner(client), Keys(prefix, "work"), 1_800_000_000_000
+    for source, minutes in (("old", 0), ("busy", 0), ("busy", 59), ("new", 61)):
+        total = Finals(1 + minutes)
+        runner.run(count_finals(keys, source, total, Finals(), at_ms=moment + minutes * MINUTE, most=MOST))
+    remembered = {field for field in client.hkeys(keys.metrics("completed")) if field.startswith("jobd:")}
+    assert remembered == {"jobd:busy", "jobd:new"}
+    assert client.hget(keys.metrics("completed"), "count") == str(1 + 60 + 62)
+
+
 QUEUES = """
 [queues.work]
 handler = "metric_handlers:handle"

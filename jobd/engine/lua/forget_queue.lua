@@ -28,6 +28,5 @@ end
 -- UNLINK: the memory of ten thousand events is given back beside the commands of others.
 redis.call('UNLINK', KEYS[1], base .. 'events', base .. 'id', base .. 'pc', base .. 'marker', base .. 'limiter',
   base .. 'stalled', base .. 'stalled-check', base .. 'delay', base .. 'metrics:completed',
-  base .. 'metrics:completed:data', base .. 'metrics:failed', base .. 'metrics:failed:data', base .. 'jobd-keys',
-  base .. 'jobd:metrics')
+  base .. 'metrics:completed:data', base .. 'metrics:failed', base .. 'metrics:failed:data', base .. 'jobd-keys')
 return 0

@@ -88,8 +88,9 @@ def test_files_that_a_page_names_exist(page: str) -> None:
 
 
 def _is_a_file(name: str, page: str) -> bool:
-    """Whether the name is a path from the root, from jobd/ or its engine, beside the page, or a unique file's name."""
-    nearby = (_ROOT, _ROOT / "jobd", _ROOT / "jobd/engine", _ROOT / "jobd/engine/lua", (_ROOT / page).parent)
+    """Whether it is a path from the root, docs/, jobd/ or its engine, beside the page, or the name of a unique file."""
+    folders = ("", "docs", "jobd", "jobd/engine", "jobd/engine/lua")
+    nearby = (*(_ROOT / folder for folder in folders), (_ROOT / page).parent)
     if any((folder / name).exists() for folder in nearby):
         return True
     return "/" not in name and any(Path(path).name == name for path in _TRACKED)
