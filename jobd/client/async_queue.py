@@ -96,7 +96,7 @@ class AsyncQueue(Producer, AsyncQueueUpkeep):
             try:
                 added = await self._live().runner.run(add_job(self.keys, job))
             except RedisUnavailable as error:
-                raise lost_add(error) from error
+                raise lost_add(error) from None
             if sent is not None:
                 sent.added(added.job_id)
             return AsyncJobHandle(self, check_added(added, job))
@@ -112,7 +112,7 @@ class AsyncQueue(Producer, AsyncQueueUpkeep):
                     batch = await runner.run(add_jobs(self.keys, built[start : start + BATCH]))
                     done += batch
             except RedisUnavailable as error:
-                raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from error
+                raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from None
             return [AsyncJobHandle(self, check_added(one, job)) for one, job in zip(done, built, strict=True)]
 
     async def add_flow(self, flow: Flow) -> FlowHandle[AsyncJobHandle]:
@@ -125,7 +125,7 @@ class AsyncQueue(Producer, AsyncQueueUpkeep):
             try:
                 done = await self._live().runner.run(add_flow([(node.keys, node.job) for node in nodes], now_ms))
             except RedisUnavailable as error:
-                raise lost_add(error) from error
+                raise lost_add(error) from None
             check_added(done[0], nodes[0].job)
 
         def handle(place: int) -> FlowHandle[AsyncJobHandle]:

@@ -135,7 +135,7 @@ class Queue(Producer, QueueUpkeep):
             try:
                 added = self._live().runner.run(add_job(self.keys, job))
             except RedisUnavailable as error:
-                raise lost_add(error) from error
+                raise lost_add(error) from None
             if sent is not None:
                 sent.added(added.job_id)
             return JobHandle(self, check_added(added, job))
@@ -156,7 +156,7 @@ class Queue(Producer, QueueUpkeep):
                 for added in run_stream(self._live().runner, script("add_job"), batches):
                     done += added
             except RedisUnavailable as error:
-                raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from error
+                raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from None
             return [JobHandle(self, check_added(one, job)) for one, job in zip(done, built, strict=True)]
 
     def add_flow(self, flow: Flow) -> FlowHandle[JobHandle]:
@@ -175,7 +175,7 @@ class Queue(Producer, QueueUpkeep):
             try:
                 done = self._live().runner.run(add_flow([(node.keys, node.job) for node in nodes], now_ms))
             except RedisUnavailable as error:
-                raise lost_add(error) from error
+                raise lost_add(error) from None
             check_added(done[0], nodes[0].job)
 
         def handle(place: int) -> FlowHandle[JobHandle]:

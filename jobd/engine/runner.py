@@ -149,7 +149,7 @@ class SyncRunner:
         except (failures.RedisError, OSError) as error:
             if connection is not None:
                 pool.release(connection)
-            raise translate(error, sent=False) from error
+            raise translate(error, sent=False) from None
         return connection
 
     def reconnect(self, connection: Any) -> None:
@@ -164,7 +164,7 @@ class SyncRunner:
         try:
             self.reconnect(connection)
         except (failures.RedisError, OSError) as error:
-            raise translate(error, sent=False) from error
+            raise translate(error, sent=False) from None
 
     def _talk(self, commands: Sequence[Command[Any]]) -> list[Any]:
         talk = conversation(commands)
@@ -196,7 +196,7 @@ class SyncRunner:
             return [self._reply(connection) for _ in range(answers)]
         except (failures.RedisError, OSError) as error:
             connection.disconnect()  # replies to come would be taken for those of the next command
-            raise translate(error) from error
+            raise translate(error) from None
 
     def _reply(self, connection: Any) -> Any:
         try:
@@ -278,7 +278,7 @@ class AsyncRunner:
         try:
             connection = await pool.get_connection()
         except (failures.RedisError, OSError) as error:
-            raise translate(error, sent=False) from error
+            raise translate(error, sent=False) from None
         if _is_outdated(pool, connection):
             try:
                 await self._reconnect(pool, connection)
@@ -292,7 +292,7 @@ class AsyncRunner:
             await connection.disconnect(nowait=True)
             await connection.connect()
         except (failures.RedisError, OSError) as error:
-            raise translate(error, sent=False) from error
+            raise translate(error, sent=False) from None
         _stamp(pool, connection)
 
     async def _exchange(self, connection: Any, exchange: Exchange) -> list[Any]:
@@ -305,7 +305,7 @@ class AsyncRunner:
             return [await self._reply(connection) for _ in range(answers)]
         except (failures.RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
-            raise translate(error) from error
+            raise translate(error) from None
         except asyncio.CancelledError:
             # Replies are still to come: whoever asked next would read them for its own.
             await connection.disconnect(nowait=True)

@@ -45,7 +45,7 @@ def run_stream(runner: SyncRunner, script: Script, commands: Iterable[Command[T]
             yield from stream.results()
         clean = True
     except (failures.RedisError, OSError) as error:
-        raise translate(error) from error
+        raise translate(error) from None
     finally:
         if not clean:
             connection.disconnect()  # answers to come would be taken for those of the next command

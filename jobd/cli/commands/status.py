@@ -125,7 +125,7 @@ def _redis(redis: RedisState) -> str:
         words.append("DOWN")
     elif redis["latency_ms"] is not None:
         words.append(f"{redis['latency_ms']:.1f}ms")
-    if redis["origin"]:
+    if redis["origin"] and redis["origin"] != "embedded":
         words.append(f"({redis['origin']})")
     return " ".join(words)
 
