@@ -58,7 +58,7 @@ class ConfigError(JobdError):
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
 
 
 class NoRedisConfigured(ConfigError):
@@ -102,8 +102,8 @@ class NotThere(JobdError):
         super().__init__(message or f'no such {kind}: "{name}"')
         self.kind = kind
         self.name = name
-        self.known = tuple(known)
-        self.code = f"{kind}-unknown"
+        self.known: tuple[str, ...] = tuple(known)
+        self.code: str = f"{kind}-unknown"
 
 
 class JobFailed(JobdError):
@@ -130,7 +130,7 @@ class HandlerError(JobdError):
         super().__init__(message)
         self.path = path
         self.kind = kind
-        self.detail = dict(detail or {})
+        self.detail: dict[str, Any] = dict(detail or {})
 
 
 class DaemonAway(JobdError):
@@ -140,7 +140,7 @@ class DaemonAway(JobdError):
 
     def __init__(self, message: str, tried: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(message)
-        self.tried = tuple(tried)
+        self.tried: tuple[tuple[str, str], ...] = tuple(tried)
 
 
 class Refused(JobdError):
@@ -150,7 +150,7 @@ class Refused(JobdError):
         super().__init__(message)
         self.code = code
         self.exit_code = exit_code
-        self.detail = dict(detail or {})
+        self.detail: dict[str, Any] = dict(detail or {})
 
 
 class ProtocolError(JobdError):

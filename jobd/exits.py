@@ -65,4 +65,6 @@ def exit_of(error: BaseException) -> int:
 def _is_refused_login(error: JobdError) -> bool:
     from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
-    return isinstance(error.__cause__ or error.__context__, AuthenticationError | AuthorizationError | NoPermissionError)
+    return isinstance(
+        error.__cause__ or error.__context__, AuthenticationError | AuthorizationError | NoPermissionError
+    )

@@ -43,9 +43,9 @@ class AsyncJobHandle:
     def __init__(self, queue: AsyncQueue, added: Added) -> None:
         self._queue = queue
         self._event_id = added.event_id
-        self.id = added.job_id
-        self.duplicate = added.duplicate
-        self.deduplicated = added.deduplicated
+        self.id: str = added.job_id
+        self.duplicate: bool = added.duplicate
+        self.deduplicated: bool = added.deduplicated
 
     def __repr__(self) -> str:
         return f"AsyncJobHandle({self._queue.name!r}, {self.id!r})"

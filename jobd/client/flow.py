@@ -43,12 +43,12 @@ class Flow:
         children: Iterable[Flow] = (),
         **options: Unpack[AddOptions],
     ) -> None:
-        self.name = name
-        self.data = data
-        self.queue = queue
-        self.prefix = prefix
-        self.children = list(children)
-        self.options = options
+        self.name: str = name
+        self.data: Any = data
+        self.queue: str | None = queue
+        self.prefix: str | None = prefix
+        self.children: list[Flow] = list(children)
+        self.options: AddOptions = options
 
     def __repr__(self) -> str:
         return f"Flow({self.name!r}, queue={self.queue!r}, children={len(self.children)})"

@@ -46,7 +46,7 @@ class Producer:
         answer_limit: str | float = "5s",
         connection: Any = None,
     ) -> None:
-        self.name = check_queue_name(name)
+        self.name: str = check_queue_name(name)
         self._connection = connection
         if connection is None and not self.is_in_memory:
             from jobd.locate import inherited_source, redis_source
@@ -56,8 +56,8 @@ class Producer:
         else:
             self._source = self._given_source(url, prefix, config)
             self._inherits = False
-        self.keys = Keys(check_prefix(self._source.prefix), name)
-        self.answer_limit_s = to_ms(answer_limit) / 1000
+        self.keys: Keys = Keys(check_prefix(self._source.prefix), name)
+        self.answer_limit_s: float = to_ms(answer_limit) / 1000
         if not self.answer_limit_s:
             raise InputError("answer_limit: must be longer than 0")
         self._beside: dict[str, Self] = {}
@@ -65,7 +65,7 @@ class Producer:
         if connection is not None:
             # Theirs: a read that waits in Redis for longer would look like a lost connection.
             limits += [limit / 2 for limit in [_pool_of(connection).connection_kwargs.get("socket_timeout")] if limit]
-        self.block_ms = max(1, int(min(limits) * 1000))
+        self.block_ms: int = max(1, int(min(limits) * 1000))
 
     def _given_source(self, url: str | None, prefix: str | None, config: str | Path | None) -> RedisSource:
         """Return what is told of a Redis that the application connects to itself, or of memory."""

@@ -16,8 +16,8 @@ class Keys:
     def __init__(self, prefix: str, queue: str) -> None:
         self.prefix = prefix
         self.queue = queue
-        self.qualified = f"{prefix}:{queue}"
-        self.base = f"{prefix}:{queue}:"
+        self.qualified: str = f"{prefix}:{queue}"
+        self.base: str = f"{prefix}:{queue}:"
 
     def __repr__(self) -> str:
         return f"Keys({self.qualified!r})"

@@ -39,8 +39,8 @@ class RealDaemon:
 
     def __init__(self, toml: str, folder: Path) -> None:
         self.folder = folder
-        self.config = folder / "jobd.toml"
-        self.log = folder / "daemon.log"
+        self.config: Path = folder / "jobd.toml"
+        self.log: Path = folder / "daemon.log"
         tables = tomllib.loads(toml)
         redis = "" if "redis" in tables else "\n\n[redis]\nembedded = true\n"
         self.config.write_text(toml + redis)

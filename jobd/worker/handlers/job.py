@@ -70,11 +70,11 @@ class Job:
         self._sink = sink
         self._data: Any = _UNREAD
         self._opts: dict[str, Any] | None = None
-        self.id = taken.id
-        self.name = taken.name or ""
-        self.queue = queue
-        self.attempt = taken.attempts_made + 1
-        self.attempts = attempts
+        self.id: str = taken.id
+        self.name: str = taken.name or ""
+        self.queue: str = queue
+        self.attempt: int = taken.attempts_made + 1
+        self.attempts: int = attempts
         self.deadline: float | None = None
 
     def __repr__(self) -> str:
