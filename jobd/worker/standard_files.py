@@ -39,7 +39,8 @@ def mend() -> None:
     """Open again what was closed since `keep`; about a microsecond when nothing was."""
     for number, copy in _copies.items():
         try:
-            os.fstat(number)
+            # Unlike fstat it keeps the GIL: given away, a thread with a handler may hold it for long.
+            os.get_inheritable(number)
         except OSError:
             _open_again(number, copy)
     for number, name in ((1, "stdout"), (2, "stderr")):

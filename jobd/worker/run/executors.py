@@ -11,16 +11,16 @@ import contextlib
 import contextvars
 import ctypes
 import threading
-from collections import deque
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Cancelled, JobTimeout
 from jobd.worker import own_faults, standard_files
 from jobd.worker.handlers.awaitables import cancel_in
 from jobd.worker.run.attempt import Attempt, Interruption
+from jobd.worker.run.handover import QUICK_S, Handover
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Awaitable, Callable
 
     from jobd.worker.handlers.job import Job
@@ -72,9 +72,7 @@ class ThreadExecutor:
     def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Attempt], None]) -> None:
         self._loop = loop
         self._over = over
-        self._feed: SimpleQueue[Attempt | ThreadCall | Batch | None] = SimpleQueue()
-        self._through: deque[Attempt | ThreadCall | Batch] = deque()
-        self._told = False
+        self._handover: Handover[Attempt | ThreadCall | Batch] = Handover(loop, self._collect)
         self._threads = 0
         self._running = 0
         # What `setup` put into context variables is there for every job; what a job puts there is gone after it.
@@ -88,7 +86,7 @@ class ThreadExecutor:
         if self._running > self._threads:
             self._threads += 1
             threading.Thread(target=self.serve, name=f"jobd-thread-{self._threads}", daemon=True).start()
-        self._feed.put(attempt)
+        self._handover.put(attempt)
 
     def expect_thread(self) -> None:
         """Count on a thread that will call `serve`: none is started in its place (mode process)."""
@@ -121,7 +119,7 @@ class ThreadExecutor:
 
     def dismiss(self) -> None:
         """Let one thread that serves return once it has nothing to do."""
-        self._feed.put(None)
+        self._handover.put(None)
 
     def serve(self) -> None:
         """Serve attempts on this thread until `dismiss`; a worker's threads end with the process."""
@@ -131,14 +129,12 @@ class ThreadExecutor:
             own_faults.tell(self._loop, error)
 
     def _serve(self, thread_id: int) -> None:
-        while (attempt := self._feed.get()) is not None:
+        handover = self._handover
+        while (attempt := handover.next()) is not None:
             self._attempt(attempt, thread_id)
-            self._through.append(attempt)
+            handover.through(attempt)
             # Dropped before the wait: a finished job's data must not stay alive as long as the thread is idle.
             del attempt
-            if not self._told:
-                self._told = True
-                self._loop.call_soon_threadsafe(self._collect)
 
     def _attempt(self, attempt: Attempt | ThreadCall | Batch, thread_id: int) -> None:
         """Run the handler and settle it; a late exception of `interrupt` is caught here, whenever it comes."""
@@ -162,18 +158,19 @@ class ThreadExecutor:
         with contextlib.suppress(JobTimeout, Cancelled):
             _raise_in_thread(thread_id, ctypes.py_object())
 
-    def _collect(self) -> None:
-        # Cleared first: a thread that appends from here on calls again.
-        self._told = False
+    def _collect(self, through: deque[Attempt | ThreadCall | Batch]) -> bool:
         standard_files.mend()  # before anything is opened that would get a number of these
-        through = self._through
+        more_quick_than_not = 0
         while through:
             attempt = through.popleft()
             self._running -= 1
             if isinstance(attempt, Attempt):
+                more_quick_than_not += 1 if attempt.ended_at - attempt.started_at < QUICK_S else -1
                 self._over(attempt)
             else:
+                more_quick_than_not -= 1
                 attempt.tell()
+        return more_quick_than_not > 0
 
 
 def _reason_of(cancel: asyncio.CancelledError) -> Interruption:

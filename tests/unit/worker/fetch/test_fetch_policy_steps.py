@@ -64,7 +64,7 @@ def test_a_second_turn_leaves_once_half_of_the_slots_have_news(running, ended, t
     assert policy(load, supply=supply, turns=turns).next_step() is step
 
 
-@pytest.mark.parametrize("concurrency", [1, 2, 10, HALVES_FROM - 1])
+@pytest.mark.parametrize("concurrency", [1, 2, HALVES_FROM - 1])
 def test_few_slots_have_one_turn_under_way_as_ever(concurrency):
     load = Load(concurrency, ended=jobs(concurrency))
     assert policy(load, turns=1).next_step() is Step.READ
@@ -76,7 +76,7 @@ def test_a_resize_decides_anew_whether_halves_are_worth_a_turn():
     machine = policy(load, turns=1)
     machine.resized(40)
     assert machine.next_step() is Step.SEND
-    machine.resized(10)
+    machine.resized(HALVES_FROM - 1)
     assert machine.next_step() is Step.READ
 
 
