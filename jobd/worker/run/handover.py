@@ -55,7 +55,11 @@ class Handover(Generic[T]):
         self._look_later()
 
     def next(self) -> T | None:
-        """Return what to serve, once there is something. Who waits for it leaves nothing untold."""
+        """Return what to serve, once there is something.
+
+        For whatever waits some thread was woken: it serves it, or finds that another has taken it and tells the loop
+        of what that other left untold.
+        """
         while True:
             try:
                 run = self._waiting.popleft()
@@ -63,14 +67,9 @@ class Handover(Generic[T]):
                 self._tell()
                 self._bell.acquire()
                 self._rung = False
-                if not self._quick:
-                    self._tell()
                 continue
-            if not self._quick or run is None:
-                if self._waiting:
-                    self._ring()
-                elif not self._rung:
-                    self._tell()
+            if self._waiting and (run is None or not self._quick):
+                self._ring()
             return run
 
     def through(self, run: T) -> None:
