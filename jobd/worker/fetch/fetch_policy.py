@@ -136,7 +136,7 @@ class FetchPolicy:
 
     def next_step(self) -> Step:
         """Return what to do now, by the state alone."""
-        if self.is_over():
+        if self.order is Order.END and self.is_over():
             return Step.END
         if self.link is Link.LOST:
             return Step.RECOVER
@@ -152,11 +152,15 @@ class FetchPolicy:
             return Step.UNBLOCK
         return Step.SLEEP
 
-    def rests(self) -> bool:
-        """Whether a sleeping loop may sleep on: what is next begins with an answer or an end, and no limit runs."""
+    def rests(self, step: Step | None = None) -> bool:
+        """Whether a sleeping loop may sleep on: what is next begins with an answer or an end, and no limit runs.
+
+        `step` is the next one where it is known.
+        """
         if self.order is not Order.TAKE or self._suspects_since or self._not_before or self._load.taking_from:
             return False
-        return self.next_step() in (Step.READ, Step.SLEEP)
+        step = step or self.next_step()
+        return step is Step.READ or step is Step.SLEEP
 
     def is_over(self) -> bool:
         """Whether the end was ordered and nothing is in hand."""
@@ -186,10 +190,10 @@ class FetchPolicy:
 
         What runs, what turns under way may bring, and what is through but not carried count against the concurrency.
         """
-        if self.ahead or not self.may_take():
-            return 0
         load, promised = self._load, self._taking + self.late
         free = load.free - promised - len(load.ended)
+        if free <= 0 or self.ahead or not self.may_take():
+            return 0
         return max(0, min(free, MAX_TAKE, load.slots_left + self._ending + ending - promised))
 
     def may_take(self) -> bool:

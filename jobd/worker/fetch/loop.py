@@ -151,16 +151,18 @@ class FetchLoop:
         """
         if not self._is_asleep:
             return False
-        policy = self._policy
+        policy, step = self._policy, None
         try:
             self._turns.landed(results)
             self._outage.turn_answered()
-            if policy.next_step() is Step.SEND:
+            step = policy.next_step()
+            if step is Step.SEND:
                 self._turns.send()
+                step = None
         except Exception as error:
             # As in `_send_now`: the caller is the connection's transport.
             self._failure = error
-        if self._failure is not None or not policy.rests():
+        if self._failure is not None or not policy.rests(step):
             self._rouse()
         return True
 

@@ -238,6 +238,8 @@ class Turns:
 
     def _show_under_way(self, sending: float = 0.0) -> None:
         """Show since when a reply may lie here unread: it may hold jobs that no slot shows."""
-        ahead = self._ahead_since if self._policy.ahead else 0.0
-        oldest = self._under_way[0].sent_at if self._under_way else sending
-        self._board.turn_sent(min((at for at in (self._late_since, ahead, oldest) if at), default=0.0))
+        since = self._under_way[0].sent_at if self._under_way else sending
+        if self._policy.ahead or self._late_since:
+            ahead = self._ahead_since if self._policy.ahead else 0.0
+            since = min((at for at in (self._late_since, ahead, since) if at), default=0.0)
+        self._board.turn_sent(since)
