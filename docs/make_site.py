@@ -40,7 +40,7 @@ NAV: dict[str, list[str]] = {
 _REFERENCES = {
     "docs/client-reference": ("The client, name by name", [
         "jobd.client.Queue", "jobd.client.AsyncQueue", "jobd.client.JobHandle", "jobd.client.Backoff",
-        "jobd.client.Flow", "jobd.client.FlowHandle", "jobd.engine.options.AddOptions",
+        "jobd.client.Flow", "jobd.client.FlowHandle", "jobd.engine.add_options.AddOptions",
         "jobd.client.schedules.ScheduleOptions", "jobd.engine.job.JobRecord", "jobd.errors",
     ]),
     "docs/testing-reference": ("Jobs and tests, name by name", [

@@ -12,7 +12,6 @@ from jobd.client.tracing import producing
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
-from jobd.engine.connect import async_client
 from jobd.engine.options import new_job
 from jobd.engine.runner import AsyncRunner
 from jobd.errors import RedisUnavailable
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
 
     from jobd.client.events import QueueEvent
     from jobd.client.flow import Flow, FlowHandle
+    from jobd.engine.add_options import AddOptions
     from jobd.engine.job import JobRecord, Taken
     from jobd.engine.new_job import Added
-    from jobd.engine.options import AddOptions
     from jobd.engine.runner import Steps
     from jobd.engine.schedulers import Iteration, Scheduler
 
@@ -261,5 +260,7 @@ def _client_of(queue: AsyncQueue) -> redis.asyncio.Redis:
 
     given = queue._connection
     if given is None:
+        from jobd.engine.connect import async_client
+
         return async_client(queue.source, key=queue.keys.base, answer_limit_s=queue.answer_limit_s)
     return given if isinstance(given, redis.asyncio.Redis) else redis.asyncio.Redis(connection_pool=given)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Unpack
 
-    from jobd.engine.options import AddOptions
+    from jobd.engine.add_options import AddOptions
 
 Handle = TypeVar("Handle")
 

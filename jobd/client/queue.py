@@ -12,11 +12,9 @@ from jobd.client.tracing import producing
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.adding import BATCH, add_flow, add_job, add_jobs
-from jobd.engine.connect import sync_client
 from jobd.engine.options import new_job
 from jobd.engine.runner import SyncRunner
 from jobd.engine.scripts import script
-from jobd.engine.stream import run_stream
 from jobd.errors import RedisUnavailable
 
 if TYPE_CHECKING:
@@ -30,9 +28,9 @@ if TYPE_CHECKING:
     from jobd.client.events import QueueEvent
     from jobd.client.flow import Flow, FlowHandle
     from jobd.client.watcher import Watcher
+    from jobd.engine.add_options import AddOptions
     from jobd.engine.job import JobRecord
     from jobd.engine.new_job import Added
-    from jobd.engine.options import AddOptions
     from jobd.engine.runner import Steps
     from jobd.engine.schedulers import Scheduler
 
@@ -148,6 +146,8 @@ class Queue(Producer, QueueUpkeep):
         Raises:
             As add.
         """
+        from jobd.engine.stream import run_stream
+
         built = self.build_many(jobs)
         done: list[Added] = []
         with producing("add_many", self.name, built):
@@ -342,5 +342,8 @@ def _client_of(queue: Queue) -> redis.Redis:
 
     given = queue._connection
     if given is None:
+        # Not at the top: a module that only names its queues need not read which Redis, or how to reach it.
+        from jobd.engine.connect import sync_client
+
         return sync_client(queue.source, key=queue.keys.base, answer_limit_s=queue.answer_limit_s)
     return given if isinstance(given, redis.Redis) else redis.Redis(connection_pool=given)

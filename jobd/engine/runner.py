@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import redis.exceptions as failures
 
-from jobd.engine.connect import renew
 from jobd.engine.trouble import is_demoted, translate
 
 if TYPE_CHECKING:
@@ -28,17 +26,19 @@ T = TypeVar("T")
 Word = str | bytes | int | float
 
 
-@dataclass(slots=True)
 class Command(Generic[T]):
-    """One operation on Redis: what to send, and how to read the answer. Never changed; frozen, it took thrice as long.
+    """One operation on Redis: what to send, and how to read the answer. Never changed.
 
     `words` is a plain Redis command, or with `script` what follows the hash in EVALSHA: the number of keys, the keys,
     the arguments. `read` turns the reply (bytes, not text) into the result.
     """
 
-    words: tuple[Word, ...]
-    read: Callable[[Any], T]
-    script: Script | None = None
+    __slots__ = ("read", "script", "words")
+
+    def __init__(self, words: tuple[Word, ...], read: Callable[[Any], T], script: Script | None = None) -> None:
+        self.words = words
+        self.read = read
+        self.script = script
 
     def parts(self) -> tuple[Word, ...]:
         """The words as they go over the wire."""
@@ -52,13 +52,15 @@ Steps = Generator[Sequence[Command[Any]], list[Any], T]
 """A long piece of work: the commands of one round trip after another, each answered by their results."""
 
 
-@dataclass(slots=True)
 class Exchange:
     """One write and its replies. `loads` are scripts made known in front; `renew`: on a connection made anew first."""
 
-    words: Sequence[tuple[Word, ...]]
-    loads: Sequence[str] = ()
-    renew: bool = False
+    __slots__ = ("loads", "renew", "words")
+
+    def __init__(self, words: Sequence[tuple[Word, ...]], loads: Sequence[str] = (), renew: bool = False) -> None:
+        self.words = words
+        self.loads = loads
+        self.renew = renew
 
     def sent(self) -> list[tuple[Word, ...]]:
         """Everything that goes over the wire, in order."""
@@ -232,6 +234,8 @@ class AsyncRunner:
 
     async def renew(self, source: RedisSource) -> None:
         """Have the next connections opened with the credentials of `source`; idle ones are closed now."""
+        from jobd.engine.connect import renew
+
         await renew(self.client, source)
 
     async def aclose(self) -> None:

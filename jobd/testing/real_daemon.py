@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from jobd.client import JobHandle, Queue
-    from jobd.engine.options import AddOptions
+    from jobd.engine.add_options import AddOptions
 
 START_LIMIT_S = 60.0
 """How long a start may take: imports of the application and a busy machine included."""

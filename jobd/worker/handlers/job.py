@@ -10,8 +10,8 @@ from jobd.worker.handlers.payload import bounded, data_of, options_of, to_json
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from jobd.engine.add_options import AddOptions
     from jobd.engine.job import Taken
-    from jobd.engine.options import AddOptions
 
 _UNREAD = object()
 

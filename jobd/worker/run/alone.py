@@ -26,8 +26,8 @@ from jobd.worker.run.slots import Slots
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from jobd.engine.add_options import AddOptions
     from jobd.engine.new_job import NewJob
-    from jobd.engine.options import AddOptions
     from jobd.protocol.worker import Numbers
     from jobd.worker.handlers.job import Job
     from jobd.worker.handlers.job_policy import JobPolicies, JobPolicy

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from jobd.client import AsyncQueue, Queue
+    from jobd.engine.add_options import AddOptions
     from jobd.engine.job import Finish, Taken
-    from jobd.engine.options import AddOptions
     from jobd.protocol.worker import Cancel, Numbers
     from jobd.worker.handlers.job_policy import JobPolicies, JobPolicy
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobd.engine.add_options import AddOptions
 from jobd.engine.backoff import Backoff
-from jobd.engine.options import check_job_id, check_queue_name, encode_data, new_job
+from jobd.engine.options import OPTION_NAMES, check_job_id, check_queue_name, encode_data, new_job
 from jobd.errors import InputError
 
 NOW = 1_795_000_000_000
@@ -187,3 +188,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_any_json_value_is_read_back_as_it_was(data: Any) -> None:
     assert json.loads(encode_data(data)) == data
+
+
+def test_the_names_that_are_taken_are_those_of_the_type() -> None:
+    assert frozenset(AddOptions.__annotations__) == OPTION_NAMES
