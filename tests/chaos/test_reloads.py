@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "8"))
 SEED = int(os.environ.get("CHAOS_SEED", str(time.time_ns() % 1_000_000)))
 EVERY_S = 2.0 if SECONDS >= 60 else 0.5
-JOBS = 10_000 if SECONDS >= 60 else 1_500
+JOBS = 10_000 if SECONDS >= 60 else round(190 * SECONDS)
 NAMES = ("one", "two", "three")
 KINDS = ("quick", "slow", "waiting", "waiting")
 BAD = ("concurency = 3\n", 'handler = "chaos_handlers:missing"\n', "[[[\n", 'timeout = "5 parsecs"\n')
