@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
@@ -120,6 +121,13 @@ def _check_daemon(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -
         if queues and not any(fnmatchcase(name, glob) for name in queues):
             path: Path_ = ("daemon", "queues", index)
             tree.warnings.append(_warning(tree, path, f'no queue of the file matches "{glob}"'))
+    if queues and not settings.daemon.queues:
+        tree.warnings.append(_warning(tree, ("daemon", "queues"), "the list is empty: this daemon runs no queue"))
+    for key in ("socket_group", "status_group"):
+        group = getattr(settings.daemon, key)
+        # A warning: the file may be checked on a machine that is not the daemon's.
+        if group and not _is_group(group):
+            tree.warnings.append(_warning(tree, ("daemon", key), f'this host has no group "{group}"', "run needs it"))
     socket = settings.daemon.socket
     if socket is not None and len(os.fsencode(tree.main.parent / socket)) > MAX_SOCKET_PATH:
         tree.refuse(("daemon", "socket"), f"the path of a socket has at most {MAX_SOCKET_PATH} bytes")
@@ -127,6 +135,14 @@ def _check_daemon(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -
         tree.refuse(("daemon", "http"), "`http` needs the extra `metrics`", METRICS_HINT, at="key")
     if not queues and not tree.is_broken(("queues",)):
         tree.warnings.append(_warning(tree, ("queues",), "[queues] names no queue: there is nothing to run"))
+
+
+def _is_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _check_release_folder(tree: Tree, settings: Settings, env: Mapping[str, str]) -> None:

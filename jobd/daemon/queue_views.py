@@ -142,11 +142,17 @@ def _state(pool: Pool, *, redis_up: bool, any_up: bool) -> tuple[QueueState, str
     return QueueState.RUNNING, None if redis_up and not pool.withheld else "redis_down"
 
 
+def held_note(reason: str, left_s: float) -> str:
+    """Return why a queue is held back and for how long, in the first line; a traceback is left to those below it."""
+    first, newline, rest = reason.partition("\n")
+    return f"{first}; retry in {format_duration(max(0.0, left_s) * 1000)}{newline}{rest}"
+
+
 def _note(pool: Pool, now: float) -> str | None:
     if pool.removed_in is not None:
         return f"removed in generation {pool.removed_in}"
     if pool.hold.is_on:
-        return f"{pool.hold.reason}; retry in {format_duration(max(0.0, pool.hold.until - now) * 1000)}"
+        return held_note(pool.hold.reason, pool.hold.until - now)
     if pool.quieted_by is not None:
         return f"quiet {pool.quieted_by.told(now)}"
     if pool.queue.quiet:

@@ -178,7 +178,9 @@ class EventsOf(Params):
 class Subscribe(Params):
     """What to be told of as it happens."""
 
-    to: Annotated[Literal["logs", "events"], Kind("one of logs, events")] = Field(description="the method to follow")
+    to: Annotated[Literal["logs", "events"], Kind("one of logs, events")] = Field(
+        default="events", description="the method to follow"
+    )
     params: Table = Field(
         default={}, description="as that method takes them, without `limit` and `wait_ms`; `after` to go on from there"
     )

@@ -86,7 +86,7 @@ def natural(name: str) -> list[tuple[int, str]]:
 def _note(row: dict[str, Any]) -> str:
     """Return what else is to be said of the state."""
     if row.get("note"):
-        return str(row["note"])
+        return str(row["note"]).partition("\n")[0]
     if row["state"] == "paused" or row.get("why") == "paused":
         by = f"by {row['paused_by']}" if row.get("paused_by") else ""
         return f'{by}: "{row["paused_why"]}"'.lstrip(": ") if row.get("paused_why") else by

@@ -30,6 +30,13 @@ def test_an_added_queue_runs_its_first_job_and_the_others_keep_their_workers(mak
     assert daemon.worker_pids("a") == before
 
 
+def test_a_reload_without_changes_says_that_it_looked(make):
+    daemon = make(OK.format("a"))
+    steps: list[str] = []
+    assert daemon.call("reload", progress=steps, code=False)["generation"] == 1
+    assert [step.split()[:3] for step in steps] == [["checked", "1", "file"]]
+
+
 def test_a_removed_queue_drains_and_its_waiting_jobs_stay(make, jobs, tmp_path):
     slow = '[queues.old]\nhandler = "daemon_handlers:slow"\nlock_duration = "1s"\n'
     daemon = make(OK.format("a") + slow)

@@ -179,7 +179,7 @@ def _milliseconds(value: float | None) -> str:
 def _note(queue: Queue) -> str:
     """What else to say: the daemon's own note, else why the queue takes nothing."""
     if queue["note"]:
-        return queue["note"]
+        return queue["note"].partition("\n")[0]
     why = queue["why"]
     return "" if why in (None, "nothing_due", queue["state"]) else why.replace("_", " ")
 

@@ -128,8 +128,8 @@ CHARTS = frozenset({"THROUGHPUT", "WAITED"})
 
 def note_of(row: QueueRow) -> str:
     """Return what else to say of a queue: its note, else why it takes nothing."""
-    if row.get("note"):
-        return printable(row["note"])
+    if note := row.get("note"):
+        return printable(note.partition("\n")[0])
     why = row["why"]
     told = str(why or "").replace("_", " ")
     return "" if why == "nothing_due" or told == state_word(row) else told

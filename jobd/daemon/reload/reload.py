@@ -108,6 +108,7 @@ class Reload:
         changes = has_changes(self._steps)
         self._course.planned(changes=changes)
         if not changes:
+            self._say_checked(wanted, started)
             parts.in_force.renew(wanted)
             parts.fleet.config = wanted
             return
@@ -119,7 +120,7 @@ class Reload:
         self._course.imported()
         self._trial = Trial(self._imports, parts.fleet, parts.in_force.generation + 1)
         await self._trial.start(renewed)
-        self._say("checked", f"{self._checked(wanted)} ({parts.clock.monotonic() - started:.1f}s)")
+        self._say_checked(wanted, started)
         self._course.tried()
         self._apply.switch(wanted, self._steps, self._imports, self._trial.workers)
         await self._apply.replace()
@@ -143,9 +144,10 @@ class Reload:
     def _say(self, queue: str, text: str) -> None:
         self._progress(f"{queue:<12} {text}")
 
-    def _checked(self, wanted: Config) -> str:
+    def _say_checked(self, wanted: Config, started: float) -> None:
         files, handlers = plural(len(wanted.files), "file"), self._trial.handlers() if self._trial else 0
-        return f"{files}, {plural(handlers, 'handler')} imported in a trial worker" if handlers else files
+        what = f"{files}, {plural(handlers, 'handler')} imported in a trial worker" if handlers else files
+        self._say("checked", f"{what} ({self._parts.clock.monotonic() - started:.1f}s)")
 
     def _notes(self) -> list[str]:
         return [] if self._code else newer_code(self._parts.templates.changed_files())

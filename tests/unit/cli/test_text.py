@@ -51,6 +51,12 @@ def test_status_looks_as_in_the_sample() -> None:
     ]
 
 
+def test_a_row_is_one_line_however_long_its_note_is() -> None:
+    held = _queue("a", note="setup failed: RuntimeError: no db; retry in 9s\nTraceback (most recent call last):\n  …")
+    lines = list(status_lines(_status(held), None, colored=False))
+    assert lines[-2].endswith("  setup failed: RuntimeError: no db; retry in 9s")
+
+
 def test_the_first_line_stays_short_whatever_is_in_trouble() -> None:
     trouble = [f"queue-{number}: no worker is ready" for number in range(500)]
     first = next(status_lines(_status(degraded_by=["a: " + "x" * 5000, *trouble]), None, colored=False))

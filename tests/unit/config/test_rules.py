@@ -26,6 +26,14 @@ def warnings(main: Path, text: str | None = None, env: dict[str, str] | None = N
     return [str(warning) for warning in load(main, env=env or {}).warnings if "keep_completed" not in str(warning)]
 
 
+def test_a_daemon_of_no_queue_and_groups_that_this_host_lacks_are_told(tmp_path: Path) -> None:
+    text = HEAD + QUEUE + '[daemon]\nqueues = []\nsocket_group = "no-such-group"\nstatus_group = "root"\n'
+    assert warnings(tmp_path / "jobd.toml", text) == [
+        "jobd.toml:6:1 the list is empty: this daemon runs no queue",
+        'jobd.toml:7:1 this host has no group "no-such-group"; run needs it',
+    ]
+
+
 class TestBounds:
     @pytest.mark.parametrize(
         ("line", "said"),
