@@ -185,7 +185,8 @@ def find_queues(prefix: str, cursor: int = 0) -> Command[tuple[int, list[str]]]:
         names = (key.decode(errors="replace")[start : -len(":meta")] for key in reply[1])
         return int(reply[0]), [name for name in names if name and ":" not in name]
 
-    return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000), read)
+    # A key of another type is somebody else's, and no script could read it: one such must not hide all queues.
+    return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, "TYPE", "hash"), read)
 
 
 def find_places(cursor: int = 0) -> Command[tuple[int, list[tuple[str, str]]]]:

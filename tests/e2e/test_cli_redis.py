@@ -62,6 +62,13 @@ def test_a_job_is_added_found_and_removed(run: Run) -> None:
     assert [queue["delayed"] for queue in _json(run, "queue", "list")["queues"]] == [1]
 
 
+def test_a_key_of_somebody_else_that_looks_like_a_queue_hides_no_queue(run: Run, r: redis.Redis, prefix: str) -> None:
+    run("job", "add", "email", "welcome")
+    r.set(f"{prefix}:other:meta", "no hash")
+    assert [queue["name"] for queue in _json(run, "queue", "list")["queues"]] == ["email"]
+    assert "email" in run("doctor")[1]
+
+
 def test_a_queue_of_the_file_exists_before_its_first_job(run: Run, tmp_path: Path, r: redis.Redis, prefix: str) -> None:
     (tmp_path / "jobd.toml").write_text('[queues]\nemail = "shop:send"\n')
     assert _json(run, "job", "list", "email")["jobs"] == []
