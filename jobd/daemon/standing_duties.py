@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jobd.daemon.duties.autoscaling import Autoscaling
 from jobd.daemon.duties.deadlines import Deadlines
 from jobd.daemon.duties.earlier import Earlier
+from jobd.daemon.duties.idle_connections import IdleConnections
 from jobd.daemon.duties.limits import Limits
 from jobd.daemon.duties.probe import Probe
 from jobd.daemon.duties.renew import Renew
@@ -45,4 +46,5 @@ def standing_duties(
         Standstill(fleet),
         Upkeep(supervisor, awaited_pids),
         StateKept(record),
+        IdleConnections(runner),
     ]

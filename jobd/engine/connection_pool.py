@@ -81,6 +81,8 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
         super().__init__(**kwargs)
         self._at_hand: list[Any] = []
         self._waiting = 0
+        self._unused = 0
+        """How many at hand nobody has needed since the last `close_unused`; they lie at the bottom."""
 
     async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         """As Pool.get_connection."""
@@ -91,6 +93,7 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
             finally:
                 self._waiting -= 1
         connection = self._at_hand.pop()
+        self._unused = min(self._unused, len(self._at_hand))
         try:
             await self.ensure_connection(connection)
         except BaseException:
@@ -104,6 +107,17 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
             await super().release(connection)
         else:
             self._at_hand.append(connection)
+
+    async def close_unused(self) -> None:
+        """Close the connections that nobody has needed since this was called last, but one."""
+        over, self._at_hand = (
+            self._at_hand[1 : self._unused],
+            [*self._at_hand[:1], *self._at_hand[max(1, self._unused) :]],
+        )
+        self._unused = len(self._at_hand)
+        for connection in over:
+            await connection.disconnect()
+            await super().release(connection)
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the connections, those at hand too."""

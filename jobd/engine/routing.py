@@ -72,6 +72,11 @@ class RoutedRunner(AsyncRunner):
         for runner in self._by_tag.values():
             await AsyncRunner.renew(runner, source)
 
+    async def close_idle(self) -> None:
+        """As AsyncRunner.close_idle, for every client."""
+        for runner in [*self._by_tag.values()]:
+            await AsyncRunner.close_idle(runner)
+
     async def aclose(self) -> None:
         """Close every client."""
         for runner in self._by_tag.values():

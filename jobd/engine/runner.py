@@ -238,6 +238,11 @@ class AsyncRunner:
 
         await renew(self.client, source)
 
+    async def close_idle(self) -> None:
+        """Close the connections that nobody has needed since this was called last, but one."""
+        pool: Any = self.client.connection_pool
+        await pool.close_unused()
+
     async def aclose(self) -> None:
         """Close the client's connections."""
         await self.client.aclose()

@@ -147,3 +147,32 @@ def test_a_wait_that_is_cancelled_takes_no_connection_along(redis_server: RedisS
             assert await asyncio.wait_for(AsyncRunner(client).run(WHO), 10) > 0
 
     asyncio.run(main())
+
+
+def test_connections_that_a_storm_has_left_are_closed_and_those_in_use_are_not(redis_server: RedisServer) -> None:
+    wait: Command[object] = Command(("BLPOP", "nothing", "0.2"), lambda reply: reply)
+
+    async def scene() -> None:
+        client = async_client(limited(redis_server, 50))
+        client.connection_pool.connection_kwargs["client_name"] = "storm"
+        runner = AsyncRunner(client)
+
+        async def there() -> int:
+            listed = await runner.run(Command(("CLIENT", "LIST"), lambda reply: bytes(reply)))
+            return listed.count(b"name=storm")
+
+        await asyncio.gather(*(runner.run(wait) for _ in range(20)))
+        assert await there() == 20
+        await runner.close_idle()
+        assert await there() == 20, "they were needed just now"
+        await asyncio.gather(*(runner.run(wait) for _ in range(3)))
+        await runner.close_idle()
+        assert await there() == 4
+        await runner.close_idle()
+        await runner.close_idle()
+        assert await there() == 1
+        assert len({await runner.run(WHO) for _ in range(5)}) == 1
+        await asyncio.gather(*(runner.run(wait) for _ in range(20)))
+        await runner.aclose()
+
+    asyncio.run(scene())
