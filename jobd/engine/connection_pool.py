@@ -116,8 +116,9 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
         )
         self._unused = len(self._at_hand)
         for connection in over:
-            await connection.disconnect()
             await super().release(connection)
+        # With those that came back while somebody waited: redis-py's pool has them, and closes them all.
+        await super().disconnect(inuse_connections=False)
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the connections, those at hand too."""
