@@ -33,6 +33,18 @@ HELD_BY_CHILDREN = does(
     [["add", "c", "node", 1, {"jobId": "C1", "parent": {"id": "P", "queue": "p"}}], ["wait"]], [["children"]],
 )  # fmt: skip
 
+
+def minded(*acts: Step, **opts: Any) -> Step:
+    """A parent that adds a child whose failure is to fail it, then does the acts; its children at the second start."""
+    parent = {"jobId": "C1", "parent": {"id": "P", "queue": "p"}, "failParentOnFailure": True}
+    program = does([["add", "c", "node", FAILS, parent], *acts], [["children"]])
+    return ["add", "p", "node", program, {"jobId": "P", **opts}]
+
+
+HELD = (["note", "in"], ["gate", "go"])
+FAILS_IT = [["work", "c", {}], ["state", "c", "failed", 1]]
+LIMITER = {"limiter": {"max": 100, "duration": 10_000}}
+
 ROWS = {
     "two results": ran(flow(node({"r": 1}, jobId="C1"), node("text", jobId="C2"))),
     "no result and none at all": ran(flow(node(does([]), jobId="C1"), node(does([["return", None]]), jobId="C2"))),
@@ -81,6 +93,21 @@ ROWS = {
         ["add", "p", "node", does([HELD_BY_CHILDREN["runs"][0][0]], [["children"]]), {"jobId": "P", "attempts": 2}],
         ["work", "p", {}], ["idle", "p"], ["work", "c", {}], ["idle", "c"],
     ],
+    "a child fails while its parent is delayed": [
+        minded(["later", 60_000]), ["work", "p", {}], ["state", "p", "delayed", 1], *FAILS_IT,
+        ["state", "p", "failed", 1],
+    ],
+    "a child fails while its parent waits for a limit": [
+        minded(["limited", 500], priority=5), ["work", "p", LIMITER], ["state", "p", "prioritized", 1], *FAILS_IT,
+        ["state", "p", "failed", 1],
+    ],
+    **{
+        f"a child fails while its parent runs, which then {what}": [
+            minded(*HELD, *acts, attempts=3), ["work", "p", {}], ["noted", "in"], *FAILS_IT, ["open", "go"],
+            ["state", "p", "failed", 1],
+        ]
+        for what, acts in (("waits", [["wait"]]), ("ends", []))
+    },
     "a child is added to a parent that waits": ran(flow(node(1, jobId="C1")), child(2, "C2")),
     "a child completes while its parent is being removed": ran(
         flow(node(1, jobId="C1")), ["remove", "p", "P", False], queues=("c",),

@@ -60,6 +60,14 @@ ROWS = {
     "later by itself, then fails": worked(add(does([["later", 20]], [["throw", "x"]], [["return", 1]]), attempts=2)),
     "later by itself twice": worked(add(does([["later", 10]], [["later", 20]], [["return", 1]]))),
     "jobs come while one runs": beside(add(1), add(2, priority=1), add(3, lifo=True), add(4, delay=20)),
+    "a retry at once comes behind what has become due": beside(
+        add(1, delay=20), add(2, delay=20), ["due", "q"],
+        data=does([["note", "held"], ["gate", "go"], ["throw", "boom"]], [["return", 1]]), attempts=2,
+    ),
+    "a retry at once goes before what is due with a worse priority": beside(
+        add(1, delay=20, priority=2), add(2, delay=20, priority=2), ["due", "q"],
+        data=does([["note", "held"], ["gate", "go"], ["throw", "boom"]], [["return", 1]]), attempts=2, priority=1,
+    ),
     "a running one is changed": beside(["data", "q", "held", {"new": 1}], ["priority", "q", "held", {"priority": 4}]),
     "a waiting one is removed": beside(add(1, jobId="a"), add(2, priority=1, jobId="b"), ["remove", "q", "a"],
                                        ["remove", "q", "b"]),

@@ -37,6 +37,10 @@ ROWS = {
         add(does([["limited", 40]], [["return", 1]]), priority=3), add(2, priority=3),
         limiter={"max": 100, "duration": 10_000},
     ),
+    "limited by a job of which better ones come": worked(
+        add(does([["add", "q", "job", 1, {"priority": 2}], ["limited", 40]], [["return", 1]]), priority=5),
+        add(2, priority=5), limiter={"max": 100, "duration": 10_000},
+    ),
     "limited by a job, no limiter": worked(add(does([["limited", 40]], [["return", 1]])), add(2)),
     "the worker's limiter": worked(*(add(n) for n in range(5)), limiter={"max": 2, "duration": 200}),
     "the worker's limiter with failures": worked(
