@@ -47,12 +47,20 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options --state --name --error --since --older --running --limit."""
     for option in (
         click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many."),
-        click.option("--running", "running_ms", type=DURATION, metavar="D", help="Active, and started longer ago."),
+        click.option("--running", "running_ms", type=DURATION, metavar="D", help="Active for longer than this."),
         click.option(
-            "--older", "older_ms", type=DURATION, metavar="D", help="Finished (else started, else added) longer ago."
+            "--older",
+            "older_ms",
+            type=DURATION,
+            metavar="D",
+            help="Finished (else started, else added) longer ago than this.",
         ),
         click.option(
-            "--since", "since_ms", type=DURATION, metavar="D", help="Finished (else started, else added) since."
+            "--since",
+            "since_ms",
+            type=DURATION,
+            metavar="D",
+            help="Finished (else started, else added) within this time.",
         ),
         click.option("--error", metavar="GLOB", help="The failure's reason, such as '*timeout*'."),
         click.option("--name", metavar="GLOB", help="The job's name."),
@@ -65,8 +73,8 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def bulk_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the queue, the ids, the filters, and --all --yes --dry-run."""
     for option in (
-        click.option("--dry-run", is_flag=True, help="Only say which it would be."),
-        click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked."),
+        click.option("--dry-run", is_flag=True, help="Only say which jobs it would affect."),
+        click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal."),
         click.option("--all", "everything", is_flag=True, help="Every job, without a filter."),
     ):
         function = option(function)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from jobd.cli.init_discover import FoundQueue
 
 _CONFIG = """\
-# Which queues this machine works on, and who runs their jobs.
+# The queues that this machine serves, and the functions that run their jobs.
 #
-#   jobd check     is this file right?          jobd run       start the daemon
-#   jobd status    what runs, what waits        jobd reload    after an edit; a mistake changes nothing
+#   jobd check     is this file valid?          jobd run       start the daemon
+#   jobd status    what is running and waiting  jobd reload    apply edits; a mistake changes nothing
 #
-# A line that begins with # is switched off and shows a key you may want. All keys: jobd config show --origin
+# Lines that begin with # are disabled; they show keys you may want. All keys: jobd config show --origin
 
 [app]
 name = {app}
@@ -38,15 +38,15 @@ path = ["."]                     # handlers are imported from here; relative to 
 grace = "25s"                    # on stop: wait this long for running jobs, then hand them back
 # log = {{ format = "json", level = "info" }}
 
-[defaults]                       # holds for every queue that does not say otherwise
-attempts = 3                     # runs of a job that says nothing itself, the first included
-keep_completed = {{ count = 1000, age = "1d" }}     # finished jobs that stay in Redis, of all workers of a queue
+[defaults]                       # apply to every queue that does not say otherwise
+attempts = 3                     # runs of a job that sets none itself, the first included
+keep_completed = {{ count = 1000, age = "1d" }}     # finished jobs to keep in Redis, for each queue
 keep_failed = {{ count = 5000, age = "7d" }}
 """
 
 _EMBEDDED = """\
-embedded = true                  # a private Redis that jobd starts; its data lies in .jobd beside this file
-# url = "redis://127.0.0.1:6379/0"       # instead: the Redis that your producers use"""
+embedded = true                  # a private Redis that jobd starts; its data is in .jobd beside this file
+# url = "redis://127.0.0.1:6379/0"       # or the Redis that your producers use"""
 
 _PREFIX = """# prefix = "bull"                # as BullMQ's `prefix`"""
 
@@ -64,7 +64,7 @@ welcome = "jobs:welcome"
 """
 
 _HANDLERS = '''\
-"""Handlers: each runs one job, and may be run twice for the same job when a machine dies at the wrong moment."""
+"""Handlers: each runs one job. It may run twice for the same job if a machine dies at the wrong moment."""
 
 from jobd import Job
 '''
@@ -72,13 +72,13 @@ from jobd import Job
 _EXAMPLE_HANDLER = '''
 
 def welcome(job: Job) -> dict:
-    """Greet a new user. What is returned is the job's result; an exception is a failed attempt."""
+    """Greet a new user. The return value is the job's result; an exception is a failed attempt."""
     job.log(f"greeting user {job.data['userId']}")
     return {"welcomed": job.data["userId"]}
 '''
 
 _TESTS = '''\
-"""Tests of the handlers: no Redis, no daemon, and yet as a worker runs them.
+"""Tests of the handlers, run as a worker would run them, but without Redis or a daemon.
 
 Run them with `pytest`, which `pip install pytest` installs.
 """
@@ -95,14 +95,14 @@ def test_welcome_greets_the_user():
 
 
 def test_welcome_needs_to_know_whom():
-    done = run(queue="email", name="welcome", attempt=3)  # with the settings of jobd.toml: its last attempt
+    done = run(queue="email", name="welcome", attempt=3)  # with the settings of jobd.toml; its last attempt
     assert (done.outcome, repr(done.error)) == ("failed", "KeyError('userId')")
 
 
 def test_a_job_that_is_added_is_run(jobd_queues):
     from jobd.client import Queue
 
-    Queue("email").add("welcome", {"userId": 7})  # your application would; here it goes to memory
+    Queue("email").add("welcome", {"userId": 7})  # as your application would; here it goes to memory
     assert [job.data for job in jobd_queues["email"]] == [{"userId": 7}]
     assert [done.outcome for done in jobd_queues.drain()] == ["completed"]
 """
@@ -163,10 +163,10 @@ def _function(queue: str, name: str | None, taken: set[str]) -> str:
 
 def _queue_table(found: tuple[str, list[tuple[str | None, str]]]) -> str:
     queue, functions = found
-    quiet = f"{'quiet = true':<32} # take this out when its handlers are written"
+    quiet = f"{'quiet = true':<32} # remove this line once its handlers are written"
     lines = ["", f"[queues.{toml_key(queue)}]", quiet]
     if functions[0][0] is None:
-        lines.append(f'handler = "jobs:{functions[0][1]}"     # every job of the queue')
+        lines.append(f'handler = "jobs:{functions[0][1]}"     # runs every job of the queue')
     lines += ["# workers = 1", "# concurrency = 4", '# timeout = "1m"']
     if functions[0][0] is not None:
         lines += ["", f"[queues.{toml_key(queue)}.jobs]"]

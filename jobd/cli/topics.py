@@ -19,7 +19,7 @@ TOPICS = {
         "A command's exit code says how it ended; with --json the error is a document on stdout as well.",
         (
             ("0", "done; of status and health: running and ready"),
-            ("1", "it did not succeed: unknown queue, no such job, a reload rolled back, a job that failed"),
+            ("1", "it failed: unknown queue, no such job, a reload rolled back, a job that failed"),
             ("2", "the command line is wrong"),
             ("3", "only status, health: no daemon runs"),
             ("4", "only status, health: it runs and is not ready (starting, degraded, draining)"),

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("file", required=False)
-@click.option("--resolve", is_flag=True, help="Read the secrets too, to tell now which cannot be read.")
-@click.option("--waiting", is_flag=True, help="Ask Redis for waiting jobs that do not fit; --redis URL does, too.")
+@click.option("--resolve", is_flag=True, help="Also read the secrets, to find out now which ones cannot be read.")
+@click.option(
+    "--waiting", is_flag=True, help="Also look for waiting jobs in Redis that do not fit; so does --redis URL."
+)
 @click.pass_obj
 def check(settings: Settings, file: str | None, resolve: bool, waiting: bool) -> int:
-    """Validate the file and import its handlers in a throw-away process. All problems: exit 78.
+    """Validate the file and import its handlers in a throw-away process. Reports all problems and exits with 78.
 
     No Redis is needed, except to look at the jobs that wait there: a job that does not fit is a warning.
     """

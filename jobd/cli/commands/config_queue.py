@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 @click.option("--handler", required=True, metavar="M:A", help="Who runs its jobs: module:attribute.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes that serve it.")
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Jobs at once in each.")
-@click.option("--attempts", type=click.IntRange(min=1), metavar="N", help="The most runs of a job that says nothing.")
+@click.option(
+    "--attempts",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs of a job that sets none itself, the first included.",
+)
 @click.option("--timeout", metavar="D", help="Time for one attempt, such as 30s.")
 @click.option("--preset", metavar="NAME", help="A table of [presets].")
 @click.option(
@@ -48,7 +53,7 @@ def add_queue(settings: Settings, /, queue: str, others: Sequence[str], **keys: 
 @click.argument("queue")
 @click.pass_obj
 def remove_queue(settings: Settings, queue: str) -> None:
-    """Remove a queue that `config add-queue` added; one that a person wrote is refused with its place."""
+    """Remove a queue that `config add-queue` added; one that a person wrote is refused, with its line."""
     from jobd.config.written_queues import remove_queue as remove
 
     path = remove(settings.config, queue, settings.redis)

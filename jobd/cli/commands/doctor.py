@@ -34,7 +34,7 @@ _QUEUES_SHOWN = 5
 )
 @click.pass_obj
 def doctor(settings: Settings) -> int:
-    """Look for what is wrong, and say what mends it."""
+    """Look for problems, and say how to fix them."""
     found = ask(settings, DOCTOR)
     answer(settings, found, lambda document: _lines(document, colored=settings.colored))
     return Exit.FAILED if any(finding["level"] == "error" for finding in found["findings"]) else Exit.OK

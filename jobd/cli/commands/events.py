@@ -39,12 +39,12 @@ _COLORS = {"failed": "red", "stalled": "red", "retries-exhausted": "red", "compl
     ],
 )
 @click.argument("queues", nargs=-1, metavar="[QUEUE]...")
-@click.option("-f", "--follow", is_flag=True, help="The last ones, then what comes.")
+@click.option("-f", "--follow", is_flag=True, help="The latest ones, then new ones as they come.")
 @click.option("--name", metavar="GLOB", help="Of this name: added, active, completed, failed, …")
 @click.option("--job", metavar="ID", help="Of this job.")
 @click.pass_obj
 def events(settings: Settings, queues: tuple[str, ...], follow: bool, name: str | None, job: str | None) -> None:
-    """Print what happened to the jobs of queues, as far back as BullMQ's streams have it (10,000 events a queue)."""
+    """Print what happened to the jobs of queues, as far back as BullMQ's streams go (10,000 events per queue)."""
     wanted = {"name": name, "job": job}
     asked: dict[str, Any] = {"queues": list(queues), "oldest": not follow or job is not None}
     live = subscribed(settings, EVENTS, {**wanted, **asked}) if follow else None

@@ -45,7 +45,7 @@ def host() -> None:
 @command("list", examples=["jobd host list", "jobd host list --redis redis://127.0.0.1:6379"])
 @click.pass_obj
 def list_(settings: Settings) -> None:
-    """List every daemon on this Redis. One that was killed stays until it has given no sign for 30 seconds."""
+    """List every daemon on this Redis. One that was killed stays listed for 30 seconds."""
     answer(settings, ask(settings, HOST_LIST), _lines)
 
 

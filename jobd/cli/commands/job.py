@@ -69,10 +69,10 @@ def job() -> None:
 )
 @click.argument("queue")
 @filter_options
-@click.option("--offset", type=click.IntRange(min=0), metavar="N", help="Pass over so many that fit.")
+@click.option("--offset", type=click.IntRange(min=0), metavar="N", help="Skip this many matching jobs.")
 @click.pass_obj
 def list_(settings: Settings, /, queue: str, **filters: Any) -> None:
-    """List jobs of a queue; without a filter of every state."""
+    """List jobs of a queue; without a filter, jobs of every state."""
     answer(settings, ask(settings, JOB_LIST, {"queue": queue, **given_filters(filters)}), _list_lines)
 
 
@@ -81,7 +81,7 @@ def list_(settings: Settings, /, queue: str, **filters: Any) -> None:
 @click.argument("job_id", metavar="ID")
 @click.pass_obj
 def show(settings: Settings, queue: str, job_id: str) -> None:
-    """Tell a job's whole story: when it came, who ran it, how each attempt ended, and what one may type next."""
+    """Show a job's whole history: when it was added, who ran it, how each attempt ended, and what to type next."""
     params = {"queue": queue, "id": job_id}
     document = ask(settings, JOB_SHOW, params)
     if document["job"].get("cut") and not settings.redis and redis_is_in_reach(settings):

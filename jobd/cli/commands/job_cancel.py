@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @bulk_options
 @click.pass_obj
 def cancel(settings: Settings, /, queue: str, ids: tuple[str, ...], **options: Any) -> int:
-    """Let jobs run no more: waiting ones have failed, running ones are stopped on whatever host, none is retried."""
+    """Stop jobs for good: waiting ones fail, running ones are stopped on any host, none is retried."""
     return perform_bulk(
         settings, Verb("cancel", "cancelled", JOB_CANCEL, "jobs that have not ended"), queue, ids, options
     )

@@ -25,5 +25,5 @@ if TYPE_CHECKING:
 @bulk_options
 @click.pass_obj
 def promote(settings: Settings, /, queue: str, ids: tuple[str, ...], **options: Any) -> int:
-    """Run delayed jobs now, behind those that wait already. Needs IDs, a filter or --all."""
+    """Run delayed jobs now, behind those already waiting. Needs IDs, a filter or --all."""
     return perform_bulk(settings, Verb("promote", "promoted", JOB_PROMOTE, "delayed jobs"), queue, ids, options)

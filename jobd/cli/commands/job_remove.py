@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @bulk_options
 @click.pass_obj
 def remove(settings: Settings, /, queue: str, ids: tuple[str, ...], **options: Any) -> int:
-    """Delete jobs that do not run just now. Needs IDs, a filter or --all."""
+    """Delete jobs that are not running. Needs IDs, a filter or --all."""
     return perform_bulk(
         settings,
         Verb(

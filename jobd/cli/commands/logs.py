@@ -32,12 +32,12 @@ LEVELS = ("debug", "info", "warning", "error")
     ],
 )
 @click.argument("queue", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
-@click.option("--job", metavar="ID", help="About this job.")
-@click.option("--worker", metavar="PID", type=click.IntRange(min=1), help="About the worker with this pid.")
-@click.option("--since", "since_ms", type=DURATION, metavar="D", help="At most so long ago.")
-@click.option("--level", type=click.Choice(LEVELS), help="This one and worse.")
-@click.option("--grep", metavar="TEXT", help="With this text.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
+@click.option("--job", metavar="ID", help="Only lines about this job.")
+@click.option("--worker", metavar="PID", type=click.IntRange(min=1), help="Only lines about the worker with this pid.")
+@click.option("--since", "since_ms", type=DURATION, metavar="D", help="Not older than this.")
+@click.option("--level", type=click.Choice(LEVELS), help="This level and above.")
+@click.option("--grep", metavar="TEXT", help="Only lines that contain this text.")
 @click.pass_obj
 def logs(settings: Settings, /, follow: bool, **search: Any) -> None:
     """Print the last lines of the daemon's log, 8 MiB at most, wherever else it writes them."""

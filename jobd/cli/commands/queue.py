@@ -50,7 +50,7 @@ def queue() -> None:
     """Look at queues and change how they run."""
 
 
-_reason = click.option("--reason", metavar="TEXT", help="Kept, and shown by status.")
+_reason = click.option("--reason", metavar="TEXT", help="Stored, and shown by status.")
 
 
 @command("list", examples=["jobd queue list", "jobd queue list --redis redis://127.0.0.1:6379   # any BullMQ queues"])
@@ -64,7 +64,7 @@ def list_(settings: Settings) -> None:
 @click.argument("queue")
 @click.pass_obj
 def show(settings: Settings, queue: str) -> None:
-    """Show one queue: counts, limits, and why nothing of it runs, with the command that changes that."""
+    """Show one queue: counts, limits and, if nothing runs, why not and the command that changes that."""
     answer(settings, ask(settings, table.QUEUE_SHOW, {"queue": queue}), _shown)
 
 
@@ -73,7 +73,7 @@ def show(settings: Settings, queue: str) -> None:
 @_reason
 @click.pass_obj
 def pause(settings: Settings, queue: str, reason: str | None) -> None:
-    """Pause a queue in Redis: no worker anywhere takes its jobs, Node's neither. Survives restarts."""
+    """Pause a queue in Redis: no worker anywhere takes its jobs, not even Node's. Survives restarts."""
     found = ask(settings, table.QUEUE_PAUSE, {"queue": queue, "reason": reason})
     answer(settings, found, lambda _: [f"{queue} is paused everywhere; resume with: jobd queue resume {queue}"])
 
@@ -92,7 +92,7 @@ def resume(settings: Settings, queue: str) -> None:
 @_reason
 @click.pass_obj
 def quiet(settings: Settings, queue: str, reason: str | None) -> None:
-    """Take none of a queue's jobs on this host any more; running ones finish, workers stay up."""
+    """Stop taking a queue's jobs on this host; running ones finish, workers stay up."""
     found = ask(settings, table.QUEUE_QUIET, {"queue": queue, "reason": reason})
     answer(settings, found, lambda _: [f"{queue} is quiet on this host; undo with: jobd queue unquiet {queue}"])
 
@@ -140,7 +140,7 @@ def scale(settings: Settings, queue: str, to: str | None, reset: bool, reason: s
 @click.argument("queue")
 @click.pass_obj
 def reset(settings: Settings, queue: str) -> None:
-    """Start a queue's workers at once although the breaker, or a failed start, holds them back."""
+    """Start a queue's workers now, although the breaker or a failed start holds them back."""
     answer(settings, ask(settings, table.QUEUE_RESET, {"queue": queue}), _reset_line)
 
 

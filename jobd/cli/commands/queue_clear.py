@@ -28,8 +28,8 @@ CLEANABLE = ("completed", "failed", "waiting", "prioritized", "delayed", "active
 
 def _asked(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--dry-run", is_flag=True, help="Only say how many it would be."),
-        click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked."),
+        click.option("--dry-run", is_flag=True, help="Only say how many it would affect."),
+        click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal."),
     ):
         function = option(function)
     return click.argument("queue")(function)
@@ -43,10 +43,10 @@ def _asked(function: Callable[..., Any]) -> Callable[..., Any]:
     ],
 )
 @_asked
-@click.option("--delayed", is_flag=True, help="Also the jobs that are due later.")
+@click.option("--delayed", is_flag=True, help="Also delete delayed jobs.")
 @click.pass_obj
 def empty(settings: Settings, /, queue: str, delayed: bool, yes: bool, dry_run: bool) -> int:
-    """Delete the jobs that wait to run (BullMQ calls that drain). What runs or is finished stays."""
+    """Delete the waiting jobs (BullMQ calls that drain). Running and finished jobs stay."""
     return _clear(settings, QUEUE_EMPTY, {"queue": queue, "delayed": delayed}, yes=yes, dry_run=dry_run)
 
 
@@ -61,11 +61,13 @@ def empty(settings: Settings, /, queue: str, delayed: bool, yes: bool, dry_run: 
 @click.option(
     "--state", type=click.Choice(CLEANABLE), metavar="STATE", required=True, help=f"One of {', '.join(CLEANABLE)}."
 )
-@click.option("--older", "older_ms", type=DURATION, metavar="D", help="Finished (else started, else added) longer ago.")
+@click.option(
+    "--older", "older_ms", type=DURATION, metavar="D", help="Finished (else started, else added) longer ago than this."
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many, the oldest.")
 @click.pass_obj
 def clean(settings: Settings, /, queue: str, yes: bool, dry_run: bool, **chosen: Any) -> int:
-    """Delete old jobs of one state, as BullMQ's clean; of active ones those whose lock is gone."""
+    """Delete old jobs of one state, as BullMQ's clean does; of active jobs only those whose lock is gone."""
     return _clear(settings, QUEUE_CLEAN, {"queue": queue, **chosen}, yes=yes, dry_run=dry_run)
 
 
@@ -74,10 +76,10 @@ def clean(settings: Settings, /, queue: str, yes: bool, dry_run: bool, **chosen:
     examples=["jobd queue obliterate email --dry-run", "jobd queue obliterate email --yes"],
 )
 @_asked
-@click.option("--force", is_flag=True, help="Also while workers run its jobs: they are taken away from under them.")
+@click.option("--force", is_flag=True, help="Even while workers run its jobs; those are taken away from them.")
 @click.pass_obj
 def obliterate(settings: Settings, /, queue: str, force: bool, yes: bool, dry_run: bool) -> int:
-    """Delete a queue and everything in it: jobs of every state, schedulers, events, settings. No way back."""
+    """Delete a queue and everything in it: jobs of every state, schedulers, events, settings. Cannot be undone."""
     return _clear(settings, QUEUE_OBLITERATE, {"queue": queue, "force": force}, yes=yes, dry_run=dry_run)
 
 

@@ -32,10 +32,10 @@ _ASK_EVERY_S = 0.2
     ],
 )
 @click.option("--wait", "wait_ms", type=DURATION, metavar="D", help="Wait this long for running jobs.")
-@click.option("--reason", metavar="TEXT", help="Kept, and shown by status.")
+@click.option("--reason", metavar="TEXT", help="Stored, and shown by status.")
 @click.pass_obj
 def quiet(settings: Settings, wait_ms: int | None, reason: str | None) -> int:
-    """Take no jobs on this host any more; running ones finish, workers stay up. Lasts until unquiet or restart."""
+    """Stop taking jobs on this host; running ones finish, workers stay up. Lasts until unquiet or restart."""
     with connect(settings) as daemon:
         document = call(daemon, table.QUIET, {"reason": reason})
         left = _busy(daemon)

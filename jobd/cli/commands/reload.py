@@ -55,10 +55,10 @@ def plan(settings: Settings, new: str | None, tell: bool) -> int:
         "jobd reload --code       # also new code: all workers are replaced, one by one",
     ],
 )
-@click.option("--code", is_flag=True, help="Import the handlers anew and roll all workers onto them.")
+@click.option("--code", is_flag=True, help="Import the handlers again and replace all workers.")
 @click.pass_obj
 def reload(settings: Settings, code: bool) -> int:
-    """Apply edits of the file; wait; print what was done. A mistake changes nothing: exit 78."""
+    """Apply edits of the file, wait, and print what was done. A mistake changes nothing and exits with 78."""
     try:
         document = ask(settings, table.RELOAD, {"code": code}, on_progress=progress(settings))
     except Refused as error:

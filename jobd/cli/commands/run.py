@@ -29,12 +29,16 @@ if TYPE_CHECKING:
         "jobd run --until-empty           # ends when nothing waits, runs or is delayed",
     ],
 )
-@click.option("--queue", "queues", multiple=True, metavar="GLOB", help="Only queues of this name; may be repeated.")
+@click.option(
+    "--queue", "queues", multiple=True, metavar="GLOB", help="Only queues whose name matches; may be repeated."
+)
 @click.option("--until-empty", is_flag=True, help="End when the queues have no job left to run.")
-@click.option("--dev", is_flag=True, help="Reload code by itself, log as text, hand running jobs back when stopped.")
+@click.option(
+    "--dev", is_flag=True, help="Reload code automatically, log as text, hand running jobs back when stopped."
+)
 @click.pass_obj
 def run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: bool) -> int:
-    """Run the daemon in the foreground until it is stopped. A wrong file: all problems, exit 78."""
+    """Run the daemon in the foreground until it is stopped. A wrong file: reports all problems and exits with 78."""
     from jobd.daemon.control.passed import take_passed
     from jobd.daemon.logs import hold_standard_descriptors
 

@@ -36,7 +36,7 @@ _COLUMNS = (
     homes={
         "list": (f"{_HERE}:list_", "every schedule, when it is due, who made it"),
         "run": (f"{_HERE}:run", "add its job now"),
-        "pause": (f"{_HERE}:pause", "it makes no more jobs, whatever restarts"),
+        "pause": (f"{_HERE}:pause", "stop it from making jobs; survives restarts"),
         "resume": (f"{_HERE}:resume", "undo pause"),
         "next": (f"{_HERE}:next_", "when it is due, this time and the following ones"),
     },
@@ -47,7 +47,7 @@ def schedule() -> None:
 
 
 def _queue_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    text = "Its queue, where several have one of that name."
+    text = "Its queue, if several have a schedule of that name."
     return click.option("--queue", metavar="Q", help=text)(function)
 
 
@@ -78,7 +78,7 @@ def run(settings: Settings, name: str, queue: str | None) -> None:
 @_queue_option
 @click.pass_obj
 def pause(settings: Settings, name: str, queue: str | None) -> None:
-    """Let a schedule make no more jobs, on any host and in any language, until it is resumed. Survives restarts."""
+    """Stop a schedule from making jobs, on any host and in any language, until it is resumed. Survives restarts."""
     found = ask(settings, table.SCHEDULE_PAUSE, {"name": name, "queue": queue})
     answer(settings, found, lambda _: [f"{name} is paused; resume with: jobd schedule resume {name}"])
 
@@ -88,18 +88,18 @@ def pause(settings: Settings, name: str, queue: str | None) -> None:
 @_queue_option
 @click.pass_obj
 def resume(settings: Settings, name: str, queue: str | None) -> None:
-    """Undo `schedule pause`: an interval goes on in its rhythm, what was due meanwhile is left out."""
+    """Undo `schedule pause`: an interval keeps its rhythm; runs that were due in the meantime are skipped."""
     found = ask(settings, table.SCHEDULE_RESUME, {"name": name, "queue": queue})
     answer(settings, found, lambda one: [f"{name} runs; next {_moment(one['schedule'])}"])
 
 
 @command("next", examples=["jobd schedule next nightly -n 5"])
 @click.argument("name")
-@click.option("-n", "count", type=click.IntRange(1, 1000), default=5, metavar="N", help="So many due times; 5.")
+@click.option("-n", "count", type=click.IntRange(1, 1000), default=5, metavar="N", help="How many due times; 5.")
 @_queue_option
 @click.pass_obj
 def next_(settings: Settings, name: str, count: int, queue: str | None) -> None:
-    """Tell when a schedule is due next, in its own time zone."""
+    """Show when a schedule is due next, in its own time zone."""
     found = ask(settings, table.SCHEDULE_NEXT, {"name": name, "queue": queue, "count": count})
     answer(settings, found, _next_lines)
 

@@ -41,7 +41,7 @@ def schema() -> None:
 @click.option("--ts", is_flag=True, help="A TypeScript file with the interface Jobs.")
 @click.pass_obj
 def jobs(settings: Settings, queue: str | None, ts: bool) -> None:
-    """Print the schema of the data that typed handlers take. They are imported in a throw-away process.
+    """Print the schema of the data that typed handlers take. Handlers are imported in a throw-away process.
 
     A handler whose parameters have no types takes anything and is left out; which ones are is told on stderr.
     """

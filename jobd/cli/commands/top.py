@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def top(settings: Settings) -> None:
-    """Show everything on the whole screen, live, and act on it. What changes something asks first."""
+    """Show everything live on the full screen, and act on it. It asks before it changes anything."""
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()):
         raise click.UsageError("top needs a terminal; for programs there is: jobd status --json")
     try:

@@ -25,7 +25,7 @@ _EXTRA = ("anyio", "jinja2", "markupsafe", "multipart", "python_multipart", "sta
     ],
 )
 @click.option("--listen", metavar="PLACE", help="Address and port, or unix:PATH; 127.0.0.1:9465 without.")
-@click.option("--read-only", is_flag=True, help="Only look: nothing that changes is there.")
+@click.option("--read-only", is_flag=True, help="Only look: nothing can be changed.")
 @click.option("--open", "open_", is_flag=True, help="Open the link in a browser.")
 @click.option("--auth-header", metavar="NAME", help="The proxy's header with the user; needs --listen unix:PATH.")
 @click.pass_obj

@@ -81,7 +81,7 @@ def stack(settings: Settings, pid: int) -> None:
 @_pid
 @click.pass_obj
 def restart(settings: Settings, pid: int) -> None:
-    """Replace a worker: the new one is ready first, what the old one runs may go on for `grace`."""
+    """Replace a worker once the new one is ready; the old one's jobs may go on for `grace`."""
     found = ask(settings, WORKER_RESTART, {"pid": pid})
     answer(settings, found, lambda new: [f"{new['queue']}: worker {new['pid']} is ready in place of {new['was']}"])
 
@@ -90,7 +90,7 @@ def restart(settings: Settings, pid: int) -> None:
 @_pid
 @click.pass_obj
 def kill(settings: Settings, pid: int) -> None:
-    """Kill a worker; its jobs go back to the front of their queue, and the death counts against nobody."""
+    """Kill a worker; its jobs go back to the front of their queue, and the death is not counted."""
     answer(settings, ask(settings, WORKER_KILL, {"pid": pid}), _killed)
 
 
