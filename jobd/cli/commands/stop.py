@@ -40,7 +40,7 @@ _GONE_LIMIT_S = 60.0
 def stop(settings: Settings, grace: int | None, now: bool) -> int:
     """Stop the daemon; return when it is gone.
 
-    Names the jobs it waits for. What is unfinished by then goes back to the front of its queue, the attempt not counted.
+    Names the jobs it waits for. Unfinished ones go back to the front of their queue, the attempt not counted.
     """
     if now and grace is not None:
         raise click.UsageError("--now and --grace exclude each other")
