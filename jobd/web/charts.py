@@ -111,9 +111,7 @@ def _failures(queues: Sequence[QueueHistory], failed: Series) -> Chart:
         runs = sum(value or 0.0 for queue in queues for value in queue["done"][-60:]) or total
         note = f"{total / runs:.1%} of attempts" if len(queues) == 1 else f"most in {worst}"
     svg = _drawn(failed, "bars", formats.count, f"Failed attempts per minute, {formats.count(total)} in the last hour")
-    return Chart(
-        "Failed attempts", f"{formats.count(total) if total else 'none'} in the last hour", note, bool(total), svg
-    )
+    return Chart("Failed attempts", f"{formats.count(total) if total else 'none'} in 1h", note, bool(total), svg)
 
 
 def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) -> Markup:

@@ -41,7 +41,7 @@ def test_the_queue_that_is_behind_is_named_with_the_minute_it_began() -> None:
 
 def test_the_queue_that_fails_most_is_named() -> None:
     failed = charts([queue("a", [9.0] * 5, [1.0] * 5), queue("b", [9.0] * 5, [3.0] * 5)])[-1]
-    assert (failed.now, failed.note, failed.bad) == ("20 in the last hour", "most in b", True)
+    assert (failed.now, failed.note, failed.bad) == ("20 in 1h", "most in b", True)
 
 
 def test_one_queues_failures_are_a_share_of_its_runs() -> None:
