@@ -302,6 +302,14 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedHeard:
+    """`on_failed` has returned for the job of a JobEnded."""
+
+    job_id: str
+    attempts_started: int
+
+
+@dataclass(frozen=True, slots=True)
 class DumpStacks:
     """Send the stacks of all threads and tasks."""
 
@@ -326,7 +334,7 @@ class RedisState:
 Message = (
     Load | Loaded | Fork | Forked | ForkFailed | Exited
     | Start | Ready | StartFailed | Quiet | Quieted | Resume | Settings | UseRedis | AskRedis | Drain | Stop | Cancel
-    | JobEnded | DumpStacks | Stacks | RedisState
+    | JobEnded | EndedHeard | DumpStacks | Stacks | RedisState
 )  # fmt: skip
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Message)}

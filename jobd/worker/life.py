@@ -214,10 +214,10 @@ class Worker:
             wake=self._fetch.wake, worker=_number_of(start.worker),
         )  # fmt: skip
         self._fetch.attach(self.slots)
-        self._ended_elsewhere = EndedElsewhere(self.slots)
         ready()
         up = await self._fetch.connect()
         self._channel = Channel(self._loop, self._sock, self._received)
+        self._ended_elsewhere = EndedElsewhere(self.slots, self._channel.send)
         self._redis.ask = lambda: self._channel.send(messages.AskRedis())
         self._channel.send(messages.Ready(up))
         if not start.hold:

@@ -85,6 +85,18 @@ def test_a_completion_refused_for_a_failed_child_is_told(make, jobs, heard, r, p
     assert lines() == [f"{added} 1 Unrecoverable {reason}"]
 
 
+def test_a_call_that_another_job_of_its_worker_cut_off_is_made_again(make, jobs, short_tmp):
+    make(
+        '[queues.a]\nhandler = "daemon_handlers:die"\nmax_crashes = 0\nconcurrency = 2\nbreaker = false\n'
+        'on_failed = "settings_handlers:on_failed_in_its_time"\n'
+    )
+    a = jobs("a")
+    file = short_tmp / "heard"
+    wanted = [a.add({"heard": str(file)}) for _ in range(3)]
+    ended = lambda: [line.split()[1] for line in file.read_text().splitlines() if line.startswith("end")]  # noqa: E731
+    wait_until(lambda: file.exists() and sorted(ended()) == sorted(wanted), 40, what="each was heard of to the end")
+
+
 def test_what_nobody_could_be_told_of_is_named_at_the_stop(make, jobs):
     daemon = make(
         '[queues.a]\nhandler = "daemon_handlers:die"\nmax_crashes = 0\n'

@@ -38,6 +38,7 @@ ALL: list[Message] = [
     messages.Stop(300), messages.Cancel(1, "7", 2, "lock-lost"), messages.DumpStacks(), messages.Stacks("text"),
     messages.RedisState(False, "gone"),
     messages.JobEnded("7", "x", "crashed", "died", '"\udcff"', "{}", 1, 0, 0, 1, None),
+    messages.EndedHeard("7", 1),
 ]  # fmt: skip
 
 

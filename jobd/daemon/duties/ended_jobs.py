@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal
 
-from jobd.daemon.background import Background
 from jobd.daemon.logs import event_log
-from jobd.protocol.worker import JobEnded
+from jobd.daemon.processes.worker_state import WorkerState
+from jobd.protocol.worker import EndedHeard, JobEnded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,39 +19,56 @@ if TYPE_CHECKING:
 log = event_log(__name__)
 
 _LOOK_AGAIN_S = 1.0
+_TRIES = 3
 
 
 class EndedJobs:
-    """Tells each such job to one worker of its queue, once: to the first that is ready.
+    """Tells each such job to one worker of its queue, as soon as one is ready.
 
-    At most once: a worker that dies over it is not followed by another, which `on_failed` might kill as well.
+    To another one when that worker dies before `on_failed` has returned: a job beside may have killed it. Not for
+    ever: it may be `on_failed` that does.
     """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._background = Background()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def tell(self, queue: str, jobs: Iterable[JobEnded]) -> None:
-        """Tell them as soon as the queue has a worker. Returns at once."""
+        """Tell them. Returns at once."""
         for ended in jobs:
-            self._background.start(self._tell(queue, ended), "ended job")
+            task = asyncio.create_task(self._tell(queue, ended), name="ended job")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
         """Give up those that no worker could be told of; the log names them."""
-        await self._background.stop()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _tell(self, queue: str, ended: JobEnded) -> None:
+        heard = EndedHeard(ended.job_id, ended.attempts_started)
+        asked: list[Worker] = []
         try:
             # No pool: a reload has removed the queue, and nobody of its application is left.
-            while queue in self._fleet.pools:
+            while queue in self._fleet.pools and len(asked) < _TRIES:
                 worker = self._free_one(queue)
                 if worker is not None:
+                    asked.append(worker)
                     worker.tell_ended(ended)
-                    return
-                await self._fleet.changed(_LOOK_AGAIN_S)
+                    while heard not in worker.heard and worker.state is not WorkerState.GONE:
+                        await self._fleet.changed(_LOOK_AGAIN_S)
+                    if heard in worker.heard:
+                        return
+                else:
+                    await self._fleet.changed(_LOOK_AGAIN_S)
         except asyncio.CancelledError:
             pass
-        log.warning("on_failed was not called: no worker was there", queue=queue, job=ended.job_id)
+        if not asked:
+            log.warning("on_failed was not called: no worker was there", queue=queue, job=ended.job_id)
+        elif heard not in asked[-1].heard:
+            log.warning("on_failed was cut off", queue=queue, job=ended.job_id, times=len(asked))
 
     def _free_one(self, queue: str) -> Worker | None:
         workers = [worker for worker in self._fleet.pools[queue].workers() if worker.takes_jobs]

@@ -17,7 +17,17 @@ from jobd.daemon.processes.exit_status import LAST_LINES
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import Refused
 from jobd.protocol import board, framing
-from jobd.protocol.worker import STACKS_SIGNAL, AskRedis, DumpStacks, Quieted, Ready, RedisState, Stacks, StartFailed
+from jobd.protocol.worker import (
+    STACKS_SIGNAL,
+    AskRedis,
+    DumpStacks,
+    EndedHeard,
+    Quieted,
+    Ready,
+    RedisState,
+    Stacks,
+    StartFailed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -176,18 +186,23 @@ class WorkerProcess:
                 worker.redis_state(up=message.up, trouble=message.trouble)
             case AskRedis():
                 worker.use_redis(self._redis_now())
-            case Stacks() if self._stacks_asked:
-                for asked in self._stacks_asked:
-                    if not asked.done():
-                        asked.set_result(message.text)
             case Stacks():
-                for line in message.text.splitlines():
-                    log.info("stack", queue=worker.queue, pid=worker.pid, line=line)
+                self._stacks_came(message.text)
+            case EndedHeard():
+                worker.heard_of(message)
             case Quieted():
                 log.debug("worker is quiet", queue=worker.queue, pid=worker.pid)
                 worker.quieted()
             case _:
                 log.error("unexpected message from a worker", pid=worker.pid, message=type(message).__name__)
+
+    def _stacks_came(self, text: str) -> None:
+        for asked in self._stacks_asked:
+            if not asked.done():
+                asked.set_result(text)
+        if not self._stacks_asked:
+            for line in text.splitlines():
+                log.info("stack", queue=self.worker.queue, pid=self.worker.pid, line=line)
 
     def _printed(self, line: str) -> None:
         if self._overheard is not None:

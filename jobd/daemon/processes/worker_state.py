@@ -15,7 +15,7 @@ from jobd.protocol.worker import Cancel, Drain, DumpStacks, Quiet, Resume, Setti
 if TYPE_CHECKING:
     from jobd.clock import Clock
     from jobd.protocol.board import BoardReader, SlotView
-    from jobd.protocol.worker import JobEnded, Message, Numbers, RedisTarget
+    from jobd.protocol.worker import EndedHeard, JobEnded, Message, Numbers, RedisTarget
 
 
 STOP_PATIENCE_MS = 500
@@ -110,6 +110,8 @@ class Worker:
         """Since when its event loop has not turned; None while it turns."""
         self.replaced_for: str | None = None
         """Why a worker that is asked to go is replaced: "recycle" or "reload"; None when it is not."""
+        self.heard: set[EndedHeard] = set()
+        """For which jobs of the daemon's it has called `on_failed`."""
         self.owner = owner
         self.starts_nothing = False
         """Whether it has said that no take is in flight and none will be."""
@@ -270,6 +272,10 @@ class Worker:
     def tell_ended(self, ended: JobEnded) -> None:
         """Have it call `on_failed` for a job that the daemon has failed."""
         self._send(ended)
+
+    def heard_of(self, heard: EndedHeard) -> None:
+        """`on_failed` has returned for one of these."""
+        self.heard.add(heard)
 
     def dump_stacks(self) -> None:
         """Ask for the stacks of all threads and tasks; of the threads alone when its loop stands still."""

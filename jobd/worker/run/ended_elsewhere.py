@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from jobd.engine.job import Taken
 from jobd.engine.outcome_policy import read_opts
 from jobd.errors import Cancelled, JobTimeout, Unrecoverable
+from jobd.protocol.worker import EndedHeard
 from jobd.worker.handlers.job import Job, current
 from jobd.worker.run.attempt import on_failed_failed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobd.protocol.worker import JobEnded
     from jobd.worker.run.slots import Slots
 
@@ -21,8 +24,10 @@ _ERRORS: dict[str, type[BaseException]] = {"crashed": Unrecoverable, "timed-out"
 class EndedElsewhere:
     """The calls that run. They hold no slot and no lock: their jobs are over."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, told: Callable[[EndedHeard], None]) -> None:
+        """`told` takes the word that one is through: without it another worker is asked when this one dies."""
         self._slots = slots
+        self._told = told
         self._tasks: set[asyncio.Task[None]] = set()
 
     def tell(self, ended: JobEnded) -> None:
@@ -37,6 +42,10 @@ class EndedElsewhere:
             await asyncio.wait(self._tasks)
 
     async def _call(self, ended: JobEnded) -> None:
+        await self._hear(ended)
+        self._told(EndedHeard(ended.job_id, ended.attempts_started))
+
+    async def _hear(self, ended: JobEnded) -> None:
         slots = self._slots
         policy = slots.policies.of(ended.name) or slots.policies.nobody
         if policy.on_failed is None:
