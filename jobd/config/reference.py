@@ -78,8 +78,11 @@ and `doctor` look at every server; memory, latency and settings that `status` an
 are in order within a queue; between queues their order is that of the servers' clocks.
 
 A queue that outgrows one server is several queues of one kind, `{mail-0}` to `{mail-7}`: one preset for all of them in
-the file, and a producer that adds to the one a customer's number leads to. More queues do nothing for one server:
-what is spread is Redis' time, and jobd's load on it grows with jobs, not with queues.
+the file, and a producer that adds to the one a customer's number leads to, `Queue("{mail-%d}" % (customer % 8))`; then
+the jobs of one customer keep their order. More queues do nothing for one server: what is spread is Redis' time, and
+jobd's load on it grows with jobs, not with queues. Measured on a Cluster of three primaries, 30,000 jobs of a handler
+that does nothing, `concurrency = 50`: one queue took 26.5 µs of its server's processor a job (the others idled), three
+queues `{mail-0}` to `{mail-2}`, which lie on different servers, 9.6 to 9.9 µs on each.
 
 ### TLS
 
