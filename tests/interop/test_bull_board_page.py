@@ -61,7 +61,6 @@ def test_the_page_shows_what_jobd_made_and_ran(
     sees("/job-schedulers?queueName=reports", "nightly", "15 3 * * *", "UTC")
 
 
-@pytest.mark.compat("metrics", "bull-board shows and steers jobd")
 def test_the_page_charts_the_metrics_that_jobd_writes(
     daemon: DaemonProcess, board: Board, reports: Jobs, browser: Browser, r: redis.Redis, prefix: str
 ) -> None:
