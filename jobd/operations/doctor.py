@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from jobd.duration import format_duration, format_size
 from jobd.engine import inspect as ask
-from jobd.engine.hosts import LIFE_MS, read_signs, sign_ages, sign_names
+from jobd.engine.hosts import LIFE_MS, sign_ages
 from jobd.engine.keys import Keys
 from jobd.engine.options import is_own_key
 from jobd.engine.reading import QueueFacts, list_jobs, queue_facts
@@ -19,6 +19,7 @@ from jobd.engine.states import State
 from jobd.errors import RedisRefused
 from jobd.operations.doctor_documents import Diagnosis, Finding, QueueSize, error, warning
 from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
+from jobd.operations.hosts import signs_of_hosts
 from jobd.operations.operation import Place
 from jobd.operations.params import Nothing
 from jobd.operations.queues import queue_names
@@ -361,13 +362,12 @@ async def _allowed_many(place: Place, commands: list[Command[int]]) -> list[int]
 
 
 async def _hosts(place: Place) -> tuple[list[HostSign], list[Finding]]:
-    names = await place.runner.run(sign_names(place.prefix))
-    signs = await place.runner.run_many(read_signs(place.prefix, names))
-    ages = await place.runner.run_many(sign_ages(place.prefix, names))
+    signs = await signs_of_hosts(place)
+    ages = await place.runner.run_many(sign_ages(place.prefix, [sign.id for sign in signs]))
     now = await place.runner.run(ask.server_time())
     findings: list[Finding] = []
     for sign, age_ms in zip(signs, ages, strict=True):
-        if sign is None or not sign.now or age_ms is None or not 0 <= age_ms <= LIFE_MS:
+        if not sign.now or age_ms is None or not 0 <= age_ms <= LIFE_MS:
             continue
         off_s = abs(sign.now / 1000 - (now - age_ms / 1000))
         if off_s > LOCK_MS / 4000:
@@ -380,7 +380,7 @@ async def _hosts(place: Place) -> tuple[list[HostSign], list[Finding]]:
                     mend=f"timedatectl set-ntp true    # on {sign.host}",
                 )
             )
-    return [sign for sign in signs if sign is not None], findings
+    return signs, findings
 
 
 def _packages() -> Iterator[Finding]:
