@@ -208,33 +208,48 @@ _MEMBERS = {"returnvalue": "result", "failedReason": "failed_reason"}
 """What a field is called in the record, where that is not its own name."""
 
 
+class _Fields:
+    """The fields of a job's hash; `broken` names those that are not what they should be."""
+
+    def __init__(self, reply: Sequence[bytes]) -> None:
+        self._raw = {key.decode(errors="replace"): value for key, value in zip(reply[::2], reply[1::2], strict=True)}
+        self.broken: list[str] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return sum(map(len, self._raw.values()))
+
+    def parsed(self, field: str, absent: Any) -> Any:
+        """Return a field's JSON value; its text when it is none."""
+        if field not in self._raw:
+            return absent
+        try:
+            return json.loads(self._raw[field], parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            self.broken.append(field)
+            return self.text(field)
+
+    def text(self, field: str) -> str | None:
+        """Return a field's text; None when it is absent."""
+        return self._raw[field].decode(errors="replace") if field in self._raw else None
+
+    def number(self, field: str) -> int | None:
+        """Return a field's whole number; None when it is absent or no number."""
+        value = _number(self.text(field))
+        if value is None and field in self._raw:
+            self.broken.append(field)
+        return value
+
+
 def record(queue: str, job_id: str, state: State, reply: Sequence[bytes], cut: Sequence[Any] = ()) -> JobRecord:
     """Return the record of a job from its fields and values, whatever lies in them.
 
     `cut` are names and bytes of the fields that were too long to be read, or read whole.
     """
     lengths = {name.decode(): size for name, size in zip(cut[::2], cut[1::2], strict=True)}
-    raw = {key.decode(errors="replace"): value for key, value in zip(reply[::2], reply[1::2], strict=True)}
-    broken: list[str] = []
-
-    def parsed(field: str, absent: Any) -> Any:
-        if field not in raw:
-            return absent
-        try:
-            return json.loads(raw[field], parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            broken.append(field)
-            return raw[field].decode(errors="replace")
-
-    def text(field: str) -> str | None:
-        return raw[field].decode(errors="replace") if field in raw else None
-
-    def number(field: str) -> int | None:
-        value = _number(text(field))
-        if value is None and field in raw:
-            broken.append(field)
-        return value
-
+    fields = _Fields(reply)
+    parsed, text, number, broken = fields.parsed, fields.text, fields.number, fields.broken
     opts, stacktrace = parsed("opts", {}), parsed("stacktrace", [])
     if not isinstance(opts, dict):
         opts = {}
@@ -266,7 +281,7 @@ def record(queue: str, job_id: str, state: State, reply: Sequence[bytes], cut: S
         broken=broken,
         cut={_MEMBERS.get(name, name): size for name, size in lengths.items()},
         deferred_failure=text("defa"),
-        size=sum(map(len, raw.values())),
+        size=fields.size,
     )
 
 
