@@ -47,11 +47,13 @@ def run_node(
     return done.stdout
 
 
-def start_node(script: Path, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start_node(
+    script: Path, *args: str, env: Mapping[str, str] | None = None, own_session: bool = False
+) -> subprocess.Popen[str]:
     """Start a CommonJS script with pipes at its stdin, stdout and stderr; whoever called ends it and waits."""
     return subprocess.Popen(
         [node_binary(), str(script), *args], env=node_env(env), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=own_session,
     )  # fmt: skip
 
 

@@ -29,8 +29,12 @@ def free_port() -> int:
 class RedisServer:
     """One server process. `url` is its Unix socket; with `tcp`, `tcp_url` and `port` too (Node needs them)."""
 
-    def __init__(self, folder: Path, *, binary: str | None = None, tcp: bool = False, durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, binary: str | None = None, tcp: bool = False, durable: bool = False,
+        own_session: bool = False,
+    ) -> None:  # fmt: skip
         self.folder = folder
+        self._own_session = own_session
         self.socket = folder / "r.sock"
         self.url = f"unix://{self.socket}"
         self.port = free_port() if tcp else 0
@@ -48,7 +52,7 @@ class RedisServer:
             self.process = subprocess.Popen(
                 [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
                  "--dir", str(self.folder), "--save", "", *durability, *self.more_arguments()],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=self._own_session,
             )  # fmt: skip
         wait_until(self.answers, 20, what="redis-server answers")
         return self

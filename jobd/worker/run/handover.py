@@ -3,7 +3,7 @@
 A change of thread costs more than most jobs. So a thread goes on with what waits, and tells the loop of all that is
 through when nothing does. It wakes another thread meanwhile, which takes over as soon as a handler waits for something;
 while handlers are quick not even that, and the loop looks after LOOK_S whether one was not.
-(No-op jobs in 10 slots: 0.9 futex calls a job, not 2.2; a sixth less CPU and a sixth more jobs a second.)
+(No-op jobs in 10 slots: 0.9 futex calls a job, not 2.2; at best a sixth less CPU and a sixth more jobs a second.)
 """
 
 from __future__ import annotations
