@@ -59,7 +59,9 @@ ROWS = {
     "later by itself with a priority": worked(add(does([["later", 30]], [["return", 1]]), priority=2), add(2)),
     "later by itself, then fails": worked(add(does([["later", 20]], [["throw", "x"]], [["return", 1]]), attempts=2)),
     "later by itself twice": worked(add(does([["later", 10]], [["later", 20]], [["return", 1]]))),
-    "jobs come while one runs": beside(add(1), add(2, priority=1), add(3, lifo=True), add(4, delay=20)),
+    "jobs come while one runs": beside(
+        add(1), add(2, priority=1), add(3, lifo=True), add(4, delay=20), ["due", "q"],
+    ),
     "a retry at once comes behind what has become due": beside(
         add(1, delay=20), add(2, delay=20), ["due", "q"],
         data=does([["note", "held"], ["gate", "go"], ["throw", "boom"]], [["return", 1]]), attempts=2,
