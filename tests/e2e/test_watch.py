@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.daemon_process import DaemonProcess
 from tests.support.waiting import wait_until
 
 HANDLER = "def run(job):\n    return {!r}\n"
@@ -35,6 +36,12 @@ def _rewrite(file: Path, text: str) -> None:
     os.utime(file)
 
 
+def _is_through(daemon: DaemonProcess, generation: int) -> bool:
+    """Whether this generation is in force and the reload over: until then old workers may still take a job."""
+    status = daemon.status()
+    return (status["generation"], status["state"]) == (generation, "ready")
+
+
 def test_watch_config_applies_an_edit_once_and_a_mistake_changes_nothing(make, code):
     daemon = make(_queue(code, "config"))
     daemon.write(_queue(code, "config", "concurrency = 3\n"))
@@ -56,13 +63,13 @@ def test_watch_code_rolls_onto_new_code_once_an_edit_and_again_when_a_broken_one
     queue = jobs("a")
     assert queue.result(queue.add()) == "one"
     _rewrite(code / "watched.py", HANDLER.format("two"))
-    wait_until(lambda: daemon.status()["generation"] == 2, 10)
+    wait_until(lambda: _is_through(daemon, 2), 10)
     assert queue.result(queue.add()) == "two"
     _rewrite(code / "watched.py", "import watched_helper\n" + HANDLER.format("three"))
     wait_until(lambda: daemon.logged("not reloaded"), 10)
     assert queue.result(queue.add()) == "two"
     (code / "watched_helper.py").write_text("")
-    wait_until(lambda: daemon.status()["generation"] == 3, 10)
+    wait_until(lambda: _is_through(daemon, 3), 10)
     assert queue.result(queue.add()) == "three"
     assert len(daemon.logged("reload begins")) == 3
 
@@ -92,7 +99,7 @@ def test_run_dev_watches_the_code_logs_as_text_and_does_not_wait_at_the_end(make
     queue = jobs("a")
     assert queue.result(queue.add()) == "one"
     (code / "watched.py").write_text(slow.format("two"))
-    wait_until(lambda: daemon.status()["generation"] == 2, 10)
+    wait_until(lambda: _is_through(daemon, 2), 10)
     assert queue.result(queue.add()) == "two"
     long = queue.add({"s": 1000})
     queue.wait_state(long, "active")

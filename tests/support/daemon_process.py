@@ -113,7 +113,7 @@ class DaemonProcess:
         request = {"jsonrpc": "2.0", "id": self._numbers, "method": method, "params": params}
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(timeout)
-            sock.connect(str(self.socket))
+            wait_until(lambda: self._connects(sock), timeout)
             sock.sendall(json.dumps(request).encode() + b"\n")
             with sock.makefile("rb") as lines:
                 for line in lines:
@@ -126,6 +126,14 @@ class DaemonProcess:
                         raise Failed(answer["error"])
                     return answer["result"]
         raise ConnectionError("the daemon closed the connection")
+
+    def _connects(self, sock: socket.socket) -> bool:
+        """Connect; False while its queue of connections is full, as in a storm of them."""
+        try:
+            sock.connect(str(self.socket))
+        except BlockingIOError:
+            return False
+        return True
 
     def status(self) -> dict[str, Any]:
         """Return the document of `status`."""
