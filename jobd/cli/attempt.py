@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from jobd.cli.import_probe import survive_imports
 from jobd.cli.output import warn
 from jobd.config.env_values import fill
 from jobd.daemon.processes.worker_spec import child_environment, numbers_of
@@ -69,10 +70,13 @@ class Trial:
         """
         self._enter_environment()
         queue = self._queue
+        numbers = numbers_of(queue)
+        own = {name: spec for name, spec in numbers.jobs.items() if name == self._name}
+        numbers = replace(numbers, jobs=own, default=None if own else numbers.default)
+        specs = [*own.values(), *([numbers.default] if numbers.default else [])]
+        extras = [queue.setup, queue.teardown, *queue.wrap, queue.on_failed]
+        survive_imports([spec.path for spec in specs] + [path for path in extras if path])
         with _stdout_to_stderr():
-            numbers = numbers_of(queue)
-            own = {name: spec for name, spec in numbers.jobs.items() if name == self._name}
-            numbers = replace(numbers, jobs=own, default=None if own else numbers.default)
             setup, teardown = (load_object(path) if path else None for path in (queue.setup, queue.teardown))
             policies = JobPolicies(numbers, load_wraps(queue.wrap), load_on_failed(queue.on_failed))
         # Whatever the job is or how old: the one who asks wants to see its handler run.

@@ -133,6 +133,29 @@ def test_a_job_that_does_not_complete_is_exit_1(name: str, data: str, told: str,
     assert document["error"]["code"] == "job-failed"
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("import os; print('no licence', flush=True); os._exit(7)", "ended its process: exit code 7"),
+        ("import os; os._exit(0)", "ended its process: exit code 0"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended its process: signal 9 (SIGKILL)"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("import json; json.dumps = None", "replaced json.dumps"),
+        ("import json; json.loads = lambda text: {}; print(1 / 0)", "ZeroDivisionError"),
+    ],
+)
+def test_a_module_that_ends_or_breaks_its_process_is_named_with_exit_78(source: str, told: str, home: Path) -> None:
+    (home / "rude.py").write_text(f"{source}\ndef handle(job): pass\n")
+    (home / "jobd.toml").write_text(_CONFIG + 'on_failed = "jobs:fail"\n[queues]\nrude = "rude:handle"\n')
+    done = _jobd(home, "exec", "rude", "x")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "Traceback" not in done.stderr
+    *printed, line = done.stderr.splitlines()
+    assert printed == (["no licence"] if "licence" in source else [])
+    assert line.startswith("error: cannot") and '"rude:handle"' in line and told in line
+    assert _jobd(home, "exec", "any", "whatever").returncode == 0
+
+
 def test_the_traceback_begins_in_the_handler(home: Path) -> None:
     done = _jobd(home, "exec", "email", "fail")
     assert done.stderr.splitlines()[:2] == ["Traceback (most recent call last):",

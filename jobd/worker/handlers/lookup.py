@@ -17,7 +17,7 @@ from jobd.words import nearest
 from jobd.worker.handlers.awaitables import awaited, is_coroutine_function, looks_async, may_be_async, to_its_end
 from jobd.worker.handlers.batch_binding import bind_batch
 from jobd.worker.handlers.binding import bind
-from jobd.worker.handlers.primitives import newly_replaced
+from jobd.worker.handlers.primitives import broken_json, newly_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,9 +103,14 @@ def _import(path: str, module_name: str, searched: list[str] | None) -> ModuleTy
         raise _module_missing(path, module_name, error, searched) from error
     # Module code is the user's: sys.exit() in it must not end the template, nor may a Ctrl-C it raises itself.
     except BaseException as error:
+        broken_json()  # what it did before it failed must not stand in the way of the report
         place = _place_of(error, module_name)
         text = f'cannot import "{path}": {_say(error)}{place}{_name_taken(error, searched)}'
         raise HandlerError(path, "import", text, detail=_detail(error, searched)) from error
+    broken = broken_json()
+    if broken:
+        text = f'cannot use "{path}": importing {module_name} replaced {broken} by what does not do the same'
+        raise HandlerError(path, "signature", text)
     replaced = newly_replaced()
     if replaced:
         text = (

@@ -1,4 +1,6 @@
-"""Tell when a module of the application replaced what threads, sockets and waits are made of (gevent, eventlet).
+"""Tell when a module of the application replaced what a worker stands on.
+
+Threads, sockets and waits (gevent, eventlet), or JSON.
 
 A worker runs its loop and its handlers on real threads. With green ones in their place the first job never ends, and
 neither `timeout` nor `kill_after` can do anything about it. What counts is the functions themselves, not who did it.
@@ -7,6 +9,8 @@ neither `timeout` nor `kill_after` can do anything about it. What counts is the 
 from __future__ import annotations
 
 import _thread
+import contextlib
+import json
 import select
 import selectors
 import socket
@@ -47,3 +51,22 @@ def newly_replaced() -> str | None:
     homes = [getattr(what, "__module__", None) for what in changed.values() if what is not None]
     by = next((home.partition(".")[0] for home in homes if home), None)
     return f"{areas} ({by})" if by else areas
+
+
+_JSON = {"dumps": json.dumps, "loads": json.loads}
+_SAMPLE = {"text": "é", "list": [1, None]}
+
+
+def broken_json() -> str | None:
+    """Return "json.dumps" or "json.loads" when an import made it useless, and put both back; None: they work.
+
+    A faster one in its place is fine: what counts is that it takes what jobd gives it and that text comes back whole.
+    """
+    given = {name: getattr(json, name, None) for name in _JSON}
+    # It may be the application's function, which raises what it likes.
+    with contextlib.suppress(BaseException):
+        text = json.dumps(_SAMPLE, ensure_ascii=False, separators=(",", ":"))
+        if isinstance(text, str) and json.loads(text) == _SAMPLE:
+            return None
+    vars(json).update(_JSON)
+    return next((f"json.{name}" for name, function in _JSON.items() if given[name] is not function), None)

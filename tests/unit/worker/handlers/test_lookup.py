@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,3 +175,23 @@ def test_mode_process_takes_a_plain_function(app: Path) -> None:
 @pytest.mark.parametrize("path", ["noattribute", "a:b:c", ":x", "a b:c", "a:", ""])
 def test_text_that_is_no_path_is_refused(path: str) -> None:
     assert "write it as package.module:function" in str(refused(path))
+
+
+@pytest.mark.parametrize("name", ["dumps", "loads"])
+def test_a_module_that_breaks_json_is_refused_and_json_works_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"breaks_{name}.py").write_text(f"import json\njson.{name} = None\ndef handle(job): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(HandlerError, match=f"importing breaks_{name} replaced json.{name}"):
+        load_handler(f"breaks_{name}:handle")
+    assert json.loads(json.dumps([1])) == [1]
+
+
+def test_another_json_that_does_the_same_is_left_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import json\n_plain = json.dumps\njson.dumps = lambda *a, **k: _plain(*a, **k)\ndef handle(job): pass\n"
+    (tmp_path / "faster_json.py").write_text(source)
+    monkeypatch.setattr(json, "dumps", json.dumps)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_handler("faster_json:handle").mode == "thread"
+    assert json.dumps.__module__ == "faster_json"
