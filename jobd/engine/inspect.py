@@ -79,6 +79,11 @@ def keys_like(pattern: str, cursor: int) -> Command[tuple[int, list[str]]]:
     return Command(words, lambda reply: (int(reply[0]), _texts(reply[1])))
 
 
+def key_type(key: str) -> Command[str]:
+    """Read the type of a key; "none" for one that is not there."""
+    return Command(("TYPE", key), lambda reply: reply.decode() if isinstance(reply, bytes) else str(reply))
+
+
 def exists(key: str) -> Command[bool]:
     """Tell whether a key is there."""
     return Command(("EXISTS", key), bool)

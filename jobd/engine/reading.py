@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from jobd.engine.outcome import result_of
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
 from jobd.engine.states import State
+from jobd.engine.trouble import Trouble
+from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +51,25 @@ class QueueFacts:
     paused_at: int | None
     paused_why: str | None
     exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WrongKey:
+    """A key of a queue that is of another type than a queue's: nothing that needs it works until it is moved away."""
+
+    key: str
+    kind: str
+    wanted: str
+
+    @property
+    def text(self) -> str:
+        """What is wrong."""
+        return f"{self.key} is a {self.kind} where a {self.wanted} belongs"
+
+    @property
+    def mend(self) -> str:
+        """The command that moves it away without losing what it holds; on a Cluster it stays in its slot."""
+        return shlex.join(("redis-cli", "RENAME", self.key, f"broken:{self.key}"))
 
 
 def get_job(keys: Keys, job_id: str, *, field_max: int | None = None) -> Command[JobRecord | None]:
@@ -119,10 +141,34 @@ def _range_command(state: State, asc: bool) -> str:
 def queue_facts(keys: Keys, limiter_max: int = 0) -> Command[QueueFacts]:
     """Read counts, pause and limits of a queue in one round trip.
 
-    `limiter_max` is the most jobs in a window by the caller's own configuration; 0 leaves it to what Redis holds.
+    Args:
+        limiter_max: The most jobs in a window by the caller's own configuration; 0 leaves it to what Redis holds.
+
+    Raises:
+        RedisRefused: when it is read, for a key of a wrong type; the message names the key and what mends it.
     """
+    command = queue_facts_or_fault(keys, limiter_max)
+
+    def read(reply: Any) -> QueueFacts:
+        found = command.read(reply)
+        if isinstance(found, WrongKey):
+            text = f"redis refused: WRONGTYPE: {found.text}; move it away: {found.mend}"
+            raise RedisRefused(text, trouble=Trouble.WRONG_TYPE)
+        return found
+
+    return Command(command.words, read, command.script)
+
+
+def queue_facts_or_fault(keys: Keys, limiter_max: int = 0) -> Command[QueueFacts | WrongKey]:
+    """Read the same where one broken queue must not hide the others."""
+
+    def read(reply: Any) -> QueueFacts | WrongKey:
+        if len(reply) == 3:
+            return WrongKey(*(word.decode(errors="replace") for word in reply))
+        return _read_facts(reply)
+
     words = (1, keys.meta, keys.base, limiter_max)
-    return Command(words, _read_facts, script("queue_facts"))
+    return Command(words, read, script("queue_facts"))
 
 
 def _read_facts(reply: Any) -> QueueFacts:

@@ -131,6 +131,8 @@ def translate(error: failures.RedisError | OSError, *, sent: bool = True) -> Red
         return RedisRefused(f"redis refused the credentials: {text}", trouble=trouble)
     if any(part in text for part in _OTHER_SLOT):
         text += "; on a Cluster the queues of a flow, and a queue and its dead_letter, must share a hash tag"
+    if trouble is Trouble.WRONG_TYPE:
+        text = f"{text.rstrip('.')}; jobd doctor names the key"
     if _NO_LUA in text:
         # Every server that jobd supports has scripts; a fakeredis has them only with its extra.
         text += "; this server runs no Lua scripts (fakeredis: pip install 'fakeredis[lua]')"

@@ -14,15 +14,16 @@ from jobd.engine import inspect as ask
 from jobd.engine.hosts import LIFE_MS, sign_ages
 from jobd.engine.keys import Keys
 from jobd.engine.options import is_own_key
-from jobd.engine.reading import QueueFacts, list_jobs, queue_facts
+from jobd.engine.reading import QueueFacts, list_jobs
 from jobd.engine.states import State
 from jobd.errors import RedisRefused
 from jobd.operations.doctor_documents import Diagnosis, Finding, QueueSize, error, warning
+from jobd.operations.doctor_keys import wrong_keys
 from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
 from jobd.operations.hosts import signs_of_hosts
 from jobd.operations.operation import Place
 from jobd.operations.params import Nothing
-from jobd.operations.queues import queue_names
+from jobd.operations.queues import facts_or_faults, queue_names
 from jobd.operations.serving import who_serves
 from jobd.words import plural
 
@@ -64,15 +65,16 @@ async def diagnose(place: Place, params: Nothing) -> Diagnosis:
     info, about_redis, found = await _redis(place)
     findings += found
     names = sorted({*await queue_names(place.runner, place.prefix), *await place.own_queues()})
-    facts = await place.runner.run_many([queue_facts(Keys(place.prefix, name)) for name in names])
+    facts, found = await wrong_keys(place, await facts_or_faults(place, names))
+    findings += found
     signs, found = await _hosts(place)
     findings += found
-    findings += await _queues(place, dict(zip(names, facts, strict=True)), signs)
+    findings += await _queues(place, facts, signs)
     findings += await _orphans(place)
     findings += list(_packages())
     if place.host is not None:
         findings += await place.host.findings()
-    sizes = await _sizes(place, dict(zip(names, facts, strict=True))) if info else []
+    sizes = await _sizes(place, facts) if info else []
     findings.sort(key=lambda finding: finding["level"] != "error")
     return {"findings": findings, "queues": sizes, "redis": about_redis}
 

@@ -95,6 +95,7 @@ class QueueRow(QueueCounts):
     paused_by: str | None
     paused_at: int | None
     paused_why: str | None
+    fault: NotRequired[Annotated[str, "a key of a wrong type and what mends it: the counts are not known"]]
     waiting_children: NotRequired[Annotated[int, "jobs that wait for their children"]]
     global_concurrency: NotRequired[Annotated[int | None, "jobs that may be active anywhere; null without a limit"]]
     rate_limit: NotRequired[RateLimit | None]

@@ -8,7 +8,7 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.admin import pause_queue, resume_queue
 from jobd.engine.keys import Keys
 from jobd.engine.options import check_queue_name
-from jobd.engine.reading import QueueFacts, find_queues, queue_facts
+from jobd.engine.reading import QueueFacts, WrongKey, find_queues, queue_facts, queue_facts_or_fault
 from jobd.engine.states import State
 from jobd.errors import NotThere
 from jobd.operations.documents import QueueList, QueueRow, QueueShown
@@ -36,8 +36,8 @@ async def list_queues(place: Place, params: SomeQueues) -> QueueList:
     rows: dict[str, QueueRow] = {}
     for start in range(0, len(names), _PAGE):
         page = names[start : start + _PAGE]
-        facts = await place.runner.run_many([queue_facts(Keys(place.prefix, name)) for name in page])
-        rows |= {name: queue_row(name, fact) for name, fact in zip(page, facts, strict=True) if fact.exists}
+        facts = await facts_or_faults(place, page)
+        rows |= {name: row_of(name, fact) for name, fact in facts.items() if isinstance(fact, WrongKey) or fact.exists}
     own = await place.own_queues(params.queues or None)
     await _find_unserved(place, [row for row in rows.values() if row["name"] not in own])
     return {"queues": [_laid_over(rows.get(name), own.get(name)) for name in sorted({*rows, *own})]}
@@ -88,6 +88,12 @@ async def queue_names(runner: AsyncRunner, prefix: str) -> list[str]:
             return sorted(names)
 
 
+async def facts_or_faults(place: Place, queues: Sequence[str]) -> dict[str, QueueFacts | WrongKey]:
+    """Return {queue: what Redis says of it, or which of its keys is of a wrong type}."""
+    commands = [queue_facts_or_fault(Keys(place.prefix, name)) for name in queues]
+    return dict(zip(queues, await place.runner.run_many(commands), strict=True))
+
+
 async def facts_of(place: Place, queue: str) -> QueueFacts:
     """Return what Redis says of a queue that exists, or that is this host's although nobody has written to it yet.
 
@@ -121,8 +127,19 @@ async def _find_unserved(place: Place, rows: Sequence[QueueRow]) -> None:
                 row["why"] = "no_workers"
 
 
+def row_of(name: str, facts: QueueFacts | WrongKey) -> QueueRow:
+    """Return a queue as Redis knows it, or what keeps it from being known."""
+    if isinstance(facts, QueueFacts):
+        return queue_row(name, facts)
+    return {
+        "name": name, "state": "running", "why": None, "fault": f"{facts.text}; move it away: {facts.mend}",
+        "waiting": None, "prioritized": None, "delayed": None, "active": None, "completed": None, "failed": None,
+        "oldest_waiting_s": None, "paused_by": None, "paused_at": None, "paused_why": None,
+    }  # fmt: skip
+
+
 def queue_row(name: str, facts: QueueFacts) -> QueueRow:
-    """Return a queue as Redis knows it."""
+    """Return a queue that could be read."""
     oldest = facts.oldest_waiting_at
     return {
         "name": name,

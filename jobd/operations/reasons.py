@@ -32,7 +32,9 @@ _NOBODY_ANYWHERE = Reason(
 
 
 def state_word(row: QueueRow) -> str:
-    """Return the state as people are told it: a queue of other hosts that nobody takes jobs from does not run."""
+    """Return the state as people are told it: one that nobody takes jobs from, or can, does not run."""
+    if "fault" in row:
+        return "broken"
     served = "workers" in row or row["why"] != "no_workers" or row["state"] != "running"
     return row["state"] if served else "no workers"
 

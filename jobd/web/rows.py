@@ -39,12 +39,14 @@ class Row:
     p95_ms: float | None = None
     memory_bytes: int | None = None
     paused: bool = False
+    faulty: bool = False
+    """A key of it is of a wrong type: nothing of it can be read."""
     limits: list[str] = field(default_factory=list)
 
     @property
     def bad(self) -> bool:
         """Whether somebody should look."""
-        return self.state == "breaker" or self.why in _BAD
+        return self.state == "breaker" or self.why in _BAD or self.faulty
 
     @classmethod
     def of(cls, row: QueueRow, *, own: bool) -> Row:
@@ -69,6 +71,7 @@ class Row:
             p95_ms=row.get("p95_ms"),
             memory_bytes=row.get("memory_bytes"),
             paused=row["state"] == "paused" or row["why"] == "paused" or row["paused_at"] is not None,
+            faulty="fault" in row,
             limits=_limits(known),
         )
 
@@ -85,6 +88,8 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def _note(row: dict[str, Any]) -> str:
     """Return what else is to be said of the state."""
+    if row.get("fault"):
+        return str(row["fault"])
     if row.get("note"):
         return str(row["note"]).partition("\n")[0]
     if row["state"] == "paused" or row.get("why") == "paused":

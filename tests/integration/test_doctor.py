@@ -122,6 +122,24 @@ def test_delayed_in_the_past_and_orphans_are_warnings(own_redis: RedisServer, ow
     assert errors(own_redis) == set()
 
 
+def test_a_key_of_a_wrong_type_is_an_error_and_the_command_mends_it(own_redis: RedisServer, own: redis.Redis) -> None:
+    for queue in ("email", "other", "third"):
+        add(own_redis, queue)
+    own.rename("bull:email:wait", "kept")
+    own.set("bull:email:wait", "x")
+    own.delete("bull:third:events")
+    own.sadd("bull:third:events", "x")
+    told = perform(own_redis.url, "bull", "doctor")
+    wrong = {finding["about"]: finding for finding in told["findings"] if finding["code"] == "wrong-type"}
+    assert set(wrong) == {"email", "third"}
+    assert wrong["email"]["what"] == "bull:email:wait is a string where a list belongs"
+    assert wrong["third"]["mend"] == "redis-cli RENAME bull:third:events broken:bull:third:events"
+    assert {queue["name"] for queue in told["queues"]} == {"other", "third"}
+    for finding in wrong.values():
+        own.execute_command(*finding["mend"].split()[1:])
+    assert "wrong-type" not in found(own_redis)
+
+
 def test_what_queues_take_is_told(own_redis: RedisServer, own: redis.Redis) -> None:
     add(own_redis, "small")
     for _ in range(20):

@@ -18,7 +18,7 @@ from jobd.engine.keys import Keys
 from jobd.engine.runner import AsyncRunner
 from jobd.engine.selection import PAGE, Selection
 from jobd.engine.states import State
-from jobd.errors import InputError, NotThere
+from jobd.errors import InputError, NotThere, RedisRefused
 from jobd.locate import RedisSource
 from jobd.operations.bulk import RETRY
 from tests.support.operations import Ops
@@ -45,6 +45,30 @@ def test_queues_are_listed_by_name_with_their_counts(ops: Ops) -> None:
         ("email", "running", 1, 0, "no_workers"),
     ]
     json.dumps(rows, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("wait", "list"), ("active", "list"), ("paused", "list"), ("prioritized", "zset"), ("delayed", "zset"),
+     ("completed", "zset"), ("failed", "zset"), ("waiting-children", "zset"), ("1", "hash")],
+)  # fmt: skip
+def test_a_queue_with_a_key_of_a_wrong_type_is_told_with_the_others(
+    ops: Ops, r: redis.Redis, name: str, wanted: str
+) -> None:
+    for queue in ("email", "other"):
+        ops.add(queue, name="n", data={})
+    key = Keys(ops.prefix, "email").base + name
+    r.delete(key)
+    r.set(key, "x")
+    broken, other = ops("queue.list")["queues"]
+    assert (broken["name"], broken["waiting"], broken["failed"]) == ("email", None, None)
+    assert broken["fault"].startswith(f"{key} is a string where a {wanted} belongs; move it away: redis-cli RENAME ")
+    assert (other["name"], other["waiting"]) == ("other", 1)
+    with pytest.raises(RedisRefused, match=f"{key} is a string"):
+        ops("queue.show", queue="email")
+    r.rename(key, f"broken:{key}")
+    assert "fault" not in ops("queue.show", queue="email")["queue"]
+    r.delete(f"broken:{key}")
 
 
 def test_names_with_glob_characters_do_not_confuse_the_listing(redis_server: RedisServer, prefix: str) -> None:

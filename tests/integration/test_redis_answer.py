@@ -47,7 +47,7 @@ def test_one_queue_with_a_key_of_a_wrong_type_does_not_blank_the_others(
     assert found.up
     assert found.facts["a"].counts["waiting"] == 1
     assert "broken" not in found.facts
-    assert "WRONGTYPE" in (found.error or "")
+    assert f"WRONGTYPE: {prefix}:broken:wait is a string" in (found.error or "")
 
 
 def test_a_user_who_may_not_ask_for_info_still_sees_counts(own_redis: RedisServer, prefix: str) -> None:

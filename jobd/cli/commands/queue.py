@@ -172,7 +172,8 @@ def _list_lines(document: QueueList) -> Iterable[str]:
         return ["no queues"]
     columns = [Column("QUEUE"), Column("STATE"), *(Column(name.upper(), right=True) for name in _COUNTS)]
     rows = [[found["name"], state_word(found), *(_count(found.get(name)) for name in _COUNTS)] for found in queues]
-    return draw(columns, rows, terminal_width())
+    faults = [f"{found['name']}: {found['fault']}" for found in queues if "fault" in found]
+    return [*draw(columns, rows, terminal_width()), *faults]
 
 
 def _count(value: Any) -> str:

@@ -127,8 +127,8 @@ CHARTS = frozenset({"THROUGHPUT", "WAITED"})
 
 
 def note_of(row: QueueRow) -> str:
-    """Return what else to say of a queue: its note, else why it takes nothing."""
-    if note := row.get("note"):
+    """Return what else to say of a queue: what is broken, its note, else why it takes nothing."""
+    if note := row.get("fault") or row.get("note"):
         return printable(note.partition("\n")[0])
     why = row["why"]
     told = str(why or "").replace("_", " ")

@@ -9,14 +9,13 @@ from jobd.daemon.logs import event_log
 from jobd.daemon.processes.autoscale import Load
 from jobd.daemon.processes.place import PlaceState
 from jobd.engine.keys import Keys
-from jobd.engine.reading import queue_facts
+from jobd.engine.reading import QueueFacts, queue_facts_or_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobd.daemon.processes.fleet import Fleet
     from jobd.daemon.processes.pool import Pool
-    from jobd.engine.reading import QueueFacts
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)
@@ -38,9 +37,11 @@ class Autoscaling(Duty):
         """Ask Redis once for all of them, then decide."""
         pools = [pool for pool in self._fleet.pools.values() if pool.queue.scaling.moves and pool.scaled_to is None]
         keys = [Keys(self._fleet.source.prefix, pool.name) for pool in pools]
-        found = await self._runner.run_many([queue_facts(key) for key in keys])
+        found = await self._runner.run_many([queue_facts_or_fault(key) for key in keys])
         now_ms, now = self._fleet.clock.now_ms(), self._fleet.clock.monotonic()
         for pool, facts in zip(pools, found, strict=True):
+            if not isinstance(facts, QueueFacts):
+                continue  # its workers tell that a key is of a wrong type
             was = pool.wanted
             if pool.is_open and pool.autoscale.look(load_of(pool, facts, now_ms), now):
                 log.info("autoscaled", queue=pool.name, was=was, workers=pool.wanted, why=pool.autoscale.why)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.history import Sample
 from jobd.engine.keys import Keys
-from jobd.engine.reading import queue_facts
+from jobd.engine.reading import QueueFacts, queue_facts_or_fault
 from jobd.engine.states import State
 from jobd.errors import JobdError
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from jobd.daemon.history import History
     from jobd.daemon.supervisor import Supervisor
     from jobd.daemon.views import QueueView
-    from jobd.engine.reading import QueueFacts
     from jobd.engine.runner import AsyncRunner
 
 PAUSE_S = 15.0
@@ -45,10 +44,11 @@ class Sampling(Duty):
     async def _facts(self, views: Sequence[QueueView]) -> dict[str, QueueFacts]:
         prefix = self._supervisor.fleet.source.prefix
         try:
-            found = await self._runner.run_many([queue_facts(Keys(prefix, view.name)) for view in views])
+            found = await self._runner.run_many([queue_facts_or_fault(Keys(prefix, view.name)) for view in views])
         except JobdError:
             return {}  # whoever needs Redis says that it is away
-        return dict(zip((view.name for view in views), found, strict=True))
+        named = zip((view.name for view in views), found, strict=True)
+        return {name: facts for name, facts in named if isinstance(facts, QueueFacts)}
 
     def _sample(self, view: QueueView, facts: QueueFacts | None) -> Sample:
         done, failed = self._supervisor.runs(view.name)

@@ -65,7 +65,7 @@ def broken_json() -> str | None:
     given = {name: getattr(json, name, None) for name in _JSON}
     # It may be the application's function, which raises what it likes.
     with contextlib.suppress(BaseException):
-        text = json.dumps(_SAMPLE, ensure_ascii=False, separators=(",", ":"))
+        text: object = json.dumps(_SAMPLE, ensure_ascii=False, separators=(",", ":"))
         if isinstance(text, str) and json.loads(text) == _SAMPLE:
             return None
     vars(json).update(_JSON)
