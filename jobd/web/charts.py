@@ -11,14 +11,13 @@ from markupsafe import Markup, escape
 from jobd.duration import format_duration
 from jobd.web import formats
 from jobd.web.render import safe
+from jobd.web.rows import BEHIND_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jobd.operations.documents_history import QueueHistory
 
-BEHIND_S = 60.0
-"""A queue whose next job has waited longer is not keeping up."""
 
 _WIDTH, _HEIGHT = 400, 104
 _LEFT, _TOP, _BASE = 44, 8, 86
@@ -60,7 +59,7 @@ def charts(queues: Sequence[QueueHistory]) -> list[Chart]:
 
 
 def spark(queue: QueueHistory) -> Markup:
-    """Return the last hour of a queue's throughput as a line the height of a row of text."""
+    """Return the last hour of a queue's throughput as an area the height of a row of text."""
     values = [value or 0.0 for value in queue["done"][-60:]]
     if len(values) < 2:
         return safe("")
@@ -72,6 +71,7 @@ def spark(queue: QueueHistory) -> Markup:
     label = f"{formats.count(sum(values))} done in the last hour, at most {formats.count(max(values))} a minute"
     return safe(
         f'<svg class="spark" viewBox="0 0 84 18" role="img" aria-label="{escape(label)}">'
+        f'<polygon class="plot-area" points="{84 - (len(values) - 1) * step:.1f},17 {points} 84,17"/>'
         f'<polyline class="plot-line" points="{points}"/></svg>'
     )
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed", "waiting_children")
 _BAD = ("breaker", "no_workers", "redis_down")
 
+BEHIND_S = 60.0
+"""A queue whose next job has waited longer is not keeping up."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -42,6 +45,11 @@ class Row:
     faulty: bool = False
     """A key of it is of a wrong type: nothing of it can be read."""
     limits: list[str] = field(default_factory=list)
+
+    @property
+    def behind(self) -> bool:
+        """Whether it is not keeping up; a paused one is not meant to."""
+        return (self.oldest_s or 0.0) > BEHIND_S and not self.paused
 
     @property
     def bad(self) -> bool:
@@ -78,7 +86,7 @@ class Row:
 
 def by_trouble(rows: list[Row]) -> list[Row]:
     """Return the rows with those first that somebody should look at, else by name."""
-    return sorted(rows, key=lambda row: (not row.bad, not row.own, natural(row.name)))
+    return sorted(rows, key=lambda row: (not row.bad, not row.behind, not row.own, natural(row.name)))
 
 
 def natural(name: str) -> list[tuple[int, str]]:
