@@ -1,7 +1,8 @@
-"""Text for people: the nearest known name, plurals, what a terminal may be sent, how wide it is there."""
+"""Text for people: the nearest name, plurals, the order of names, what a terminal may be sent, how wide it is there."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,11 @@ def nearest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | 
 def plural(count: int, noun: str) -> str:
     """Return "1 job", "3 jobs"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts tenant-2 before tenant-10, and line 9 before line 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def printable(text: object) -> str:

@@ -103,7 +103,9 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
         )
         return _exit_of(done)
     if not (yes or dry_run or can_ask()):
-        raise click.UsageError(f"nobody can be asked here: add --yes to {verb.name} them, or --dry-run to see them")
+        raise click.UsageError(
+            f"cannot ask for confirmation here: add --yes to {verb.name} them, or --dry-run to see them"
+        )
     chosen = {"queue": queue, **({"ids": list(ids)} if ids else {"all": True} if everything else filters)}
     with bar(f"count jobs of {printable(queue)}") as tell:
         found = ask(settings, verb.operation, {**chosen, "dry_run": True}, on_progress=tell)

@@ -71,7 +71,7 @@ _QUEUE: dict[str, Meaning] = {
         {"type": "exponential", "delay": "1s"},
     ),
     "timeout": ("Time for one attempt, from the handler's start; then it is cancelled and fails.", "60s"),
-    "kill_after": ("If a cancelled handler is still running after this, its worker is killed.", "10s"),
+    "kill_after": ("If a cancelled handler still runs after this, its worker is killed.", "10s"),
     "expire": ("A job that waits longer than this after it was first due fails with reason `expired`.", "1h"),
     "rate_limit": ("BullMQ's limiter, shared by all workers everywhere.", {"max": 100, "duration": "1s"}),
     "global_concurrency": ("BullMQ's limit of jobs at once over all workers; written to Redis.", 10),
@@ -105,7 +105,7 @@ _QUEUE: dict[str, Meaning] = {
         "How far back BullMQ's metrics go, one number per minute, for bull-board's charts; `false`: none.",
         "7d",
     ),
-    "unknown": ("What happens to a job whose name nobody handles.", "retry"),
+    "unknown": ("What happens to a job whose name has no handler.", "retry"),
 }
 _MEANINGS: list[tuple[type[Table], dict[str, Meaning]]] = [
     (ProcessKeys, _PROCESS),

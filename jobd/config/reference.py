@@ -41,9 +41,9 @@ Every key of `jobd.toml`. This page is made from the models that read the file
 The file is found by `--config`, else `$JOBD_CONFIG`, else `./jobd.toml`, else `/etc/jobd/jobd.toml`; then come the
 drop-ins `jobd.d/*.toml` beside it in name order. Only regular files are read. Paths are relative to the main file.
 A key of `[app]`, `[redis]`, `[daemon]` or `[defaults]` can also be set by a variable `JOBD_<SECTION>__<KEY>`;
-variables that Kubernetes makes for a Service named jobd are passed over. Durations are text with a unit
+variables that Kubernetes creates for a Service named jobd are ignored. Durations are text with a unit
 (`"250ms"`, `"1m30s"`), sizes too (`"512MB"` is 10^6, `"512MiB"` 2^20). `${VAR}` and `${VAR:-default}` work inside
-texts.
+strings.
 
 The value of a queue's key is the first of: its own, its preset's, that of `[defaults]`, that of `[app]`, the default.
 """
@@ -53,36 +53,37 @@ _REDIS = """\
 
 `redis://[user:password@]host[:port][/database]`, the same with `rediss://` for TLS, or
 `unix://[user:password@]/path/of.sock[?db=1]`. In a user or a password `/` is written `%2F`, `?` `%3F`, `#` `%23` and
-`@` `%40`. What may be a password is shown as `***`, everywhere. A URL that cannot be used is exit code 78 when the
-file or the environment has it, 2 when `--redis` does.
+`@` `%40`. Anything that may be a password is shown as `***`, everywhere. A URL that cannot be used gives exit code
+78 when it comes from the file or the environment, 2 when it comes from `--redis`.
 
 Options after `?`: `db`, `username`, `password`, `client_name`, `health_check_interval`, `max_connections`,
 `socket_keepalive`, `timeout`; an unknown one is refused.
 
 ### Sentinel and Cluster
 
-`redis+sentinel://[user:password@]host[:26379],host…/MASTER[/database]` asks the sentinels in turn where the master of
-that name is. `?sentinel_password=` (with `sentinel_username=`) is what they ask for themselves; user and password are
-the master's. `redis+cluster://[user:password@]host[:6379],host…` asks any of the nodes who owns the slot.
-`rediss+sentinel://` and `rediss+cluster://` are the same with TLS. It is asked each time a connection is opened; a
-connection to a server that is the master no more is given up at once, and what it refused is sent once more.
+`redis+sentinel://[user:password@]host[:26379],host…/MASTER[/database]` asks the sentinels in turn for the address of
+the master of that name. `?sentinel_password=` (with `sentinel_username=`) is for the sentinels; user and password are
+the master's. `redis+cluster://[user:password@]host[:6379],host…` asks any of the nodes which one owns the slot.
+`rediss+sentinel://` and `rediss+cluster://` are the same with TLS. The question is asked each time a connection is
+opened; a connection to a server that is no longer the master is dropped at once, and what it refused is sent once more.
 
-On a Cluster all keys of a queue must lie in one slot. Give the prefix a hash tag, `prefix = "{bull}"`, the producers'
-too: everything is on one server then, and flows may lead from any queue to any other. Or give every queue's name one
-(`[queues."{mail}"]`): queues are spread over the servers, a flow stays within queues of one tag. jobd refuses what
-has neither. A failover loses what the replica had not received; `min-replicas-to-write 1` on the server bounds that.
+On a Cluster all keys of a queue must be in one slot. Give the prefix a hash tag, `prefix = "{bull}"`, in the producers
+too: then everything is on one server, and a flow may include any queues. Or put a tag into every queue's name
+(`[queues."{mail}"]`): then queues are spread over the servers, and a flow stays within the queues of one tag. jobd
+refuses a queue that has neither. A failover loses what the replica had not received; `min-replicas-to-write 1` on the
+server bounds that.
 
-With queues of several tags everything works but what ties two of them together: the queues of a flow, and a queue and
-its `dead_letter`, must share a tag. `check` refuses the second, Redis the first. `queue list`, `init --redis`, `events`
-and `doctor` look at every server; memory, latency and settings that `status` and `doctor` tell are those of one. Events
+With several tags everything works except what connects two queues: the queues of a flow must share a tag, and so must a
+queue and its `dead_letter`. `check` refuses the second, Redis the first. `queue list`, `init --redis`, `events`
+and `doctor` look at every server; memory, latency and settings shown by `status` and `doctor` are those of one. Events
 are in order within a queue; between queues their order is that of the servers' clocks.
 
-A queue that outgrows one server is several queues of one kind, `{mail-0}` to `{mail-7}`: one preset for all of them in
-the file, and a producer that adds to the one a customer's number leads to, `Queue("{mail-%d}" % (customer % 8))`; then
-the jobs of one customer keep their order. More queues do nothing for one server: what is spread is Redis' time, and
+Split a queue that outgrows one server into several of one kind, `{mail-0}` to `{mail-7}`: one preset for all of them in
+the file, and a producer that chooses by the customer's number, `Queue("{mail-%d}" % (customer % 8))`, so that the jobs
+of one customer keep their order. More queues gain nothing on a single server: what is spread is Redis's time, and
 jobd's load on it grows with jobs, not with queues. Measured on a Cluster of three primaries, 30,000 jobs of a handler
-that does nothing, `concurrency = 50`: one queue took 26.5 µs of its server's processor a job (the others idled), three
-queues `{mail-0}` to `{mail-2}`, which lie on different servers, 9.6 to 9.9 µs on each.
+that does nothing, `concurrency = 50`: one queue took 26.5 µs of its server's CPU per job (the others idled); three
+queues, `{mail-0}` to `{mail-2}` on different servers, took 9.6 to 9.9 µs on each.
 
 ### TLS
 
@@ -93,28 +94,28 @@ url = "rediss://cache.internal:6380/0?ssl_ca_certs=/etc/ssl/cache-ca.pem"
 
 | option | meaning |
 |---|---|
-| `ssl_ca_certs` | file of the certificates of authorities that are trusted, in PEM form; without it the system's |
+| `ssl_ca_certs` | file with the certificates of trusted authorities, in PEM form; default: the system's |
 | `ssl_ca_path` | a folder of such files, with the hashed names of `openssl rehash` |
 | `ssl_certfile`, `ssl_keyfile`, `ssl_password` | the client's certificate, its key and the key's password |
 | `ssl_cert_reqs` | `required` (default), `optional` or `none`; Celery's spelling `CERT_NONE` works too |
-| `ssl_check_hostname` | `false`: the certificate may be of another host |
+| `ssl_check_hostname` | `false`: the certificate may be for another host |
 | `ssl_min_version` | `1.2` or `1.3` |
 | `ssl_ciphers` | as OpenSSL writes them |
 
-Relative files are taken from the folder of the main file. `jobd check` and every start read them: one that is not
-there or holds no certificate is named.
+Relative paths start at the folder of the main file. `jobd check` and every start read the files, and name one that is
+missing or holds no certificate.
 
-### Secrets, and changing one
+### Secrets and rotation
 
 A secret is `{ env = "NAME" }`, `{ file = "path" }` or `{ credential = "name" }` (systemd's `LoadCredential=`). To
 rotate the password of Redis: let the server accept both, write the new one where the secret is kept, `jobd reload`,
-then take the old one from the server. `reload` reads the source again and renews connections; workers keep running.
+then remove the old one from the server. `reload` reads the source again and renews connections; workers keep running.
 
 ### What needs a restart
 
-Of `[redis]`: the address in `url` (its user and password do not count), `embedded`, `prefix`, `embedded_port`, `server`
-and `socket_mode`. Of `[daemon]`: `socket`, `state_dir`, `socket_group`, `status_group` and `http`. `jobd plan` says so,
-and `jobd reload` then applies nothing.
+In `[redis]`: the address in `url` (but not its user and password), `embedded`, `prefix`, `embedded_port`, `server`
+and `socket_mode`. In `[daemon]`: `socket`, `state_dir`, `socket_group`, `status_group` and `http`. `jobd plan` says so,
+and `jobd reload` then refuses and applies nothing.
 
 ### Rights of an ACL user
 

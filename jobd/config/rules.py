@@ -134,7 +134,7 @@ def _check_daemon(tree: Tree, settings: Settings, queues: Mapping[str, Queue]) -
     if settings.daemon.http is not None and find_spec("prometheus_client") is None:
         tree.refuse(("daemon", "http"), "`http` needs the extra `metrics`", METRICS_HINT, at="key")
     if not queues and not tree.is_broken(("queues",)):
-        tree.warnings.append(_warning(tree, ("queues",), "[queues] names no queue: there is nothing to run"))
+        tree.warnings.append(_warning(tree, ("queues",), "[queues] is empty: there is nothing to run"))
 
 
 def _is_group(name: str) -> bool:

@@ -88,5 +88,5 @@ def _target(value: Any) -> int:
     except DurationError as error:
         raise refuse(f"`target_wait`: {error}") from None
     if target_ms < 1:
-        raise refuse("`target_wait` must be more than nothing")
+        raise refuse("`target_wait` must be above zero")
     return target_ms

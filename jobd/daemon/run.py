@@ -252,7 +252,7 @@ class Daemon:
                 await server.start()
             if self.page is not None and self.config.daemon.http is not None:
                 self.page.serve(self.config.daemon.http, self.methods.numbers, supervisor.live, supervisor.ready)
-                log.info("numbers are served", at=self.config.daemon.http)
+                log.info("metrics are served", at=self.config.daemon.http)
             if not await self._start(supervisor):
                 await self._stopped.wait()
                 return 0

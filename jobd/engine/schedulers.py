@@ -194,11 +194,11 @@ def _after(repeat: Repeat, slot: int, base: int) -> int | None:
 def check_scheduler_id(sid: Any) -> str:
     """Return the id; raises InputError when it cannot name a scheduler."""
     if not isinstance(sid, str) or not sid:
-        raise InputError("the id of a schedule is a text and not empty")
+        raise InputError("the id of a schedule must be text and not empty")
     try:
         sid.encode()
     except UnicodeEncodeError:
-        raise InputError(f"the id of a schedule is no valid text: {sid!r}") from None
+        raise InputError(f"the id of a schedule is not valid text: {sid!r}") from None
     return sid
 
 

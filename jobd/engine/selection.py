@@ -61,7 +61,7 @@ class Selection:
         if limit is not None and limit < 0:
             raise InputError(f"limit: expected a whole number of at least 0, got {limit}")
         if running_ms is not None and state not in (None, State.ACTIVE):
-            raise InputError(f'"running" is about active jobs, not about those that are {state}')
+            raise InputError(f'"running" selects active jobs only, not {state} ones')
         known_state = State(state) if state else State.ACTIVE if running_ms is not None else None
         return cls(known_state, name, error, since_ms, older_ms, running_ms, limit)
 

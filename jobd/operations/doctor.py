@@ -140,7 +140,7 @@ def _of_info(info: dict[str, str], save: str | None, clients_max: int) -> Iterat
             "eviction-policy",
             "redis",
             f"maxmemory-policy is {policy}, not noeviction",
-            then="when its memory is full it deletes jobs and locks without a word",
+            then="when its memory is full it silently deletes jobs and locks",
             mend="redis-cli CONFIG SET maxmemory-policy noeviction",
         )
     if int(info.get("evicted_keys", 0)):
@@ -256,7 +256,7 @@ async def _unlocked(place: Place, keys: Keys, facts: QueueFacts) -> list[Finding
         return []
     shown = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
     what = f"{plural(len(ids), 'active job')} without a lock: {shown}"
-    then = "nobody runs them; the stalled check of any worker puts them back, without a worker nobody does"
+    then = "no worker runs them; the stalled check of a running worker puts them back, but someone has to run one"
     return [error("active-without-lock", keys.queue, what, then=then, mend=f"jobd run --queue {keys.queue}")]
 
 

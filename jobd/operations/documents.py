@@ -3,7 +3,7 @@
 There is one type from where a document is made to where it is printed. Those of jobs and of schedules lie beside.
 
 Durations in seconds end in `_s`, in milliseconds in `_ms`; moments are milliseconds since 1970 and end in `_at` (the
-job's own `timestamp`, which is BullMQ's word, too). What Redis could not be asked for is null, never 0.
+job's own `timestamp`, which is BullMQ's word, too). What could not be read from Redis is null, never 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Hello(TypedDict):
 class RunningJob(TypedDict):
     """A job that a worker runs now."""
 
-    id: Annotated[str | None, "null for an id that is longer than the board holds"]
+    id: Annotated[str | None, "null when the id is longer than the board can hold"]
     name: str
     running_s: float
 
@@ -44,7 +44,7 @@ class Worker(TypedDict):
 
 
 class RateLimit(TypedDict):
-    """BullMQ's limit of a queue, as it lies in Redis."""
+    """BullMQ's limit of a queue, as stored in Redis."""
 
     max: int
     duration_ms: int | None
@@ -86,11 +86,11 @@ class Queue(QueueCounts):
 
 
 class QueueRow(QueueCounts):
-    """A queue as Redis knows it; what this host knows of it as well, when it runs it."""
+    """A queue as Redis knows it; with what this host knows of it, when it runs the queue."""
 
     name: str
-    state: Annotated[str, "running or paused; of a queue of this host as in `status`"]
-    why: Annotated[str | None, "why it takes no job, as far as that is known; as in `status`"]
+    state: Annotated[str, "running or paused; for a queue of this host as in `status`"]
+    why: Annotated[str | None, "why no job of it is taken, as far as known; as in `status`"]
     oldest_waiting_s: Annotated[float | None, "age of the job that runs next; null when none waits"]
     paused_by: str | None
     paused_at: int | None
@@ -115,7 +115,7 @@ class ConfigFile(TypedDict):
 
     path: str
     changed_on_disk: Annotated[bool, "the files differ from what is in force"]
-    changed_s: NotRequired[Annotated[float, "how long ago, where that is known"]]
+    changed_s: NotRequired[Annotated[float, "how long ago, if known"]]
 
 
 class Code(TypedDict):
@@ -132,7 +132,7 @@ class RedisState(TypedDict):
     latency_ms: float | None
     embedded: Annotated[bool, "the private server that the daemon runs"]
     version: str | None
-    origin: Annotated[str, "the place that named it"]
+    origin: Annotated[str, "where the URL comes from"]
     error: Annotated[str | None, "why it is not up, or why part of it could not be read"]
 
 
@@ -144,7 +144,7 @@ class LastReload(TypedDict):
     applied: bool
     error: str | None
     generation: Annotated[int, "the one in force afterwards"]
-    interrupted: Annotated[int, "jobs cut off because their worker had to go for it, until now"]
+    interrupted: Annotated[int, "jobs interrupted so far because their worker was replaced"]
 
 
 class Status(TypedDict):
@@ -163,7 +163,7 @@ class Status(TypedDict):
     code: Code
     redis: RedisState
     drift: Annotated[list[str], "what was changed at run time and differs from the file, a line each"]
-    strangers: Annotated[list[str], "daemons that serve these queues by another file or version, a line each"]
+    strangers: Annotated[list[str], "daemons that serve these queues with another file or version, a line each"]
     last_reload: LastReload | None
     queues: list[Queue]
 
@@ -172,7 +172,7 @@ class Health(TypedDict):
     """Whether it runs and consumes."""
 
     state: str
-    live: Annotated[bool, "its loop turned in the last 10 s"]
+    live: Annotated[bool, "its event loop ran in the last 10 s"]
     ready: Annotated[bool, "every queue that is not paused or quiet is served"]
     why: Annotated[str | None, "what keeps it from being live or ready"]
 
@@ -181,7 +181,7 @@ class Step(TypedDict):
     """One line of a plan."""
 
     mark: Annotated[str, '"+" new, "-" removed, "~" changed, " " unchanged']
-    queue: Annotated[str, "empty for what belongs to no queue"]
+    queue: Annotated[str, "empty for a step that belongs to no queue"]
     schedule: Annotated[str, "the schedule it is about; else empty"]
     what: str
     how: str
@@ -196,7 +196,7 @@ class Plan(TypedDict):
     next_generation: int
     changes: bool
     steps: list[Step]
-    notes: Annotated[list[str], "what `reload` leaves as it is: newer code on disk"]
+    notes: Annotated[list[str], "what `reload` leaves unchanged, such as newer code on disk"]
 
 
 class Reloaded(TypedDict):
@@ -205,7 +205,7 @@ class Reloaded(TypedDict):
     generation: int
     took_s: float
     steps: list[Step]
-    interrupted: Annotated[int, "jobs that it stopped in the middle"]
+    interrupted: Annotated[int, "jobs that it interrupted"]
     notes: list[str]
 
 
@@ -286,14 +286,14 @@ class ConfigShown(TypedDict, total=False):
 
 
 class LogLine(TypedDict):
-    """One line of the daemon's log; beside these members it has the event's own."""
+    """One line of the daemon's log; besides these members it has the event's own."""
 
-    time: Annotated[str, "in UTC, as ISO 8601 has it"]
+    time: Annotated[str, "in UTC, ISO 8601"]
     level: Annotated[str, "debug, info, warning or error"]
     event: Annotated[str, "the fixed phrase; `output` is what a handler printed"]
     queue: str | None
-    pid: Annotated[int | None, "the worker's, where it is about one"]
-    job: Annotated[str | None, "of a printed line when only one job ran"]
+    pid: Annotated[int | None, "the worker's, when the line is about one"]
+    job: Annotated[str | None, "for a printed line, when only one job ran"]
     line: Annotated[str | None, "what was printed"]
 
 
@@ -301,16 +301,16 @@ class LogLines(TypedDict):
     """Lines of the daemon's log."""
 
     lines: Annotated[list[LogLine], "oldest first"]
-    cursor: Annotated[int, "the `after` to go on with"]
+    cursor: Annotated[int, "the value of `after` for the next request"]
     more: Annotated[bool, "there are more by now"]
-    missed: Annotated[int, "lines after the cursor that are forgotten already"]
+    missed: Annotated[int, "lines after the cursor that are no longer kept"]
 
 
 class Subscribed(TypedDict):
     """How a subscription ended."""
 
     entries: Annotated[int, "how many were sent"]
-    ended: Annotated[str, "limit: those were all that were wanted; stopping: the daemon ends; gone: nobody reads"]
+    ended: Annotated[str, "limit: `limit` entries were sent; stopping: the daemon stops; gone: the client has left"]
 
 
 class NumbersText(TypedDict):
@@ -321,9 +321,9 @@ class NumbersText(TypedDict):
 
 
 class QueueEvent(TypedDict):
-    """An event of a queue as BullMQ writes it; beside these members it has the stream's own, which are texts."""
+    """An event of a queue as BullMQ writes it; besides these members it has the stream's own, which are strings."""
 
-    time: Annotated[str, "Redis' clock, in UTC, as ISO 8601 has it"]
+    time: Annotated[str, "Redis's clock, in UTC, ISO 8601"]
     queue: str
     event: str
     jobId: Annotated[str | None, "null for an event of the queue as a whole"]
@@ -333,5 +333,5 @@ class QueueEvents(TypedDict):
     """Events of queues."""
 
     events: Annotated[list[QueueEvent], "in order of time"]
-    after: Annotated[dict[str, str], "the `after` to go on with: the last id of each queue's stream"]
+    after: Annotated[dict[str, str], "the value of `after` for the next request: the last id of each queue's stream"]
     more: Annotated[bool, "there are more by now"]

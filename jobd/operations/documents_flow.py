@@ -13,8 +13,8 @@ class FlowNode(TypedDict):
     queue: str
     id: str
     name: str
-    state: Annotated[str, "unknown: it was removed, or is not there yet"]
-    children: Annotated[int, "how many it has or had; those that are not listed are more than are told"]
+    state: Annotated[str, "unknown: it was removed, or does not exist yet"]
+    children: Annotated[int, "how many it has or had; there may be more than are listed"]
 
 
 class FlowShown(TypedDict):

@@ -8,24 +8,24 @@ from jobd.operations.documents_children import Children
 
 
 class Added(TypedDict):
-    """What came of an add."""
+    """The result of an add."""
 
     id: str
     queue: str
     name: str
-    duplicate: Annotated[bool, "a job of this id was there; nothing was added"]
-    deduplicated: Annotated[bool, "a job of this deduplication id was there; `id` is its id"]
-    event_id: Annotated[str, "whoever waits for the job reads the queue's events from here on"]
+    duplicate: Annotated[bool, "a job with this id existed; nothing was added"]
+    deduplicated: Annotated[bool, "a job with this deduplication id existed; `id` is its id"]
+    event_id: Annotated[str, "to wait for the job, read the queue's events from here on"]
 
 
 class JobAdded(TypedDict):
-    """The job that was added, or that was there."""
+    """The job that was added, or that existed already."""
 
     job: Added
 
 
 class Job(TypedDict):
-    """A job as it lies in Redis."""
+    """A job as stored in Redis."""
 
     id: str
     name: str
@@ -47,15 +47,17 @@ class Job(TypedDict):
     progress: Any
     worker: Annotated[str | None, "who ran it last"]
     parent_key: str | None
-    broken: Annotated[list[str], "fields whose text is not what it should be; it stands there as it is"]
+    broken: Annotated[list[str], "fields whose text is invalid; it is returned as it is"]
     cut: Annotated[
         dict[str, int], "members too long to be sent, with their bytes: null or empty, of a reason the first 64 kB"
     ]
-    due_at: NotRequired[Annotated[int | None, "when a delayed one is due; this and the next in `job.show` only"]]
-    lock_ms: NotRequired[Annotated[int | None, "how long the lock of an active one lives; null without a lock"]]
+    due_at: NotRequired[Annotated[int | None, "when a delayed job is due; this one and the next only in `job.show`"]]
+    lock_ms: NotRequired[Annotated[int | None, "time left on the lock of an active job; null without a lock"]]
     log_lines: NotRequired[int]
-    deferred_failure: NotRequired[Annotated[str | None, "whoever takes it fails it with this, without running it"]]
-    handed_back: NotRequired[Annotated[int, "how often a stop gave it back unfinished, the attempt not counted"]]
+    deferred_failure: NotRequired[
+        Annotated[str | None, "the worker that takes it fails it with this, without running it"]
+    ]
+    handed_back: NotRequired[Annotated[int, "how often a stop returned it unfinished, the attempt not counted"]]
     children: NotRequired[Children]
 
 
@@ -67,9 +69,9 @@ class JobList(TypedDict):
     """
 
     jobs: list[Job]
-    more: Annotated[bool, "there are more that fit: ask again with `offset`, or with `after` and the next member"]
-    next: NotRequired[Annotated[str | None, "where the next page begins; null behind the last"]]
-    looked: NotRequired[Annotated[int, "jobs that were looked at for this page"]]
+    more: Annotated[bool, "there are more matches: ask again with `offset`, or with `after` and the next member"]
+    next: NotRequired[Annotated[str | None, "where the next page begins; null after the last"]]
+    looked: NotRequired[Annotated[int, "jobs that were examined for this page"]]
 
 
 class JobShown(TypedDict):
@@ -88,5 +90,5 @@ class Bulk(TypedDict):
     """What was done to many jobs; with `dry_run` what would be done."""
 
     done: int
-    gone: Annotated[int, "jobs that had left before their turn came"]
+    gone: Annotated[int, "jobs that were gone or changed before their turn came"]
     ids: Annotated[list[str], "the first 1,000 of those done"]

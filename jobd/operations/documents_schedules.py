@@ -15,11 +15,11 @@ class ScheduleRow(TypedDict):
     cron: Annotated[str | None, "its pattern; null for an interval"]
     timezone: str | None
     every_ms: int | None
-    next_at: Annotated[int | None, "when its current run is due; null when none comes"]
-    last_at: Annotated[int | None, "due time of the run that began last, of a schedule of a file"]
+    next_at: Annotated[int | None, "when its next run is due; null when there is none"]
+    last_at: Annotated[int | None, "due time of the latest run that began; for schedules of a file"]
     runs: Annotated[int, "runs that have begun"]
-    iterations: Annotated[int, "BullMQ's count: jobs made so far, the one that is due next included"]
-    missed: Annotated[int, "due times that passed without a run, of a schedule of a file"]
+    iterations: Annotated[int, "BullMQ's count: jobs created so far, including the one that is due next"]
+    missed: Annotated[int, "due times that passed without a run; for schedules of a file"]
     limit: int | None
     start_at: int | None
     end_at: int | None
@@ -48,7 +48,7 @@ class ScheduleNext(TypedDict):
     """When a schedule is due."""
 
     schedule: ScheduleRow
-    next: Annotated[list[int], "due times, ms since 1970, the first is that of its current run"]
+    next: Annotated[list[int], "due times, ms since 1970, beginning with the next run"]
 
 
 class ScheduledJob(TypedDict):

@@ -8,9 +8,9 @@ from jobd.operations.documents_jobs import Bulk
 
 
 class Cancelled(Bulk):
-    """What became of jobs that are to run no more."""
+    """What happened to cancelled jobs."""
 
-    running: Annotated[int, "those of `done` that run: they are asked to end"]
+    running: Annotated[int, "those of `done` that are running: they are asked to stop"]
 
 
 class Cleared(TypedDict):
@@ -22,11 +22,11 @@ class Cleared(TypedDict):
 
 
 class JobWaited(TypedDict):
-    """How a job ended, or how far it is."""
+    """How a job ended, or its present state."""
 
-    ended: Annotated[bool, "false: it has not within the time; ask again, with `event_id`"]
+    ended: Annotated[bool, "false: not within the timeout; ask again, with `event_id`"]
     state: Annotated[str, "completed or failed when it ended, else where it is"]
     result: Annotated[Any, "what the handler returned"]
     failed_reason: str | None
-    event_id: Annotated[str, "an event before its end"]
-    cut: Annotated[dict[str, int], "a result too long to be sent, with its bytes: null stands there"]
+    event_id: Annotated[str, "an event from before its end"]
+    cut: Annotated[dict[str, int], "a result too long to be sent, with its size in bytes; `result` is null then"]

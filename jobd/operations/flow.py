@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from jobd.engine.flow_reading import CHILDREN_MAX, child_counts, child_keys, split_key
@@ -13,6 +12,7 @@ from jobd.operations.documents_flow import FlowShown
 from jobd.operations.operation import Place
 from jobd.operations.params import OneJob
 from jobd.operations.queues import facts_of
+from jobd.words import natural
 
 if TYPE_CHECKING:
     from jobd.engine.job import JobRecord
@@ -70,7 +70,7 @@ class _Walk:
         if not any(counts):
             return
         listed = await runner.run_many(child_keys(keys, job_id, counts))
-        children = sorted({key for place in listed for key in place}, key=_natural)[:CHILDREN_MAX]
+        children = sorted({key for place in listed for key in place}, key=natural)[:CHILDREN_MAX]
         self.cut = self.cut or len(children) < sum(counts)
         for key in children:
             child = split_key(key)
@@ -81,7 +81,3 @@ class _Walk:
 async def _job(place: Place, keys: Keys, job_id: str) -> JobRecord | None:
     """Return the head of a job; its payloads stay where they are."""
     return await place.runner.run(get_job(keys, job_id, field_max=0))
-
-
-def _natural(key: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", key)]

@@ -78,19 +78,19 @@ class OneQueue(Params):
 class Queues(Params):
     """Queues of this host."""
 
-    queues: Texts = Field(default=[], description="these only; every one when empty")
+    queues: Texts = Field(default=[], description="only these; all of them when empty")
 
 
 class SomeQueues(Params):
     """Queues in Redis."""
 
-    queues: Texts = Field(default=[], description="these only, without looking for others; every one when empty")
+    queues: Texts = Field(default=[], description="only these, without a search for others; all of them when empty")
 
 
 class Probed(Params):
     """What a probe is about; the answer tells both."""
 
-    kind: Probe = Field(default=None, description="what the caller looks at")
+    kind: Probe = Field(default=None, description="which of the two the caller uses")
 
 
 class PlanOf(Params):
@@ -125,7 +125,7 @@ class QueueAndReason(OneQueue, Reason):
 class OnePid(Params):
     """A worker of this host."""
 
-    pid: Pid = Field(description="of its process")
+    pid: Pid = Field(description="process id of the worker")
 
 
 class ScaleTo(OneQueue, Reason):
@@ -150,41 +150,43 @@ StreamIds = Annotated[
 
 
 class LogsOf(Params):
-    """Lines of the log; each filter that is given must fit."""
+    """Lines of the log; they must match every filter that is given."""
 
-    queue: MaybeText = Field(default=None, description="about this queue")
-    job: MaybeText = Field(default=None, description="about the job of this id")
-    worker: Count = Field(default=None, description="about the worker with this pid")
-    since_ms: Milliseconds = Field(default=None, description="at most so long ago")
-    level: Level = Field(default=None, description="this one and worse")
-    grep: MaybeText = Field(default=None, description="with this text in one of its values")
+    queue: MaybeText = Field(default=None, description="lines about this queue")
+    job: MaybeText = Field(default=None, description="lines about the job with this id")
+    worker: Count = Field(default=None, description="lines about the worker with this pid")
+    since_ms: Milliseconds = Field(default=None, description="at most this long ago")
+    level: Level = Field(default=None, description="this level and more severe ones")
+    grep: MaybeText = Field(default=None, description="lines with this text in one of their values")
     limit: Count = Field(default=None, description="at most so many, 1,000 without and never over 10,000")
-    after: Whole = Field(default=None, description="the first ones after this cursor (0: all); else the last")
+    after: Whole = Field(
+        default=None, description="the first ones after this cursor (0: all); without it the last ones"
+    )
     wait_ms: Wait = Field(default=None, description="with `after`: wait so long for the first one, at most 1,000")
 
 
 class EventsOf(Params):
     """Events of queues."""
 
-    queues: Texts = Field(default=[], description="of these; without one those of `after`, else every queue")
+    queues: Texts = Field(default=[], description="of these; when empty those in `after`, else every queue")
     name: MaybeText = Field(default=None, description="glob for the event's name, such as failed")
-    job: MaybeText = Field(default=None, description="of the job of this id")
+    job: MaybeText = Field(default=None, description="events of the job with this id")
     limit: Count = Field(default=None, description="at most so many, 1,000 without and never over 10,000")
-    oldest: Flag = Field(default=False, description="begin with the oldest that are kept; else the last ones come")
-    after: StreamIds = Field(default={}, description="begin after these ids: what the answer before has as `after`")
+    oldest: Flag = Field(default=False, description="begin with the oldest kept; otherwise the latest are returned")
+    after: StreamIds = Field(default={}, description="begin after these ids: the `after` of the previous answer")
     wait_ms: Wait = Field(default=None, description="with `after`: wait so long for the first one, at most 1,000")
 
 
 class Subscribe(Params):
-    """What to be told of as it happens."""
+    """What to follow as it happens."""
 
     to: Annotated[Literal["logs", "events"], Kind("one of logs, events")] = Field(
         default="events", description="the method to follow"
     )
     params: Table = Field(
-        default={}, description="as that method takes them, without `limit` and `wait_ms`; `after` to go on from there"
+        default={}, description="those of that method, without `limit` and `wait_ms`; with `after`, from there on"
     )
-    limit: Count = Field(default=None, description="end after so many entries; without one it goes on")
+    limit: Count = Field(default=None, description="end after this many entries; without it there is no end")
 
 
 class Pause(OneQueue):
@@ -208,15 +210,19 @@ class OneJob(OneQueue):
 
 
 class Filters(OneQueue):
-    """Jobs of a queue; each filter that is given must fit."""
+    """Jobs of a queue; they must match every filter that is given."""
 
     state: MaybeText = Field(default=None, description="one of the states of a job")
     name: MaybeText = Field(default=None, description="glob for the job's name")
     error: MaybeText = Field(default=None, description="glob for the reason of its failure")
-    since_ms: Milliseconds = Field(default=None, description="finished (else started, else added) at most so long ago")
+    since_ms: Milliseconds = Field(
+        default=None, description="finished (else started, else added) at most this long ago"
+    )
     older_ms: Milliseconds = Field(default=None, description="finished (else started, else added) longer ago")
-    running_ms: Milliseconds = Field(default=None, description="active, and started at least so long ago")
-    limit: Count = Field(default=None, description="at most so many; a listing has 100 without and never over 10,000")
+    running_ms: Milliseconds = Field(default=None, description="active, and started at least this long ago")
+    limit: Count = Field(
+        default=None, description="at most this many; a listing has 100 by default and never more than 10,000"
+    )
 
     def selection(self) -> Selection:
         """Return the filters as a selection.
@@ -238,10 +244,10 @@ class Filters(OneQueue):
 class Listing(Filters):
     """Jobs of a queue, and which part of them."""
 
-    offset: Offset = Field(default=0, description="pass over so many that fit")
+    offset: Offset = Field(default=0, description="skip this many matches")
     after: MaybeText = Field(
         default=None,
-        description='in place of `offset`: "" for the first page, else the `next` of the one before; see `looked`',
+        description='instead of `offset`: "" for the first page, then the `next` of the page before; see `looked`',
     )
 
 
@@ -257,7 +263,7 @@ class Clean(OneQueue):
 
     state: Text = Field(description="completed, failed, waiting, prioritized, delayed or active (without a lock)")
     older_ms: Milliseconds = Field(default=None, description="finished (else started, else added) longer ago")
-    limit: Count = Field(default=None, description="at most so many, the oldest")
+    limit: Count = Field(default=None, description="at most this many, the oldest first")
     dry_run: Flag = Field(default=False, description="change nothing, only tell")
 
 
@@ -271,9 +277,9 @@ class Obliterate(OneQueue):
 class WaitFor(OneJob):
     """A job to wait for."""
 
-    timeout_ms: Milliseconds = Field(default=None, description="at most so long; never longer than 25,000")
+    timeout_ms: Milliseconds = Field(default=None, description="at most this long; never more than 25,000")
     event_id: StreamId = Field(
-        default=None, description="an event of the queue before its end, as `job.add` and `job.wait` tell it"
+        default=None, description="an event of the queue from before its end, as returned by `job.add` and `job.wait`"
     )
 
 
@@ -298,7 +304,7 @@ class Which(Filters):
 class MaybeQueue(Params):
     """A queue, or all of them."""
 
-    queue: MaybeText = Field(default=None, description="of this queue; of every one when it is left out")
+    queue: MaybeText = Field(default=None, description="only of this queue; without it of all queues")
 
 
 class OneSchedule(Params):
@@ -311,7 +317,7 @@ class OneSchedule(Params):
 class NextOf(OneSchedule):
     """A schedule and how far to look."""
 
-    count: Times = Field(default=5, description="so many due times")
+    count: Times = Field(default=5, description="how many due times")
 
 
 P = TypeVar("P", bound=Params)

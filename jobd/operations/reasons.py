@@ -18,8 +18,8 @@ class Reason(NamedTuple):
 
 _REASONS = {
     "paused": Reason("it is paused everywhere", "jobd queue resume {q}"),
-    "quiet": Reason("this host is told to take none of its jobs", "jobd queue unquiet {q}"),
-    "breaker": Reason("its workers crashed too often: it is held back", "jobd queue reset {q}"),
+    "quiet": Reason("this host was told to take none of its jobs", "jobd queue unquiet {q}"),
+    "breaker": Reason("its workers crashed too often, so it is held back", "jobd queue reset {q}"),
     "no_workers": Reason("no worker of this host is ready", "jobd status {q}"),
     "redis_down": Reason("Redis does not answer", "jobd doctor"),
     "rate_limited": Reason("its rate limit is used up for now", "jobd queue show {q}"),

@@ -17,34 +17,34 @@ from jobd.protocol.control import LINE_MAX, PROTOCOL
 _INTRODUCTION = f"""\
 # The control socket
 
-This page is made from `jobd/operations/table.py` by `make docs`; a test holds it to that.
+This page is generated from `jobd/operations/table.py` by `make docs`; a test keeps it current.
 
-The daemon listens on a Unix stream socket. A request is a line of JSON-RPC 2.0, and so is each answer:
+The daemon listens on a Unix stream socket. Each request is a line of JSON-RPC 2.0, and so is each answer:
 
 ```
 {{"jsonrpc": "2.0", "id": 1, "method": "queue.pause", "params": {{"queue": "email"}}}}
 {{"jsonrpc": "2.0", "id": 1, "result": {{"schema": 1, "queue": {{"name": "email", "state": "paused", "…": "…"}}}}}}
 ```
 
-- Parameters go by name; null stands for one that is not given. One that is unknown or of a wrong kind is refused by
-  name. Every result carries `"schema": 1` beside the members below; members may be added. Protocol {PROTOCOL}.
-- A request has at most {LINE_MAX // 1024**2} MiB. Requests of one connection are answered in order, and a bad line gets
-  its error and harms nobody else.
+- Parameters are passed by name; null means not given. An unknown one, or one of the wrong type, is refused and named.
+  Every result has `"schema": 1` besides the members below; members may be added later. Protocol {PROTOCOL}.
+- A request has at most {LINE_MAX // 1024**2} MiB. Requests of one connection are answered in order; an invalid line
+  gets an error and affects no other request.
 - An error is `{{"code": -32000, "message": "…", "data": {{"code": "queue-unknown", "exit": 1, "detail": {{…}}}}}}`: the
   `code` in `data` never changes, `exit` is the exit code of the command. JSON-RPC's own numbers mean that the line
   (-32700, -32600), the method (-32601) or a parameter (-32602) is wrong.
 - `reload` and `stop` send `{{"jsonrpc": "2.0", "method": "progress", "params": {{"id": 1, "text": "…"}}}}` before their
-  result. A client that goes away stops nothing.
-- `subscribe` sends the same for each line of the log or each event, with its document beside the text:
+  result. When the client disconnects, the work goes on.
+- `subscribe` sends the same for each line of the log or each event, with the document besides the text:
   `"params": {{"id": 1, "text": "email failed 7", "entry": {{…}}}}`.
-- Who may connect is a matter of the file's mode: 0600, or 0660 with `[daemon] socket_group`. With
-  `[daemon] status_group` a second socket, `status.sock`, answers what only reads. Each change is logged with the
-  caller's user and pid, never with job data. A program that asks for somebody else names the person in `"for"` beside
-  `method`; the log and a pause then say "alice through www".
-- What needs Redis is done by the command line itself where no daemon answers, or with `--redis`; the rest needs a
-  daemon and no Redis.
-- Durations end in `_s` or `_ms`; moments are milliseconds since 1970, as BullMQ has them. Counts are null, never 0,
-  when Redis could not be asked.
+- The socket file's mode decides who may connect: 0600, or 0660 with `[daemon] socket_group`. With `[daemon]
+  status_group` a second socket, `status.sock`, answers requests that only read. Each change is logged with the caller's
+  user and pid, never with job data. A program that acts for somebody else names the person in `"for"`, beside `method`;
+  the log and a pause then say "alice through www".
+- Operations that need Redis are done by the command line itself when no daemon answers, or with `--redis`; the others
+  need a daemon but not Redis.
+- Durations end in `_s` or `_ms`; times are milliseconds since 1970, as in BullMQ. Counts are null, never 0,
+  when Redis did not answer.
 """
 
 _SECTIONS = ("Args:", "Returns:", "Raises:")

@@ -268,7 +268,7 @@ def _parse(line: bytes) -> Any:
     try:
         return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
     except RecursionError:
-        raise BadRequest(RpcCode.PARSE, "json-invalid", "not JSON: nested too deep") from None
+        raise BadRequest(RpcCode.PARSE, "json-invalid", "not JSON: nested too deeply") from None
     except ValueError as error:
         raise BadRequest(RpcCode.PARSE, "json-invalid", f"not JSON: {error}") from None
 

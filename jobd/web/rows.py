@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from jobd.duration import format_duration
 from jobd.operations.reasons import state_word, why_nothing_runs
+from jobd.words import natural
 
 if TYPE_CHECKING:
     from jobd.operations.documents import QueueRow, Worker
@@ -87,11 +87,6 @@ class Row:
 def by_trouble(rows: list[Row]) -> list[Row]:
     """Return the rows with those first that somebody should look at, else by name."""
     return sorted(rows, key=lambda row: (not row.bad, not row.behind, not row.own, natural(row.name)))
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return what sorts tenant-2 before tenant-10, and line 9 before line 10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _note(row: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobd.words import cell_width, nearest, plural, printable
+from jobd.words import cell_width, natural, nearest, plural, printable
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 queues"), (1, "1 queue"), (2, "2 queues")])
@@ -15,6 +15,11 @@ def test_one_is_not_several(count: int, text: str) -> None:
 def test_the_nearest_name_is_one_that_could_have_been_meant() -> None:
     assert nearest("concurency", ["workers", "concurrency"]) == "concurrency"
     assert nearest("x", ["workers", "concurrency"]) is None
+
+
+def test_numbers_in_names_are_in_their_order() -> None:
+    names = ["tenant-10", "tenant-2", "tenant", "10", "9b", "mail-2-x"]
+    assert sorted(names, key=natural) == ["9b", "10", "mail-2-x", "tenant", "tenant-2", "tenant-10"]
 
 
 def test_text_that_steers_a_terminal_is_shown_as_what_it_is() -> None:

@@ -89,7 +89,9 @@ def _clear(
     """Tell how many jobs it is about, and delete them once that is agreed to."""
     queue, verb = params["queue"], operation.name.partition(".")[2]
     if not (yes or dry_run or can_ask()):
-        raise click.UsageError(f"nobody can be asked here: add --yes to {verb} it, or --dry-run to see how many jobs")
+        raise click.UsageError(
+            f"cannot ask for confirmation here: add --yes to {verb} it, or --dry-run to see how many jobs"
+        )
     with bar(f"count jobs of {printable(queue)}") as tell:
         found = ask(settings, operation, {**params, "dry_run": True}, on_progress=tell)
     count = plural(found["removed"], "job")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jobd.cli.standing import Standing
 from jobd.errors import DaemonAway, JobdError
 from jobd.operations import table
+from jobd.words import natural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,12 +63,13 @@ class Looker:
         except DaemonAway:
             self._cursor = None
             return self._redis()
-        queues: list[QueueRow] = [dict(queue) for queue in status["queues"]]  # type: ignore[misc]
-        workers = [worker for queue in status["queues"] for worker in queue["workers"]]
+        own = sorted(status["queues"], key=lambda queue: natural(queue["name"]))
+        queues: list[QueueRow] = [dict(queue) for queue in own]  # type: ignore[misc]
+        workers = [worker for queue in own for worker in queue["workers"]]
         return Sight(status, queues, workers, self._history([row["name"] for row in queues]), self._lines())
 
     def _redis(self) -> Sight:
-        queues = self._standing.ask(table.QUEUE_LIST)["queues"]
+        queues = sorted(self._standing.ask(table.QUEUE_LIST)["queues"], key=lambda row: natural(row["name"]))
         return Sight(queues=queues, history=self._history([row["name"] for row in queues]))
 
     def _history(self, names: list[str]) -> dict[str, QueueHistory]:

@@ -42,7 +42,7 @@ class Reachable(Duty):
             except Refused as error:
                 if server.path not in self._told:
                     self._told.add(server.path)
-                    log.warning("control socket is not ours any more", path=str(server.path), reason=str(error))
+                    log.warning("control socket is no longer ours", path=str(server.path), reason=str(error))
                 continue
             self._told.discard(server.path)
             if moved:

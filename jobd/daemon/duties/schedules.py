@@ -83,7 +83,7 @@ class Schedules(Duty):
             async with asyncio.timeout(APPLY_S):
                 await self.run_once()
         except (TimeoutError, RedisUnavailable, RedisRefused) as error:
-            log.warning("schedules are set later", error=str(error) or "redis does not answer")
+            log.warning("schedules will be set later", error=str(error) or "redis does not answer")
             return [("schedules", "set later: redis does not answer")]
         return list(self._done)
 

@@ -33,7 +33,7 @@ class StateKept(Duty):
                 log.warning("state folder was removed: it is made again", path=str(self._record.folder))
         except Refused as error:
             if not self._told:
-                log.warning("state folder is not ours any more", path=str(self._record.folder), error=str(error))
+                log.warning("state folder is no longer ours", path=str(self._record.folder), error=str(error))
             self._told = True
         else:
             self._told = False

@@ -179,7 +179,7 @@ class EmbeddedRedis:
 
     def _spawn(self) -> ServerProcess:
         if self.binary is None:
-            raise Refused("server-missing", "the embedded server was not looked for yet")
+            raise Refused("server-missing", "the embedded server has not been looked for yet")
         written = server_settings(self.settings, self.data, self._socket, self._password)
         return ServerProcess(self.binary.path, self.data / "lock", written)
 

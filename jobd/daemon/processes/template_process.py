@@ -266,7 +266,7 @@ class Template:
 
     def _kill_mute(self, why: str) -> None:
         if self._process is not None and self._pidfd >= 0:
-            log.error("template cannot be understood, killed", pid=self.pid, why=why)
+            log.error("template sent an invalid message, killed", pid=self.pid, why=why)
             self._process.kill()
 
     def _died(self) -> None:

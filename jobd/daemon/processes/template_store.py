@@ -98,12 +98,12 @@ class TemplateStore:
             key, load_message(config, key, queues, self._environ, preload=True), environment
         )
         for notice in loaded.notices:
-            log.info("notice of the imports", notice=notice)
+            log.info("import notice", notice=notice)
         loading = Loading(template, loaded.handlers, loaded.files, _inodes(loaded.files))
         if key.preload and loaded.unsafe is None:
             return loading
         if key.preload:
-            log.warning("workers import by themselves: forking after the imports is not safe", why=loaded.unsafe)
+            log.warning("each worker imports by itself: forking after the imports is not safe", why=loaded.unsafe)
         await template.stop()
         bare = load_message(config, key, queues, self._environ, preload=False)
         loading.template, _ = await self._start(key, bare, environment)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jobd.operations import table
 from jobd.web.charts import charts
 from jobd.web.render import View
-from jobd.web.rows import Row, natural
+from jobd.web.rows import Row
+from jobd.words import natural
 
 if TYPE_CHECKING:
     from jobd.operations.documents import ConfigEntry

@@ -153,6 +153,17 @@ def test_200_queues_scroll_and_filter(size: tuple[int, int], show: Any) -> None:
     show(World(*(queue(f"q{number:03}") for number in range(200))), drive, size)
 
 
+@pytest.mark.parametrize("daemon", [True, False])
+def test_queues_are_in_the_order_of_the_numbers_in_their_names(daemon: bool, show: Any) -> None:
+    async def drive(view: Top, pilot: Pilot[None]) -> None:
+        await seen(pilot, lambda: "tenant-10" in text(view))
+        assert text(view).index("tenant-2 ") < text(view).index("tenant-10")
+
+    world = World(queue("tenant-10"), queue("tenant-2"))
+    world.daemon = daemon
+    show(world, drive)
+
+
 @pytest.mark.parametrize(
     ("key", "operation", "params"),
     [
