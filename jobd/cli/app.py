@@ -44,7 +44,7 @@ _HOMES = {
         "jobd.cli.commands.queue:queue",
         "list, show, pause, resume, quiet, unquiet, scale, reset, empty, clean, obliterate",
     ),
-    "job": ("jobd.cli.commands.job:job", "add, list, show, logs, stack, wait, retry, promote, cancel, remove"),
+    "job": ("jobd.cli.commands.job:job", "add, list, show, logs, stack, wait, retry, promote, change, cancel, remove"),
     "worker": ("jobd.cli.commands.worker:worker", "list, show, stack, restart, kill"),
     "host": ("jobd.cli.commands.host:host", "list"),
     "schedule": ("jobd.cli.commands.schedule:schedule", "list, run, pause, resume, next"),

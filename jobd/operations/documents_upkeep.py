@@ -13,6 +13,13 @@ class Cancelled(Bulk):
     running: Annotated[int, "those of `done` that are running: they are asked to stop"]
 
 
+class Changed(TypedDict):
+    """What was changed about a job."""
+
+    id: str
+    changed: Annotated[list[str], "of delay, priority, data"]
+
+
 class Cleared(TypedDict):
     """What was deleted of a queue; with `dry_run` what would be."""
 

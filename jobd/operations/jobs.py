@@ -6,11 +6,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from jobd.client import upkeep
 from jobd.client.producer import lost_add
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
 from jobd.engine.keys import Keys
-from jobd.engine.options import check_queue_name, new_job
+from jobd.engine.options import check_priority, check_queue_name, new_job
 from jobd.engine.outcome import End, job_outcome, past_events, result_of
 from jobd.engine.reading import get_job, get_state
 from jobd.engine.reading import job_logs as read_logs
@@ -18,10 +19,10 @@ from jobd.engine.selection import PAGE, walk
 from jobd.engine.surroundings import surroundings
 from jobd.errors import NotThere, RedisUnavailable
 from jobd.operations.documents_jobs import Job, JobAdded, JobList, JobLogs, JobShown
-from jobd.operations.documents_upkeep import JobWaited
+from jobd.operations.documents_upkeep import Changed, JobWaited
 from jobd.operations.listing import page_of
 from jobd.operations.operation import Place
-from jobd.operations.params import Add, Listing, OneJob, WaitFor
+from jobd.operations.params import Add, Change, Listing, OneJob, WaitFor
 from jobd.operations.queues import facts_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,31 @@ async def add(place: Place, params: Add) -> JobAdded:
             "event_id": added.event_id,
         }
     }
+
+
+async def change(place: Place, params: Change) -> Changed:
+    """Change when a delayed job is due, a job's priority or its data, wherever the job is.
+
+    Raises:
+        NotThere: there is no such queue or job.
+        Refused: `delay_ms` for a job that is not delayed; nothing was changed.
+        InputError: nothing to change, or not possible; nothing was changed.
+    """
+    given = params.given()
+    await facts_of(place, params.queue)
+    keys, steps = Keys(place.prefix, params.queue), []
+    # What can be refused comes first: then nothing is done by halves.
+    if params.priority is not None:
+        check_priority(params.priority)
+    if params.delay_ms is not None:
+        steps.append(upkeep.change_job_delay(keys, params.id, params.delay_ms / 1000))
+    if params.priority is not None:
+        steps.append(upkeep.change_job_priority(keys, params.id, params.priority, lifo=params.lifo))
+    if params.data is not None:
+        steps.append(upkeep.update_job_data(keys, params.id, params.data))
+    for one in steps:
+        await place.runner.run_steps(one)
+    return {"id": params.id, "changed": [word.removesuffix("_ms") for word in given]}
 
 
 async def list_jobs(place: Place, params: Listing) -> JobList:

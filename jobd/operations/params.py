@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from jobd.duration import MAX_MS
 from jobd.engine.selection import Selection
+from jobd.errors import InputError
 from jobd.protocol.control import BadParams
 from jobd.words import nearest
 
@@ -43,6 +44,7 @@ MaybeText = Annotated[str | None, Kind("text"), AfterValidator(_encodes)]
 Flag = Annotated[bool, Kind("true or false")]
 Milliseconds = Annotated[int | None, Kind("milliseconds"), Field(ge=0, le=MAX_MS)]
 Count = Annotated[int | None, Kind("a whole number of at least 1"), Field(ge=1, le=COUNT_MAX)]
+Priority = Annotated[int | None, Kind("a whole number of at least 0"), Field(ge=0, le=COUNT_MAX)]
 Offset = Annotated[int, Kind("a whole number of at least 0"), Field(ge=0, le=COUNT_MAX)]
 Times = Annotated[int, Kind("a whole number from 1 to 1,000"), Field(ge=1, le=1000)]
 Texts = Annotated[list[Annotated[str, AfterValidator(_encodes)]], Kind("a list of texts")]
@@ -272,6 +274,28 @@ class Obliterate(OneQueue):
 
     force: Flag = Field(default=False, description="also while workers run its jobs")
     dry_run: Flag = Field(default=False, description="change nothing, only tell")
+
+
+class Change(OneJob):
+    """A job, and what is to be different about it; null leaves that as it is."""
+
+    delay_ms: Milliseconds = Field(default=None, description="a delayed job is due so long from now")
+    priority: Priority = Field(default=None, description="0 for none, 1 runs first")
+    lifo: Flag = Field(default=False, description="with `priority`: before its equals")
+    data: Annotated[Any, Kind("any JSON")] = Field(default=None, description="instead of the data it has")
+
+    def given(self) -> list[str]:
+        """Return what is to be changed.
+
+        Raises:
+            InputError: nothing, or `lifo` without `priority`.
+        """
+        given = [word for word in ("delay_ms", "priority", "data") if getattr(self, word) is not None]
+        if not given:
+            raise InputError("nothing to change: give a delay, a priority or data")
+        if self.lifo and self.priority is None:
+            raise InputError("lifo goes with a priority")
+        return given
 
 
 class WaitFor(OneJob):

@@ -18,7 +18,7 @@ from jobd.engine.keys import Keys
 from jobd.engine.runner import AsyncRunner
 from jobd.engine.selection import PAGE, Selection
 from jobd.engine.states import State
-from jobd.errors import InputError, NotThere, RedisRefused
+from jobd.errors import InputError, NotThere, RedisRefused, Refused
 from jobd.locate import RedisSource
 from jobd.operations.bulk import RETRY
 from tests.support.operations import Ops
@@ -330,6 +330,28 @@ def test_delayed_jobs_are_promoted_by_id_filter_or_all(ops: Ops, r: redis.Redis,
     assert r.lrange(keys.wait, 0, -1) == ["4", "3", "2", "1", "5"]
     with pytest.raises(InputError, match="only delayed"):
         ops("job.promote", queue="email", state="failed")
+
+
+def test_a_job_is_changed_where_it_is(ops: Ops, r: redis.Redis, keys: Keys) -> None:
+    ops.add(delay="1h")
+    ops.add()
+    now_ms = time.time() * 1000
+    told = ops("job.change", queue="email", id="1", delay_ms=7_200_000, priority=3, data={"fixed": True})
+    assert told == {"id": "1", "changed": ["delay", "priority", "data"]}
+    assert json.loads(r.hget(keys.job("1"), "data")) == {"fixed": True}
+    assert r.hget(keys.job("1"), "priority") == "3"
+    assert now_ms + 7_000_000 < r.zscore(keys.delayed, "1") / 4096 < now_ms + 7_300_000
+    ops("job.change", queue="email", id="2", priority=1)
+    assert r.zrange(keys.prioritized, 0, -1) == ["2"]
+    with pytest.raises(Refused, match="is not delayed"):
+        ops("job.change", queue="email", id="2", delay_ms=1, data={"never": 1})
+    assert "never" not in r.hget(keys.job("2"), "data")
+    with pytest.raises(InputError, match="priority"):
+        ops("job.change", queue="email", id="1", delay_ms=1, priority=2_097_153)
+    with pytest.raises(InputError, match="nothing to change"):
+        ops("job.change", queue="email", id="1")
+    with pytest.raises(NotThere):
+        ops("job.change", queue="email", id="none", data=1)
 
 
 def test_a_bulk_verb_wants_to_know_which_jobs(ops: Ops) -> None:

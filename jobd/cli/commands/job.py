@@ -46,6 +46,7 @@ _COLUMNS = (
         "wait": ("jobd.cli.commands.job_wait:wait", "the result of a job, once it has one"),
         "retry": ("jobd.cli.commands.job_retry:retry", "run finished jobs again"),
         "promote": ("jobd.cli.commands.job_promote:promote", "run delayed jobs now"),
+        "change": ("jobd.cli.commands.job_change:change", "when it is due, its priority, its data"),
         "cancel": ("jobd.cli.commands.job_cancel:cancel", "let jobs run no more, running ones too"),
         "remove": ("jobd.cli.commands.job_remove:remove", "delete jobs that do not run"),
     },
