@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.processes.kernel import memory_bytes
+from jobd.daemon.processes.pool import PoolState
 from jobd.daemon.views import JobView, QueueState, QueueView, WorkerView
 from jobd.duration import format_duration
 from jobd.protocol.board import BUCKETS, bucket_limit_s
@@ -131,7 +132,7 @@ def worker_trouble(worker: Worker, now: float) -> str | None:
 
 
 def _state(pool: Pool, *, redis_up: bool, any_up: bool) -> tuple[QueueState, str | None]:
-    if pool.removed_in is not None:
+    if pool.state is PoolState.REMOVED:
         return QueueState.DRAINING, "no_workers"
     if pool.hold.by is HeldBy.BREAKER:
         return QueueState.BREAKER, "breaker"
@@ -149,7 +150,7 @@ def held_note(reason: str, left_s: float) -> str:
 
 
 def _note(pool: Pool, now: float) -> str | None:
-    if pool.removed_in is not None:
+    if pool.state is PoolState.REMOVED:
         return f"removed in generation {pool.removed_in}"
     if pool.hold.is_on:
         return held_note(pool.hold.reason, pool.hold.until - now)

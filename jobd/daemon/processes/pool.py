@@ -6,6 +6,7 @@ makes the places agree with what is wanted. What is to be done (start a process,
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 log = event_log(__name__)
 
 
+class PoolState(StrEnum):
+    """Whether workers may be started."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    """The daemon stops: whoever ends is not replaced."""
+    REMOVED = "removed"
+    """The queue is not of this host's any more: its workers drain."""
+
+
 class Pool:
     """All workers of one queue: those that have a place, and those that lost theirs and leave (they drain)."""
 
@@ -46,14 +57,15 @@ class Pool:
         self.quieted_by = quieted_by
         self.withheld = False
         """Whether its workers take nothing for the moment because Redis is full."""
+        self.state = PoolState.OPEN
         self.removed_in: int | None = None
+        """The generation that removed it; set in REMOVED only."""
         self.hold = Hold(queue.name, clock, hands.later, self._hold_elapsed)
         self.was_ready = False
         self.clock = clock
         self._hands = hands
         self._serial = 0
         self._to_roll: WeakSet[Worker] = WeakSet()
-        self._stopping = False
 
     @property
     def name(self) -> str:
@@ -73,7 +85,7 @@ class Pool:
     @property
     def is_open(self) -> bool:
         """Whether workers may be started: the queue is of this host and the daemon does not stop."""
-        return not self._stopping and self.removed_in is None
+        return self.state is PoolState.OPEN
 
     def workers(self) -> Iterator[Worker]:
         """Yield every worker that has not ended, the places first."""
@@ -203,7 +215,7 @@ class Pool:
 
     def remove(self, generation: int) -> None:
         """Drain every worker: the queue is not of this host's any more."""
-        self.removed_in = generation
+        self.state, self.removed_in = PoolState.REMOVED, generation
         self._cancel_timers()
         for place in self.places.values():
             self._let_go(place.give_up())
@@ -212,7 +224,8 @@ class Pool:
 
     def stop_restarting(self) -> None:
         """Start nothing any more: the daemon stops."""
-        self._stopping = True
+        if self.state is PoolState.OPEN:
+            self.state = PoolState.CLOSED
         self._cancel_timers()
 
     # --- what its workers tell (worker_state.Owner) ------------------------------------------------------------------

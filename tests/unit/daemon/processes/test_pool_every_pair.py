@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.place import PlaceState
+from jobd.daemon.processes.pool import PoolState
 from jobd.daemon.processes.worker_state import Worker, WorkerState
 from tests.unit.daemon.processes.pool_world import BREAKER, KILLED, World, queue
 
@@ -116,8 +117,9 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def places_are_those_wanted(self) -> None:
-        wanted = self.pool.wanted if self.pool.removed_in is None else 0
-        if self.pool.is_open or self.pool.removed_in is not None:
+        removed = self.pool.state is PoolState.REMOVED
+        if self.pool.is_open or removed:
+            wanted = 0 if removed else self.pool.wanted
             assert sorted(self.pool.places) == list(range(1, wanted + 1))
 
     @invariant()
@@ -178,7 +180,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert {worker.generation for worker in self.world.alive} <= {self.world.generation}
             assert not self.pool._stale()
         else:
-            drained = self.pool.removed_in is not None or self.world.forbidden
+            drained = self.pool.state is PoolState.REMOVED or self.world.forbidden
             assert not drained or not self.world.alive
 
 
