@@ -90,7 +90,7 @@ def test_a_reset_starts_what_the_breaker_holds(daemon, jobs):
     queue = jobs("die")
     queue.add({"how": "exit"})
     wait_until(lambda: daemon.queue("die")["state"] == "breaker", 10)
-    assert "1 crashes in" in daemon.call("queue.reset", queue="die")["was"]
+    assert "1 crash in" in daemon.call("queue.reset", queue="die")["was"]
     wait_until(lambda: len(daemon.logged("queue held back")) == 2, 10)
     assert daemon.call("queue.reset", queue="a") == {"schema": 1, "queue": "a", "was": None}
 

@@ -67,7 +67,8 @@ class Hold:
         """Count a crash; return whether the breaker holds the queue from now on."""
         if not self._breaker.exited(self._clock.monotonic(), rule.crashes, rule.within_ms / 1000):
             return False
-        reason = f"{rule.crashes} crashes in {format_duration(rule.within_ms)} ({how})"
+        crashes = "1 crash" if rule.crashes == 1 else f"{rule.crashes} crashes"
+        reason = f"{crashes} in {format_duration(rule.within_ms)} ({how})"
         self._begin(HeldBy.BREAKER, reason, rule.retry_ms / 1000)
         return True
 

@@ -13,7 +13,7 @@ from jobd.daemon.background import Background
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
 from jobd.daemon.processes.ends import ends
-from jobd.daemon.processes.exit_status import LAST_LINES
+from jobd.daemon.processes.exit_status import LAST_LINES, UNKNOWN_STATUS
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import Refused
 from jobd.protocol import board, framing
@@ -242,22 +242,32 @@ class WorkerProcess:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         self._clear_limit()
         self._kill_leftovers()
-        self._background.start(self._collect(), "collect a worker's exit")
+        # Without the status it has ended all the same: its place is not to wait for ever.
+        self._background.start(
+            self._collect(), "collect a worker's exit", died=lambda _: self._tell_end(UNKNOWN_STATUS)
+        )
 
     async def _collect(self) -> None:
-        pid = self.worker.pid
+        self._tell_end(await self.template.wait_status(self.worker.pid, self._pidfd))
+
+    def _tell_end(self, status: int) -> None:
         # Death by the parent's end (PDEATHSIG) comes after the template's exit, so a dead template explains it.
-        status = await self.template.wait_status(pid, self._pidfd)
         template_died = not self.template.alive
-        os.close(self._pidfd)
-        self._pidfd = -1
+        try:
+            self._close()
+        finally:
+            self.worker.exited(status, template_died=template_died)
+
+    def _close(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
         if self._channel is not None:
             self._channel.close()
         if self.output is not None:
             self.output.close()
             self.last_output = self.output.last_lines(LAST_LINES)
-        self.template.forget(pid)
-        self.worker.exited(status, template_died=template_died)
+        self.template.forget(self.worker.pid)
 
     def _kill_leftovers(self) -> None:
         """SIGKILL what the ended worker's handlers left: it would work on a job that runs elsewhere by now."""

@@ -140,8 +140,13 @@ class Worker:
             link.kill()
 
     def fork_failed(self, reason: str) -> None:
-        """There will be no process."""
+        """There will be no process, or it could not be told what to do: its exit follows then."""
         if self.state is WorkerState.GONE:
+            return
+        if self.link is not None:
+            if self.state is WorkerState.STARTING:
+                self.kill(Ending.START_FAILED, reason)
+                self.owner.worker_start_failed(self, "fork", reason)
             return
         wanted = self.state is WorkerState.FORKING
         self.state = WorkerState.GONE

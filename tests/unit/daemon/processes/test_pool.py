@@ -167,7 +167,7 @@ def test_a_breaker_says_what_the_daemon_knows_about_the_crash():
     worker = world.alive[0]
     worker.kill(Ending.MEMORY, "out of memory: 1.1GB used, memory_max is 1GB")
     world.end(worker)
-    assert world.pool.hold.reason == "1 crashes in 1m (out of memory: 1.1GB used, memory_max is 1GB)"
+    assert world.pool.hold.reason == "1 crash in 1m (out of memory: 1.1GB used, memory_max is 1GB)"
 
 
 def test_workers_of_a_pool_made_while_the_host_is_quiet_take_nothing():

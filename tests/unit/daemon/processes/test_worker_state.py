@@ -110,6 +110,16 @@ def test_a_fork_that_fails_after_it_was_given_up_is_no_failed_start(seen):
     assert seen.told == [("gone", "asked")]
 
 
+def test_a_process_that_could_not_be_told_to_start_is_killed_and_its_exit_awaited(seen):
+    worker = new(seen)
+    worker.spawned(7, seen, None)  # type: ignore[arg-type]
+    worker.fork_failed("unforeseen")
+    worker.fork_failed("again")
+    assert (seen.kills, seen.told) == (1, [("start failed", "fork", "unforeseen")])
+    worker.exited(KILLED, template_died=False)
+    assert seen.told[1:] == [("gone", "start failed")]
+
+
 def test_a_failed_setup_is_told_once_and_its_exit_is_no_crash(seen):
     worker = started(seen)
     worker.start_failed("setup", "no database")
