@@ -13,7 +13,7 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum
 
 from jobd.protocol.counts import SIZE as COUNTS_SIZE
 from jobd.protocol.counts import CountsReader, CountsWriter
@@ -41,7 +41,7 @@ _ID_BYTES = 180
 _NAME_BYTES = 56
 
 # Eight-byte words of the header behind the preamble, by index.
-_BEAT, _TURN_SENT, _FETCHED, _REDIS_DOWN, _PULSE = 2, 3, 4, 5, 6
+_BEAT, _TURN_SENT, _FETCHED = 2, 3, 4
 _DONE, _FAILED, _BUSY, _COMPLETED_FOR_GOOD, _FAILED_FOR_GOOD = 8, 9, 10, 11, 12
 _HISTOGRAM = 16
 _FATE = 512
@@ -54,17 +54,6 @@ class SlotState(IntEnum):
     RUNNING = 1
     RETURNED = 2
     """The handler is through; the result may not be in Redis yet."""
-
-
-class Standstill(Enum):
-    """What it means that a worker's loop does not turn."""
-
-    NONE = "none"
-    """It turns."""
-    LOOP = "loop"
-    """Something on the loop's thread keeps it: an async handler that computes or blocks, or what one left behind."""
-    PROCESS = "process"
-    """No thread of it runs Python: a handler holds the GIL, or the process is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +143,6 @@ class BoardWriter(_Mapped):
         """Show that the worker's loop turns."""
         self._floats[_BEAT] = now
 
-    def pulse(self, now: float) -> None:
-        """Show that a thread beside the loop's got the GIL."""
-        self._floats[_PULSE] = now
-
     def turn_sent(self, at: float) -> None:
         """Show when the oldest turn under way was sent; 0 when no reply may lie unread."""
         self._floats[_TURN_SENT] = at
@@ -165,10 +150,6 @@ class BoardWriter(_Mapped):
     def fetched(self, at: float) -> None:
         """Show when Redis last answered a take or the wait for a marker."""
         self._floats[_FETCHED] = at
-
-    def redis_down(self, since: float) -> None:
-        """Show since when Redis is away; 0 when it is there."""
-        self._floats[_REDIS_DOWN] = since
 
     def busy(self, count: int) -> None:
         """Show how many jobs run."""
@@ -206,18 +187,6 @@ class BoardReader(_Mapped):
         return float(self._floats[_BEAT])
 
     @property
-    def pulse_at(self) -> float:
-        """When a thread beside the loop's last got the GIL; 0 when there is none, then only the loop runs handlers."""
-        return float(self._floats[_PULSE])
-
-    def standstill(self, now: float, limit_s: float) -> Standstill:
-        """Tell whether the worker's loop has not turned for `limit_s`, and what that means."""
-        beat, pulse = self.beat_at, self.pulse_at
-        if not beat or now - beat < limit_s:
-            return Standstill.NONE
-        return Standstill.PROCESS if pulse and now - pulse >= limit_s else Standstill.LOOP
-
-    @property
     def turn_sent_at(self) -> float:
         """When the oldest turn whose reply has not been read was sent; 0 none."""
         return float(self._floats[_TURN_SENT])
@@ -226,11 +195,6 @@ class BoardReader(_Mapped):
     def fetched_at(self) -> float:
         """When Redis last answered a take or the wait for a marker; 0 never."""
         return float(self._floats[_FETCHED])
-
-    @property
-    def redis_down_at(self) -> float:
-        """Since when Redis is away for this worker; 0 when it is there."""
-        return float(self._floats[_REDIS_DOWN])
 
     @property
     def jobs_done(self) -> int:

@@ -69,4 +69,3 @@ def test_an_idle_connection_that_the_server_closes_is_no_outage(
     queue.add("a", {}).wait(timeout=20)
     assert told(worker) == []
     assert "redis is away" not in worker.printed()
-    assert worker.board.redis_down_at == 0

@@ -20,7 +20,6 @@ from jobd.worker.fetch.recovery import LostResults, adopt
 from jobd.worker.fetch.turns import Holder, Turns
 from jobd.worker.fetch.wait import MarkerWait
 from jobd.worker.own_log import log
-from jobd.worker.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,14 +61,13 @@ class FetchLoop:
         self._policy: FetchPolicy
         self._turns: Turns
         self._lost: LostResults
-        self._outage = Outage(board, report)
+        self._outage = Outage(report)
         self._woken: asyncio.Future[None] | None = None
         self._signal = False
         """Whether there was a `wake` since the last sleep."""
         self._failure: Exception | None = None
         """What a turn sent from a callback died of."""
         self._quieted: Callable[[], None] | None = None
-        self._pulse = Pulse(board)
 
     def attach(self, slots: Slots) -> None:
         """Serve these slots."""
@@ -335,7 +333,6 @@ class FetchLoop:
         while True:
             now = time.monotonic()
             self._board.beat(now)
-            self._pulse.start_if_useful()
             self._turns.beat(now)
             oldest = self._connection.oldest
             beats = beats + 1 if oldest is not None and oldest is unanswered else int(oldest is not None)

@@ -6,7 +6,6 @@ what.
 
 from __future__ import annotations
 
-import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobd.errors import JobdError
-    from jobd.protocol.board import BoardWriter
 
 
 class Contact(Enum):
@@ -29,16 +27,15 @@ class Contact(Enum):
     """The server we had is ours no more (a demoted primary, say); another may answer at the same address in a moment,
     so nobody has been told yet."""
     AWAY = "away"
-    """Nobody answers, or what answers refuses; the daemon, the board and the log have been told."""
+    """Nobody answers, or what answers refuses; the daemon and the log have been told."""
 
 
 class Outage:
-    """The machine. Daemon, board and log hear of an outage once, and once of its end."""
+    """The machine. Daemon and log hear of an outage once, and once of its end."""
 
-    def __init__(self, board: BoardWriter, report: Callable[[bool, str | None, str | None], None]) -> None:
+    def __init__(self, report: Callable[[bool, str | None, str | None], None]) -> None:
         """`report` is told up or not, why, and which trouble."""
         self.contact = Contact.THERE
-        self._board = board
         self._report = report
         self._delay = ReconnectDelay()
 
@@ -68,7 +65,6 @@ class Outage:
         """Redis is there again, and all that was lost is found."""
         was, self.contact = self.contact, Contact.THERE
         if was is Contact.AWAY:
-            self._board.redis_down(0.0)
             log.info("redis is back")
             self._report(True, None, None)
 
@@ -80,7 +76,6 @@ class Outage:
         if self.contact is Contact.AWAY:
             return
         self.contact = Contact.AWAY
-        self._board.redis_down(time.monotonic())
         log.warning("redis is away: %s", error)
         if tell:
             self._report(False, str(error), _trouble(error))

@@ -27,7 +27,7 @@ def pair() -> Iterator[Pair]:
 def test_new_board_is_empty(pair: Pair) -> None:
     _, reader = pair
     assert reader.slots() == []
-    assert (reader.beat_at, reader.turn_sent_at, reader.fetched_at, reader.redis_down_at) == (0, 0, 0, 0)
+    assert (reader.beat_at, reader.turn_sent_at, reader.fetched_at) == (0, 0, 0)
     assert (reader.jobs_done, reader.jobs_failed, reader.busy) == (0, 0, 0)
 
 
@@ -91,11 +91,10 @@ def test_counters_and_moments_are_seen_by_the_reader(pair: Pair) -> None:
     writer.beat(1.5)
     writer.turn_sent(2.5)
     writer.fetched(3.5)
-    writer.redis_down(4.5)
     writer.busy(3)
     writer.count_run(0.0, False)
     writer.count_run(1.0, True)
-    assert (reader.beat_at, reader.turn_sent_at, reader.fetched_at, reader.redis_down_at) == (1.5, 2.5, 3.5, 4.5)
+    assert (reader.beat_at, reader.turn_sent_at, reader.fetched_at) == (1.5, 2.5, 3.5)
     assert (reader.jobs_done, reader.jobs_failed, reader.busy) == (2, 1, 3)
     assert sum(reader.histogram()) == 2
 

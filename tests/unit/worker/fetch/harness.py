@@ -34,8 +34,6 @@ class FetchBoard(Board):
 
     def fetched(self, at: float) -> None: ...
 
-    def redis_down(self, since: float) -> None: ...
-
 
 @dataclass(eq=False)
 class Sent:
@@ -163,7 +161,6 @@ class FetchBench(Bench):
         )  # fmt: skip
         self.loop._connection = self.redis  # type: ignore[assignment]
         self.loop._marker = self.wait  # type: ignore[assignment]
-        self.loop._pulse.start_if_useful = lambda: None  # type: ignore[method-assign]
         self.slots._wake = self._both
         self.loop.attach(self.slots)
 

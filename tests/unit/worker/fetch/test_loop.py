@@ -127,7 +127,7 @@ def test_what_runs_beside_the_loop_does_not_die_unseen(monkeypatch: pytest.Monke
         if what == "the wait":
             bench.wait.run = dies  # type: ignore[method-assign]
         else:
-            bench.loop._pulse.start_if_useful = lambda: (_ for _ in ()).throw(RuntimeError("x"))  # type: ignore[method-assign]
+            bench.loop._board.beat = lambda now: (_ for _ in ()).throw(RuntimeError("x"))  # type: ignore[method-assign]
         assert await bench.loop.connect()
         with pytest.raises(ExceptionGroup):
             await asyncio.wait_for(bench.loop.run(), 10)

@@ -6,7 +6,6 @@ import pytest
 
 from jobd.engine.trouble import Trouble
 from jobd.errors import JobdError, RedisRefused, RedisUnavailable
-from jobd.protocol.board import BoardWriter
 from jobd.worker.fetch.outage import Contact, Outage, ReconnectDelay
 
 GONE = RedisUnavailable("gone", trouble=Trouble.AWAY)
@@ -35,15 +34,11 @@ LOST = [
 ]
 
 
-class Witness(BoardWriter):
-    """Board and daemon: what they were told last, and how often."""
+class Witness:
+    """The daemon: what it was told, and how often."""
 
     def __init__(self) -> None:
-        self.since = 0.0
         self.told: list[tuple[bool, str | None, str | None]] = []
-
-    def redis_down(self, since: float) -> None:
-        self.since = since
 
     def report(self, up: bool, why: str | None, trouble: str | None) -> None:
         self.told.append((up, why, trouble))
@@ -52,7 +47,7 @@ class Witness(BoardWriter):
 def at(contact: Contact) -> tuple[Outage, Witness]:
     """An outage in that state, and its witness, who has forgotten how it came there."""
     witness = Witness()
-    outage = Outage(witness, witness.report)
+    outage = Outage(witness.report)
     if contact is Contact.MOVED:
         outage.turn_lost(READ_ONLY)
     elif contact is Contact.AWAY:
@@ -68,7 +63,6 @@ def test_a_turn_that_is_lost(before: Contact, error: JobdError, after: Contact, 
     outage.turn_lost(error)
     assert outage.contact is after
     assert [up for up, _, _ in witness.told] == ([False] if told == DOWN else [])
-    assert (witness.since > 0) == (after is Contact.AWAY)
 
 
 @pytest.mark.parametrize(("before", "told"), [(Contact.THERE, DOWN), (Contact.MOVED, DOWN), (Contact.AWAY, STAYS)])
@@ -86,15 +80,13 @@ def test_the_end_is_told_to_those_who_heard_of_the_outage(before: Contact, told:
     outage.recovered()
     assert outage.contact is Contact.THERE
     assert witness.told == ([(True, None, None)] if told == UP else [])
-    assert witness.since == 0.0
 
 
 def test_redis_that_is_away_at_the_start_is_told_by_the_workers_ready_and_its_return_by_a_report() -> None:
     witness = Witness()
-    outage = Outage(witness, witness.report)
+    outage = Outage(witness.report)
     outage.not_there_at_start(GONE)
     assert (outage.contact, witness.told) == (Contact.AWAY, [])
-    assert witness.since > 0
     outage.recovered()
     assert witness.told == [(True, None, None)]
 
