@@ -27,24 +27,18 @@ class Condition:
         self.of_schedules: Callable[[], list[str]] = list
         """Says which schedules of the file are not set, and why."""
 
-    def degraded_by(self) -> list[str]:
-        """Return what is not as it should be: "reports: breaker", "redis: down"."""
+    def degraded_by(self, now: float) -> list[str]:
+        """Return what is not as it should be: "reports: breaker", "redis: down". Empty means ready."""
+        trouble = self.redis_trouble()
         found = []
         for pool in self._fleet.pools.values():
-            if pool.hold.by is HeldBy.BREAKER:
-                found.append(f"{pool.name}: breaker")
-            elif pool.hold.by is HeldBy.SETUP:
-                found.append(f"{pool.name}: {pool.hold.reason.splitlines()[0]}")
-            elif pool.was_ready and pool.is_open and pool.wanted and not pool.has_ready():
-                found.append(f"{pool.name}: no worker is ready")
-        trouble = self.redis_trouble()
+            # While Redis is away no fetch is answered anywhere: that is one trouble, not one for each queue.
+            text = _trouble_of(pool, now, redis_answers=trouble is None)
+            if text is not None:
+                found.append(f"{pool.name}: {text}")
         if trouble is not None:
             found.append(f"redis: {trouble}")
         return found + self.of_schedules()
-
-    def not_fetching(self, now: float) -> list[str]:
-        """Return the queues that should be consumed and are not, a text each."""
-        return [text for pool in self._fleet.pools.values() if (text := _idle_of(pool, now)) is not None]
 
     def redis_said(self, duty: str, trouble: str | None) -> None:
         """A duty had its answer from Redis, or (with a word of engine.trouble.Trouble) did not."""
@@ -80,19 +74,36 @@ class Condition:
         return lines
 
 
-def _idle_of(pool: Pool, now: float) -> str | None:
-    """Say that a queue that should be consumed is not, or None."""
-    if pool.is_quiet or pool.withheld or pool.hold.is_on or not pool.wanted:
+def _trouble_of(pool: Pool, now: float, *, redis_answers: bool) -> str | None:
+    """Say what is wrong with a queue, or None."""
+    if pool.hold.by is HeldBy.BREAKER:
+        return "breaker"
+    if pool.hold.by is HeldBy.SETUP:
+        return pool.hold.reason.splitlines()[0]
+    if not (pool.was_ready and pool.is_open and pool.wanted):
         return None
-    youngest = 0.0
+    if not pool.has_ready():
+        return "no worker is ready"
+    return None if pool.is_quiet or pool.withheld else _not_fetching(pool, now, redis_answers=redis_answers)
+
+
+def _not_fetching(pool: Pool, now: float, *, redis_answers: bool) -> str | None:
+    """Say that a queue that should be consumed is not, or that one of its workers does nothing; None when all is well.
+
+    Without an answer of Redis only the second: that no fetch is answered is known then, of all queues at once.
+    """
+    fetched_at, standing = 0.0, None
     for worker in pool.workers():
-        if worker.board is None or not worker.is_up:
+        if worker.board is None or not worker.takes_jobs:
             continue
-        if worker.loop_stands_since is not None and not worker.slots():
-            stands_s = now - worker.loop_stands_since
-            return f"{pool.name}: the event loop of worker {worker.pid} has not turned for {stands_s:.0f}s"
-        if worker.board.busy >= pool.queue.concurrency and worker.redis_up:
-            return None  # all slots are taken: nothing to fetch for
-        youngest = max(youngest, worker.board.fetched_at, worker.ready_at or 0.0)
-    age = now - youngest
-    return None if age < FETCH_LIMIT_S else f"{pool.name}: no fetch was answered for {age:.0f}s"
+        if worker.loop_stands_since is not None:
+            standing = f"the event loop of worker {worker.pid} has not turned for {now - worker.loop_stands_since:.0f}s"
+            if not worker.slots():
+                return standing
+        if worker.board.busy >= pool.queue.concurrency:
+            fetched_at = now  # all slots are taken: nothing to fetch for
+        fetched_at = max(fetched_at, worker.board.fetched_at, worker.ready_at or 0.0)
+    age = now - fetched_at
+    if age < FETCH_LIMIT_S or not redis_answers:
+        return None
+    return standing or f"no fetch was answered for {age:.0f}s"

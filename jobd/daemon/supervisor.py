@@ -165,7 +165,7 @@ class Supervisor:
             return DaemonState.RELOADING
         if not self.ready_once:
             return DaemonState.STARTING
-        return DaemonState.DEGRADED if self.condition.degraded_by() else DaemonState.READY
+        return DaemonState.DEGRADED if self.degraded_by() else DaemonState.READY
 
     @property
     def ready_once(self) -> bool:
@@ -186,9 +186,12 @@ class Supervisor:
             return False, "the daemon is draining"
         if not self.ready_once:
             return False, self._starting()
-        now = self.clock.monotonic()
-        problems = [*self.condition.degraded_by(), *self.condition.not_fetching(now)]
+        problems = self.degraded_by()
         return (not problems, "; ".join(problems) or None)
+
+    def degraded_by(self) -> list[str]:
+        """Return what is not as it should be: `status` and `health` say the same."""
+        return self.condition.degraded_by(self.clock.monotonic())
 
     def views(self) -> list[QueueView]:
         """Return every queue of this host, removed ones that still drain last."""

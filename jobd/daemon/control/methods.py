@@ -348,7 +348,7 @@ class Methods:
         changed = daemon.config.changed_on_disk()
         return DaemonFacts(
             state=daemon.state,
-            degraded_by=daemon.condition.degraded_by(),
+            degraded_by=daemon.degraded_by(),
             pid=os.getpid(),
             host=os.uname().nodename,
             version=jobd.__version__,

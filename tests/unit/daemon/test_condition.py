@@ -12,13 +12,14 @@ from jobd.daemon.condition import FETCH_LIMIT_S, Condition
 from jobd.daemon.processes.hold import HeldBy
 
 NOW = 1000.0
+STANDS = "a: the event loop of worker 7 has not turned for 9s"
 
 
 def worker(**more: Any) -> Any:
     board = SimpleNamespace(busy=more.pop("busy", 0), fetched_at=more.pop("fetched_at", NOW))
     given = {
-        "board": board, "is_up": True, "redis_up": True, "redis_trouble": None, "loop_stands_since": None, "pid": 7,
-        "ready_at": 0.0, "slots": list,
+        "board": board, "is_up": True, "redis_up": True, "redis_trouble": None, "takes_jobs": True, "pid": 7,
+        "loop_stands_since": None, "ready_at": 0.0, "slots": list,
     }  # fmt: skip
     return SimpleNamespace(**{**given, **more})
 
@@ -56,7 +57,7 @@ def condition(*pools: Any) -> Condition:
     ],
 )
 def test_what_is_not_as_it_should_be(found, told):
-    assert condition(found).degraded_by() == told
+    assert condition(found).degraded_by(NOW) == told
 
 
 def test_a_reason_of_redis_says_more_than_its_silence_and_ends_with_an_answer():
@@ -77,17 +78,23 @@ def test_a_reason_of_redis_says_more_than_its_silence_and_ends_with_an_answer():
         (pool(worker(fetched_at=NOW - FETCH_LIMIT_S)), ["a: no fetch was answered for 15s"]),
         (pool(worker(fetched_at=0.0, ready_at=NOW - 1)), []),
         (pool(worker(fetched_at=0.0, busy=2)), []),
-        (pool(worker(fetched_at=0.0, busy=2, redis_up=False)), ["a: no fetch was answered for 1000s"]),
-        (pool(worker(loop_stands_since=NOW - 9)), ["a: the event loop of worker 7 has not turned for 9s"]),
+        (pool(worker(fetched_at=0.0), worker()), []),
+        (pool(worker(fetched_at=0.0), worker(takes_jobs=False)), ["a: no fetch was answered for 1000s"]),
+        (pool(worker(fetched_at=0.0, redis_trouble="away")), ["redis: down"]),
+        (pool(worker(loop_stands_since=NOW - 9)), [STANDS]),
+        (pool(worker(), worker(loop_stands_since=NOW - 9)), [STANDS]),
+        (pool(worker(loop_stands_since=NOW - 9, redis_trouble="away")), [STANDS, "redis: down"]),
+        (pool(worker(loop_stands_since=NOW - 9, takes_jobs=False), worker()), []),
         (pool(worker(loop_stands_since=NOW - 9, slots=lambda: [1])), []),
+        (pool(worker(loop_stands_since=NOW - 9, slots=lambda: [1], busy=1, fetched_at=0.0)), [STANDS]),
+        (pool(worker(loop_stands_since=NOW - 9, slots=lambda: [1, 2], busy=2, fetched_at=0.0)), []),
         (pool(worker(fetched_at=0.0), is_quiet=True), []),
         (pool(worker(fetched_at=0.0), withheld=True), []),
-        (pool(hold=HeldBy.BREAKER), []),
-        (pool(wanted=0), []),
+        (pool(worker(fetched_at=0.0), wanted=0), []),
     ],
 )
 def test_which_queue_is_not_consumed_though_it_should_be(found, told):
-    assert condition(found).not_fetching(NOW) == told
+    assert condition(found).degraded_by(NOW) == told
 
 
 def test_drift_is_what_the_file_does_not_say():

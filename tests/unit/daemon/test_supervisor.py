@@ -55,7 +55,6 @@ class Daemon:
         self.pool = self.world.pool
         pools = {self.pool.name: self.pool} if imported else {}
         self.degraded: list[str] = []
-        self.idle: list[str] = []
         self.parts = Parts()
         fleet: Any = SimpleNamespace(
             pools=pools, all_pools=lambda: iter(pools.values()), workers=lambda: iter(()), quieted_by=None
@@ -68,7 +67,7 @@ class Daemon:
             self.world.clock, announce=self.parts,
         )  # fmt: skip
         self.supervisor.condition = SimpleNamespace(  # type: ignore[assignment]
-            degraded_by=lambda: self.degraded, not_fetching=lambda now: self.idle
+            degraded_by=lambda now: self.degraded
         )
         self.supervisor.take_helpers(self.parts, self.parts)  # type: ignore[arg-type]
         self.supervisor._started = imported
@@ -123,7 +122,7 @@ def test_why_it_is_not_ready_names_what_is_waited_for() -> None:
     assert daemon.supervisor.ready() == (False, f"starting: {daemon.pool.name}")
     daemon.world.all_ready()
     assert daemon.supervisor.ready() == (True, None)
-    daemon.degraded, daemon.idle = ["a: breaker"], ["b: no fetch for 20s"]
+    daemon.degraded = ["a: breaker", "b: no fetch for 20s"]
     assert daemon.supervisor.ready() == (False, "a: breaker; b: no fetch for 20s")
     daemon.parts.has_begun = True
     assert daemon.supervisor.ready() == (False, "the daemon is draining")
