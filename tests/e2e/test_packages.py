@@ -139,10 +139,14 @@ def _the_base_is_redis_py_and_enough_for_producers(python: str, folder: Path) ->
 
 def test_the_demo_runs_on_the_lowest_versions_of_all_dependencies(packages: Path, tmp_path: Path) -> None:
     extras = _PROJECT["optional-dependencies"]
-    needs = [*_PROJECT["dependencies"], *extras["daemon"], *extras["embedded"], *extras["metrics"], *extras["web"]]
+    used = ["daemon", "embedded", "metrics", "tui", "uvloop", "web"]
+    needs = [*_PROJECT["dependencies"], *(need for extra in used for need in extras[extra])]
     lowest = [re.sub(r">=([^,]+).*", r"==\1", need) for need in needs]
-    python = _install(_PYTHONS[0], tmp_path, f"{_wheel(packages)}[daemon,embedded,metrics,web]", *lowest)
+    python = _install(_PYTHONS[0], tmp_path, f"{_wheel(packages)}[{','.join(used)}]", "pytest", *lowest)
     _demo(python, tmp_path)
+    # textual 3.0 took every key and ended at the first answer.
+    shutil.copy(_ROOT / "tests" / "unit" / "cli" / "top" / "test_top.py", tmp_path)
+    _run([python, "-m", "pytest", "-c", "/dev/null", "--rootdir", ".", "-k", "asks_first", "test_top.py"], tmp_path)
 
 
 def _demo(python: str, folder: Path) -> None:
