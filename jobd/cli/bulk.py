@@ -29,9 +29,8 @@ STATES = ("waiting", "prioritized", "delayed", "active", "completed", "failed", 
 _BATCH_BYTES = 256 * 1024
 """Ids of one request, a quarter of the 1 MiB of a line: a character may need six bytes there."""
 
-
 _TOLD_ALONE = 10
-"""So many of the ids that were left are looked at one by one: a person typed them and wants to know why."""
+"""At most this many ids that were left are looked up one by one: a person typed them and wants to know why."""
 
 
 class Verb(NamedTuple):

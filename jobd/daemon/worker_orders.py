@@ -46,7 +46,8 @@ class WorkerOrders:
 
         Raises:
             NotThere: no worker has this pid.
-            Refused: nothing can be replaced there now, or the new one did not get ready: the old one serves on.
+            Refused: nothing can be replaced there now, or the new one did not get ready: the old one serves on, unless
+                its place is not wanted any more.
         """
         pool, old = self.find(pid)
         place = pool.place_of(old)
@@ -64,8 +65,10 @@ class WorkerOrders:
             await self._fleet.changed(1.0)
         cause = new.cause if new is not None else None
         told = f": {cause.splitlines()[0]}" if cause else ""
+        # A scale or a reload may have taken the place from both.
+        becomes = "serves on" if pool.place_of(old) is not None else "is not wanted any more either"
         raise Refused(
-            "restart-failed", f"the replacement did not get ready{told}; worker {pid} of {pool.name} serves on"
+            "restart-failed", f"the replacement did not get ready{told}; worker {pid} of {pool.name} {becomes}"
         )
 
     async def kill(self, pid: int, who: str) -> tuple[Pool, list[str]]:

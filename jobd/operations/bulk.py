@@ -1,4 +1,4 @@
-"""Many jobs at once: what `job retry`, `promote` and `remove` do in Redis. Holds one page of jobs at a time."""
+"""Many jobs at once: what `job retry`, `promote`, `cancel` and `remove` do in Redis, one page of jobs at a time."""
 
 from __future__ import annotations
 
