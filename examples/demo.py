@@ -91,7 +91,7 @@ def jobd(*arguments: str) -> list[str]:
 
 
 def wait_until_ready(daemon: subprocess.Popen[bytes]) -> None:
-    """Return when every queue has a worker that is ready."""
+    """Wait until every queue has a ready worker."""
     end = time.monotonic() + PATIENCE_S
     while daemon.poll() is None and time.monotonic() < end:
         if subprocess.run(jobd("health", "--ready"), cwd=ROOT, capture_output=True, check=False).returncode == 0:
@@ -101,7 +101,7 @@ def wait_until_ready(daemon: subprocess.Popen[bytes]) -> None:
 
 
 def show_jobs() -> list[str]:
-    """Add jobs of each kind, show what becomes of them; return what did not come out as it should."""
+    """Add jobs of each kind and show what happens to them; return those that did not come out as they should."""
     with Queue("email") as email, Queue("reports") as reports:
         print("\nfive kinds of jobs:", flush=True)
         return watch(add_one_of_each(email, reports)) + priorities(reports)

@@ -1,4 +1,4 @@
-"""A small model: words are hashed into a wide vector, two layers make a short one of it. It needs numpy only."""
+"""A small model: words are hashed into a wide vector, which two layers reduce to a short one. It needs only numpy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Text:
 
 
 def vectors(texts: list[str]) -> list[list[float]]:
-    """One vector a text. The weights are read once a call, however many texts there are: that is the gain."""
+    """Return one vector per text. The weights are read once per call, not once per text: that is the gain."""
     bags = np.zeros((len(texts), WORDS), dtype=np.float32)
     for row, text in enumerate(texts):
         for word in text.lower().split():

@@ -1,4 +1,4 @@
-"""Make the database, add two jobs, look at what is left."""
+"""Create the database, add two jobs, and look at the result."""
 
 from shop.database import engine, make_session
 from shop.models import Base, User

@@ -14,7 +14,7 @@ from shop.models import User  # noqa: E402
 
 
 def setup() -> None:
-    """Each worker opens connections of its own: one made while the handlers were imported is left behind."""
+    """Each worker opens its own connections: one opened while the handlers were imported must not be shared."""
     connections.close_all()
 
 

@@ -1,4 +1,4 @@
-"""What a view would call. The job is added when the transaction is through, and not at all when it is rolled back."""
+"""What a view would call. The job is added when the transaction commits, and not at all if it is rolled back."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ from shop.models import User
 
 @cache
 def email_queue() -> Queue:
-    """Return one client for the whole process; it is thread-safe and survives a fork of gunicorn's."""
+    """Return one client for the whole process; it is thread-safe and survives gunicorn's fork."""
     return Queue("email")
 
 

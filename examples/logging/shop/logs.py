@@ -1,4 +1,4 @@
-"""The job in every line: of the standard library's logging, and of structlog."""
+"""The job in every log line, for the standard library's logging and for structlog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def setup() -> None:
             "disable_existing_loggers": False,
             "filters": {"job": {"()": "jobd.logging.JobFilter"}},
             "formatters": {"line": {"format": "%(levelname)s %(queue)s/%(job_id)s %(name)s: %(message)s"}},
-            # The filter is the handler's: there it sees the lines of every logger.
+            # The filter belongs to the handler, where it sees the lines of every logger.
             "handlers": {"out": {"class": "logging.StreamHandler", "filters": ["job"], "formatter": "line"}},
             "root": {"level": "INFO", "handlers": ["out"]},
         }

@@ -9,13 +9,13 @@ from jobd import Job, Unrecoverable
 
 @dataclass
 class Welcome:
-    """What a job `welcome` must bring; `jobd schema jobs --ts` tells it to the TypeScript compiler."""
+    """What a `welcome` job must contain; `jobd schema jobs --ts` writes it down for the TypeScript compiler."""
 
     userId: int  # noqa: N815 - the producer's name
 
 
 def welcome(job: Job, data: Welcome) -> dict[str, int]:
-    """Pretend to send a mail; what is returned here is what `waitUntilFinished` resolves to in Node."""
+    """Pretend to send a mail; in Node, `waitUntilFinished` resolves to what is returned here."""
     if data.userId < 0:
         raise Unrecoverable("no such user")
     job.progress(50)

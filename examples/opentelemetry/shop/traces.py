@@ -1,4 +1,4 @@
-"""OpenTelemetry by OTLP: begun in each worker after the fork, flushed at its end; a producer calls the same two."""
+"""OpenTelemetry over OTLP: started in each worker after the fork, flushed at its end; a producer calls the same two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ provider: TracerProvider | None = None
 
 
 def setup() -> None:
-    """Begin: the thread that sends spans would not survive the fork, so not at import.
+    """Start it here and not at import: the thread that sends spans would not survive the fork.
 
     Where to send them, the service's name and the sampling are OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME and
     OTEL_TRACES_SAMPLER, as in every OpenTelemetry application.

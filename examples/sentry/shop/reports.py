@@ -12,7 +12,7 @@ from jobd import Job, RetryLater, WaitForChildren
 
 
 def setup() -> None:
-    """Begin in each worker: the SDK's sending thread would not survive the fork."""
+    """Start in each worker: the SDK's sending thread would not survive the fork."""
     sentry_sdk.init(dsn=os.environ.get("SENTRY_DSN"), traces_sample_rate=0)
 
 
@@ -22,7 +22,7 @@ def teardown() -> None:
 
 @contextmanager
 def job_scope(job: Job) -> Iterator[None]:
-    """Report what a handler raises, with the job it ran; what only sends the job back later is no error."""
+    """Report what a handler raises, with the job it ran; an exception that only postpones the job is not an error."""
     with sentry_sdk.isolation_scope() as scope:
         scope.set_tag("queue", job.queue)
         scope.set_tag("job", job.name)

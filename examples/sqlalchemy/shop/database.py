@@ -1,4 +1,4 @@
-"""One engine a worker, one session a job: committed when the handler returns, rolled back when it raises."""
+"""One engine per worker, one session per job: committed when the handler returns, rolled back when it raises."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _session: ContextVar[Session] = ContextVar("session")
 
 
 def setup() -> None:
-    """Each worker begins with an empty pool: connections of the process it was forked from are not its own."""
+    """Each worker begins with an empty pool: connections of the process it was forked from must not be shared."""
     engine.dispose(close=False)
 
 
