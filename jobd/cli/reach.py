@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,7 +12,8 @@ from jobd.operations import table
 from jobd.operations.operation import Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from jobd.cli.settings import Settings
     from jobd.operations.operation import Operation, P, R
@@ -52,7 +55,32 @@ def connect(settings: Settings) -> ControlClient:
     """Return a connection to the daemon. Raises DaemonAway, and Refused (77) where this user may not."""
     from jobd.protocol.control_client import ControlClient
 
-    return ControlClient.connect(settings.sockets())
+    candidates = settings.sockets()
+    try:
+        return ControlClient.connect(candidates)
+    except DaemonAway as away:
+        raise _elsewhere(settings, candidates, away) or away from None
+
+
+def _elsewhere(settings: Settings, tried: Sequence[Path], away: DaemonAway) -> DaemonAway | None:
+    """Return what to say when the daemon of this file listens where the file said when it was started."""
+    from jobd.locate.sockets import noted_socket
+    from jobd.protocol.control_client import ControlClient
+
+    config = settings.config_path()
+    if settings.socket or "JOBD_SOCKET" in os.environ or config is None:
+        return None
+    path = noted_socket(config)
+    if path is None or path in tried:
+        return None
+    try:
+        ControlClient.connect([path]).close()
+    except JobdError:
+        return None
+    listed = "; ".join(f"{each}: {why}" for each, why in away.tried)
+    text = f"no daemon answers ({listed}), but the daemon of this state folder listens at {path}: "
+    text += f"reach it with --socket {shlex.quote(str(path))}; a changed [daemon] socket takes a restart"
+    return DaemonAway(text, away.tried)
 
 
 def call(

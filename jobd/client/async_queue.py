@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from jobd.client.events import QueueEvent
     from jobd.client.flow import Flow, FlowHandle
+    from jobd.client.schedules import ScheduledOptions
     from jobd.engine.add_options import AddOptions
     from jobd.engine.job import JobRecord, Taken
     from jobd.engine.new_job import Added
@@ -152,7 +153,13 @@ class AsyncQueue(Producer, AsyncQueueUpkeep):
 
         return await self._live().runner.run(ignored_failures(self.keys, job_id))
 
-    async def schedule(self, id: str, name: str | None = None, data: Any = {}, **options: Any) -> str | None:  # noqa: A002, B006
+    async def schedule(
+        self,
+        id: str,  # noqa: A002 - as Queue.schedule
+        name: str | None = None,
+        data: Any = {},  # noqa: B006 - never changed
+        **options: Unpack[ScheduledOptions],
+    ) -> str | None:
         """Make a schedule or change it, as Queue.schedule."""
         from jobd.client.schedules import schedule_command, scheduled
 

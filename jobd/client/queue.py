@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from jobd.client.events import QueueEvent
     from jobd.client.flow import Flow, FlowHandle
+    from jobd.client.schedules import ScheduledOptions
     from jobd.client.watcher import Watcher
     from jobd.engine.add_options import AddOptions
     from jobd.engine.job import JobRecord
@@ -203,7 +204,13 @@ class Queue(Producer, QueueUpkeep):
 
         return self._live().runner.run(ignored_failures(self.keys, job_id))
 
-    def schedule(self, id: str, name: str | None = None, data: Any = {}, **options: Any) -> str | None:  # noqa: A002, B006
+    def schedule(
+        self,
+        id: str,  # noqa: A002 - BullMQ's word
+        name: str | None = None,
+        data: Any = {},  # noqa: B006 - never changed
+        **options: Unpack[ScheduledOptions],
+    ) -> str | None:
         """Make a schedule, a BullMQ job scheduler, or change the one of this id; workers of any language keep it going.
 
         Returns the id of the job that is due next, None when it would never be due: nothing is done then.

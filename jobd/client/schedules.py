@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
+from jobd.engine.add_options import EachOptions
 from jobd.engine.codes import Code
 from jobd.engine.options import kind_of
 from jobd.engine.schedulers import Repeat, Template, check_scheduler_id, upsert_scheduler
@@ -15,6 +16,7 @@ from jobd.errors import InputError, JobdError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from jobd.engine.keys import Keys
     from jobd.engine.runner import Command
@@ -28,14 +30,18 @@ class ScheduleOptions(TypedDict, total=False):
     from the first run; `immediately`: the first run of a `cron` is at once (that of an `every` always is).
     """
 
-    every: str | float | None
+    every: str | float | timedelta | None
     cron: str | None
     timezone: str | None
     limit: int | None
     start: datetime | float | None
     end: datetime | float | None
-    offset: str | float | None
+    offset: str | float | timedelta | None
     immediately: bool
+
+
+class ScheduledOptions(ScheduleOptions, EachOptions, total=False):
+    """When a schedule's jobs are due, and what holds for each of them."""
 
 
 _OWN = frozenset(ScheduleOptions.__annotations__)

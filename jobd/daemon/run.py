@@ -132,7 +132,7 @@ class Daemon:
         self._signals.start()
         self._pulse.start()
         # Where it is now: a deploy may flip a symlink on the way, and what lies there is still this daemon's.
-        state = StateDir(self.config.state_folder(self.environ).resolve())
+        state = StateDir(self.config.state_folder(self.environ).resolve(), self._socket)
         try:
             state.acquire()
             self._starting = asyncio.ensure_future(self._run(state))

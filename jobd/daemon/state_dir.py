@@ -1,7 +1,8 @@
 """One daemon a state folder, and what the next one must know about it.
 
-`lock` is held (flock) as long as the daemon lives, however it dies. `incarnations.json` names the running incarnation,
-its processes and its queues, so that the next start can tell which jobs are left without an owner.
+`lock` is held (flock) as long as the daemon lives, however it dies; in it are its pid and its control socket.
+`incarnations.json` names the running incarnation, its processes and its queues, so that the next start can tell which
+jobs are left without an owner.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 
 from jobd.daemon.logs import event_log
 from jobd.errors import Refused
+from jobd.locate.sockets import LOCK_NAME
 
-LOCK_NAME = "lock"
 RECORD_NAME = "incarnations.json"
 _LAYOUT = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -74,6 +75,8 @@ class StateDir:
     """The state folder, locked by this process from `acquire` to `release`."""
 
     folder: Path
+    socket: Path | None = None
+    """The control socket, noted in the lock for whoever looks for it where a changed file says."""
     _lock_fd: int | None = field(default=None, repr=False)
 
     def acquire(self) -> None:
@@ -101,12 +104,12 @@ class StateDir:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            pid = os.pread(fd, 32, 0).decode("ascii", "replace").partition("\n")[0] or "unknown"
             message = f'another daemon (pid {pid}) uses the state folder "{self.folder}"; stop it with: jobd stop'
             raise Refused("state-dir-taken", message, detail={"pid": pid}) from None
         try:
             os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(fd, f"{os.getpid()}\n{self.socket or ''}\n".encode(errors="surrogateescape"), 0)
         except OSError as error:
             message = f'cannot write into the state folder "{self.folder}": {error.strerror}'
             raise Refused("state-dir-unusable", message) from error

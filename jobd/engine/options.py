@@ -232,7 +232,7 @@ def _parent(value: Any, if_failed: Any, prefix: str) -> Parent:
 def _backoff(value: Any) -> dict[str, Any]:
     if isinstance(value, dict) and set(value) == {"type", "delay"} and value["type"] in ("fixed", "exponential"):
         return {"type": value["type"], "delay": _milliseconds("backoff", value["delay"])}
-    if isinstance(value, str | int | float):
+    if isinstance(value, str | int | float) or hasattr(value, "total_seconds"):  # the latter a timedelta
         return {"type": "fixed", "delay": _milliseconds("backoff", value)}
     if hasattr(value, "to_opts"):
         stored: dict[str, Any] = value.to_opts()

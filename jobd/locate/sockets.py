@@ -17,6 +17,8 @@ SOCKET_NAME = "control.sock"
 SYSTEM_FOLDER = Path("/etc/jobd")
 SYSTEM_RUNTIME = Path("/run/jobd")
 SYSTEM_STATE = Path("/var/lib/jobd")
+LOCK_NAME = "lock"
+"""In the state folder: a line with the daemon's pid, one with its control socket."""
 LOCAL = ".jobd"
 """The folder beside the file that holds socket and state of a daemon a person starts by hand."""
 
@@ -72,6 +74,21 @@ def state_dir(*, config: Path, written: Path | None = None, env: Mapping[str, st
     """Return the state folder of `jobd run`. `written` is [daemon] state_dir, absolute."""
     variables = os.environ if env is None else env
     return written or _run_folder(config, variables.get("STATE_DIRECTORY"), SYSTEM_STATE)
+
+
+def noted_socket(config: Path, *, env: Mapping[str, str] | None = None) -> Path | None:
+    """Return where the last daemon of this file's state folder listened, None where that cannot be known.
+
+    A socket that was changed in the file since is not where the daemon listens.
+    """
+    variables = os.environ if env is None else env
+    written = _daemon_path(config, "state_dir", variables)
+    folder = written or (SYSTEM_STATE if is_system_file(config) else config.parent / LOCAL)
+    try:
+        lines = (folder / LOCK_NAME).read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    return Path(lines[1]) if len(lines) > 1 and lines[1] else None
 
 
 def _run_folder(config: Path, given: str | None, system: Path) -> Path:

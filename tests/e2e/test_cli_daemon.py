@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from jobd.cli import main
+from jobd.daemon.state_dir import StateDir
 from tests.support.daemon_process import ROOT
 from tests.support.fake_control import FakeControl, Refusal
 
@@ -85,6 +86,23 @@ def test_health_is_an_exit_code(
     assert exit_code == code
     assert out.startswith("degraded")
     assert daemon.asked == [("health", {"kind": words[0][2:] if words else None})]
+
+
+def test_a_daemon_that_listens_where_the_file_said_before_is_told_with_its_socket(
+    run: Run, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JOBD_SOCKET")
+    (short_tmp / "jobd.toml").write_text('[daemon]\nsocket = "new.sock"\nstate_dir = "state"\n')
+    state = StateDir(short_tmp / "state", short_tmp / "c.sock")
+    state.acquire()
+    hint = f"listens at {short_tmp}/c.sock: reach it with --socket {short_tmp}/c.sock"
+    with _fake(short_tmp, {"status": _STATUS}):
+        for words, code in (("reload", 69), ("status", 3)):
+            told = run(words)
+            assert (told[0], hint in told[2], "takes a restart" in told[2]) == (code, True, True)
+    state.release()
+    code, _, err = run("reload")
+    assert (code, "start one with: jobd run" in err, "listens" in err) == (69, True, False)
 
 
 def test_plan_exits_10_only_when_asked_and_changed(run: Run, short_tmp: Path) -> None:

@@ -30,12 +30,21 @@ for method in sys.argv[4:]:
             print(client.path.name, method, "ok" if client.call(method, timeout=10)["schema"] == 1 else "?")
     except Refused as error:
         print(method, error.exit_code, error.code)
+        print(error, file=sys.stderr)
 """
 
 
 def as_another(daemon: DaemonProcess, gid: int, *methods: str) -> list[str]:
+    return _ask(daemon, gid, *methods).stdout.splitlines()
+
+
+def refusal(daemon: DaemonProcess, gid: int, method: str) -> str:
+    return _ask(daemon, gid, method).stderr
+
+
+def _ask(daemon: DaemonProcess, gid: int, *methods: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", AS_ANOTHER, str(ROOT), str(daemon.socket), str(gid), *methods]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
@@ -60,6 +69,8 @@ def test_groups_may_do_everything_or_only_read(short_tmp: Path, redis_server: Re
         assert as_another(daemon, reading, "status", "unquiet", "stop", "plan") == [
             "status.sock status ok", "unquiet 77 not-permitted", "stop 77 not-permitted", "plan 77 not-permitted",
         ]  # fmt: skip
+        assert "logs shows more than [daemon] status_group may see" in refusal(daemon, reading, "logs")
+        assert "quiet changes something, and the status socket only reads" in refusal(daemon, reading, "quiet")
         assert as_another(daemon, neither, "hello") == ["hello 77 not-permitted"]
         assert daemon.stop() == 0
         assert not (daemon.folder / "status.sock").exists()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +73,23 @@ def test_one_existing_file_keeps_all_from_being_written(
     assert main(["init"]) == 1
     assert existing in capsys.readouterr().err
     assert {path.name: path.read_text() for path in home.iterdir()} == {existing: "mine"}
+
+
+@pytest.mark.parametrize(("refusal", "code"), [(errno.EACCES, 77), (errno.EROFS, 77), (errno.ENOSPC, 1)])
+def test_a_folder_that_may_not_be_written_is_77_and_nothing_stays(
+    refusal: int, code: int, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = os.open
+
+    def refuse(path: Any, *given: Any, **more: Any) -> int:
+        if Path(os.fsdecode(path)).name == "jobs.py":
+            raise OSError(refusal, os.strerror(refusal))
+        return real(path, *given, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert main(["init"]) == code
+    told = f'error: cannot write "{home}/jobs.py": {os.strerror(refusal)}; nothing was written\n'
+    assert (capsys.readouterr().err, list(home.iterdir())) == (told, [])
 
 
 def test_queues_found_in_redis_become_tables_to_fill_in(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,11 +80,12 @@ def _write_all(paths: list[Path], texts: list[str]) -> None:
                 written.append(path)
                 file.write(text)
     except OSError as error:
-        for path in written:
+        for made in written:
             with contextlib.suppress(OSError):
-                path.unlink()
+                made.unlink()
         message = f'cannot write "{path}": {error.strerror or error}; nothing was written'
-        raise Refused("cannot-write", message) from error
+        code = Exit.NOT_PERMITTED if isinstance(error, PermissionError) or error.errno == errno.EROFS else Exit.FAILED
+        raise Refused("cannot-write", message, exit_code=code) from error
 
 
 def _lines(document: Mapping[str, Any], *, from_redis: bool) -> Iterator[str]:

@@ -62,9 +62,14 @@ class Dispatch:
     async def call_reading(self, method: str, params: dict[str, Any], caller: Caller) -> Mapping[str, Any]:
         """As `call`, for the status socket: what changes anything is refused (exit code 77)."""
         followed = [_named(str(params.get("to")))] if method == SUBSCRIBE.name else []
-        if not all(one.effect is Effect.READS and one.for_status_group for one in [_named(method), *followed]):
-            message = f"{method} is not permitted on the status socket, which only reads"
-            raise Refused("not-permitted", message, exit_code=Exit.NOT_PERMITTED)
+        for one in (_named(method), *followed):
+            if one.effect is not Effect.READS:
+                why = f"{one.name} changes something, and the status socket only reads"
+            elif not one.for_status_group:
+                why = f"{one.name} shows more than [daemon] status_group may see"
+            else:
+                continue
+            raise Refused("not-permitted", f"{why}: it needs the control socket", exit_code=Exit.NOT_PERMITTED)
         return await self.call(method, params, caller)
 
     async def _perform(self, operation: Operation[Any, Any], params: Params, caller: Caller) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -60,6 +61,12 @@ def test_a_job_without_options_is_stored_as_bullmq_stores_it() -> None:
 )  # fmt: skip
 def test_options_are_stored_under_bullmq_s_names(options: dict[str, Any], stored: dict[str, Any]) -> None:
     assert opts(**options) == {"attempts": 0} | stored
+
+
+@pytest.mark.parametrize("length", ["3s", 3, 3.0, timedelta(seconds=3)])
+def test_lengths_are_texts_seconds_or_timedeltas(length: Any) -> None:
+    opts = new_job("n", {}, {"backoff": length, "delay": length}, now_ms=0).opts
+    assert (opts["backoff"], opts["delay"]) == ({"type": "fixed", "delay": 3000}, 3000)
 
 
 @pytest.mark.parametrize(
