@@ -263,7 +263,7 @@ def test_a_module_that_starts_a_thread_is_imported_by_each_worker_and_the_log_sa
     daemon = make('[queues.a]\nhandler = "daemon_with_thread:ok"\nworkers = 2\n')
     a = jobs("a")
     assert a.result(a.add()) == "ok"
-    (line,) = daemon.logged("workers import by themselves: forking after the imports is not safe")
+    (line,) = daemon.logged("each worker imports by itself: forking after the imports is not safe")
     assert "thread" in line["why"]
 
 
