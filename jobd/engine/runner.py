@@ -309,8 +309,10 @@ class AsyncRunner:
         return (await self._round(connection, _packed(connection, sent), len(sent)))[len(exchange.loads) :]
 
     async def _round(self, connection: Any, packed: Any, answers: int) -> list[Any]:
+        cancels = _cancels()
         try:
             await connection.send_packed_command(packed)
+            _raise_swallowed(cancels)
             return [await self._reply(connection) for _ in range(answers)]
         except (failures.RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
@@ -325,6 +327,20 @@ class AsyncRunner:
             return await connection.read_response(disable_decoding=True)
         except failures.ResponseError as error:
             return error
+
+
+def _cancels() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def _raise_swallowed(before: int) -> None:
+    """Be cancelled by what came as the last byte left.
+
+    redis-py sends by asyncio.wait_for, which swallows a cancel that comes with the end (bpo-42130, until Python 3.12).
+    """
+    if _cancels() > before:
+        raise asyncio.CancelledError
 
 
 # The pool counts its failovers, a connection carries the count at which it was made: one that is behind is outdated.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -12,9 +13,11 @@ from jobd.client import Queue
 from jobd.engine.keys import Keys
 from tests.support.failover import Pair
 from tests.support.moving_proxy import MovingProxy
-from tests.support.operations import Ops
 from tests.support.redis_server import RedisServer
 from tests.support.worker_parent import WorkerParent
+
+if TYPE_CHECKING:
+    from tests.support.operations import Ops
 
 
 @pytest.fixture
@@ -43,6 +46,9 @@ def pair(short_tmp: Path) -> Iterator[Pair]:
 
 @pytest.fixture
 def ops(redis_server: RedisServer, prefix: str) -> Ops:
+    # What the client needs is installed without the daemon's packages where the lowest redis-py is tried.
+    from tests.support.operations import Ops
+
     return Ops(redis_server.url, prefix)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 log = event_log(__name__)
 
+_CANCEL_AGAIN_S = 1.0
+
 
 class Duty:
     """Runs `run_once` again and again; what it raises is logged and does not end it.
@@ -40,9 +42,10 @@ class Duty:
     async def stop(self) -> None:
         """End; returns when it has ended. Harmless when it never began."""
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # Again and again: redis-py opens connections by asyncio.wait_for, which in Python 3.11 may swallow one.
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
 
     async def _loop(self) -> None:
         pause = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -77,3 +78,22 @@ def test_what_redis_refuses_is_told_until_it_works_again():
 
 def test_an_unknown_refusal_is_shown_in_its_own_words():
     assert shown_refusal(RedisRefused("redis refused: ERR odd\nmore")) == "redis refused: ERR odd"
+
+
+def test_a_duty_that_swallows_one_cancel_is_stopped_all_the_same():
+    class Swallowing(Counting):
+        async def run_once(self) -> float:
+            self.runs += 1
+            if self.runs == 1:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(60)
+            return 60.0
+
+    async def work() -> None:
+        duty = Swallowing()
+        duty.start()
+        await until_runs(duty, 1)
+        async with asyncio.timeout(30):
+            await duty.stop()
+
+    asyncio.run(work())
