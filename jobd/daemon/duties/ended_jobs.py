@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal
 
+from jobd.daemon.background import Background
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.worker_state import WorkerState
 from jobd.protocol.worker import EndedHeard, JobEnded
@@ -31,21 +32,16 @@ class EndedJobs:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._telling = Background()
 
     def tell(self, queue: str, jobs: Iterable[JobEnded]) -> None:
         """Tell them. Returns at once."""
         for ended in jobs:
-            task = asyncio.create_task(self._tell(queue, ended), name="ended job")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._telling.start(self._tell(queue, ended), "ended job")
 
     async def stop(self) -> None:
         """Give up those that no worker could be told of; the log names them."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._telling.stop()
 
     async def _tell(self, queue: str, ended: JobEnded) -> None:
         heard = EndedHeard(ended.job_id, ended.attempts_started)

@@ -9,6 +9,7 @@ from jobd.engine.job import Taken
 from jobd.engine.outcome_policy import read_opts
 from jobd.errors import Cancelled, JobTimeout, Unrecoverable
 from jobd.protocol.worker import EndedHeard
+from jobd.worker import own_faults
 from jobd.worker.handlers.job import Job, current
 from jobd.worker.run.attempt import on_failed_failed
 
@@ -32,7 +33,7 @@ class EndedElsewhere:
 
     def tell(self, ended: JobEnded) -> None:
         """Call `on_failed` for this job; nothing without one. Returns at once."""
-        task = asyncio.get_running_loop().create_task(self._call(ended))
+        task = own_faults.run(asyncio.get_running_loop(), self._call(ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
