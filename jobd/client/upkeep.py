@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
 from jobd.engine.admin import cancel_job, pause_queue, promote_job, remove_job, resume_queue, retry_job
-from jobd.engine.bulk import Act, Tally, act_on_chosen
+from jobd.engine.bulk import PROMOTE, REMOVE, RETRY, Tally, act_on_chosen, cancelling
 from jobd.engine.changing import change_delay, change_priority, counts_per_priority, removing_orphans, update_data
-from jobd.engine.clearing import CLEANABLE, cleaning, emptying, obliterating
+from jobd.engine.clearing import CLEANABLE, cleaning, closing, emptying, obliterating
 from jobd.engine.codes import Code
 from jobd.engine.options import check_priority, encode_data
 from jobd.engine.reading import COUNTED, get_state, job_logs, list_jobs, queue_facts
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Unpack
 
+    from jobd.engine.bulk import Act
     from jobd.engine.job import JobRecord
     from jobd.engine.keys import Keys
     from jobd.engine.runner import Steps
@@ -97,17 +97,7 @@ def clean(keys: Keys, state: str, older: str | float, limit: int | None) -> Step
 
 def obliterate(keys: Keys, *, force: bool) -> Steps[int]:
     """Delete the queue."""
-    was_paused = False
-    for after_pause in (False, True):
-        [facts] = yield [queue_facts(keys)]
-        active = facts.counts[State.ACTIVE]
-        if active and not force:
-            if after_pause and not was_paused:
-                yield [resume_queue(keys)]
-            raise Refused("queue-busy", f'cannot obliterate "{keys.queue}": {active} of its jobs run')
-        if not after_pause:
-            was_paused = facts.paused
-            yield [pause_queue(keys, who=me(), why="obliterate", now_ms=SYSTEM_CLOCK.now_ms())]
+    yield from closing(keys, who=me(), now_ms=SYSTEM_CLOCK.now_ms(), force=force)
     tally = Tally(keep=0)
     yield from obliterating(keys, tally)
     return tally.done
@@ -170,32 +160,22 @@ def cancel(keys: Keys, job_id: str) -> Steps[bool]:
 
 def retry_all(keys: Keys, **chosen: Unpack[Chosen]) -> Steps[int]:
     """Let finished jobs run again."""
-    selection = selection_of(chosen)
-    _check_state(selection, (State.FAILED, State.COMPLETED), "retried")
-    return _all(keys, Act(retry_job), selection, (State.FAILED,))
+    return _all(keys, RETRY, chosen)
 
 
 def promote_all(keys: Keys, **chosen: Unpack[Chosen]) -> Steps[int]:
     """Let delayed jobs run now."""
-    selection = selection_of(chosen)
-    _check_state(selection, (State.DELAYED,), "promoted")
-    return _all(keys, Act(promote_job), selection, (State.DELAYED,))
+    return _all(keys, PROMOTE, chosen)
 
 
 def remove_all(keys: Keys, **chosen: Unpack[Chosen]) -> Steps[int]:
     """Delete jobs."""
-    act = Act(remove_job, good=frozenset({1}), remains=frozenset({0, Code.SCHEDULER_JOB}))
-    return _all(keys, act, selection_of(chosen), [state for state in COUNTED if state is not State.ACTIVE])
+    return _all(keys, REMOVE, chosen)
 
 
 def cancel_all(keys: Keys, **chosen: Unpack[Chosen]) -> Steps[int]:
     """Let jobs run no more."""
-    selection = selection_of(chosen)
-    open_states = (State.WAITING, State.PRIORITIZED, State.DELAYED, State.WAITING_CHILDREN, State.ACTIVE)
-    _check_state(selection, open_states, "cancelled")
-    command = partial(cancel_job, who=me(), now_ms=SYSTEM_CLOCK.now_ms())
-    act = Act(command, good=frozenset({0, 1}), running=frozenset({1}), remains=frozenset({Code.SCHEDULER_JOB}))
-    return _all(keys, act, selection, open_states)
+    return _all(keys, cancelling(me(), SYSTEM_CLOCK.now_ms()), chosen)
 
 
 def jobs(keys: Keys, states: Sequence[str], start: int, stop: int, *, asc: bool | None) -> Steps[list[JobRecord]]:
@@ -279,12 +259,7 @@ def _check(job_id: str, code: int, wrong_state: str) -> None:
         raise Refused("job-of-scheduler", f'job "{job_id}" is the next one of a schedule: change or remove that')
 
 
-def _check_state(selection: Selection, states: Sequence[State], past: str) -> None:
-    if selection.state not in (None, *states):
-        raise InputError(f"only jobs that are {' or '.join(states)} can be {past}, not {selection.state}")
-
-
-def _all(keys: Keys, act: Act, selection: Selection, states: Sequence[State]) -> Steps[int]:
+def _all(keys: Keys, act: Act, chosen: Chosen) -> Steps[int]:
     tally = Tally(keep=0)
-    yield from act_on_chosen(keys, act, selection, states, tally, now_ms=SYSTEM_CLOCK.now_ms())
+    yield from act_on_chosen(keys, act, selection_of(chosen), tally, now_ms=SYSTEM_CLOCK.now_ms())
     return tally.done

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from jobd.engine.admin import cancel_job, promote_job, remove_job, retry_job
 from jobd.engine.codes import Code
 from jobd.engine.options import is_own_key
-from jobd.engine.reading import get_state
+from jobd.engine.reading import COUNTED, get_state
 from jobd.engine.selection import PAGE, Selection, walk
 from jobd.engine.states import State
+from jobd.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,16 +46,49 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What is done to one job, and what the codes of its command mean.
+    """What is done to one job, to which jobs, and what the codes of its command mean.
 
-    `good`: it took effect; `running`: those of them where the job is active and stays so; `remains`: it did not, and
-    the job is where it was.
+    `states`: where its jobs are when nothing else is said; `allowed`: where they may be, told as `takes` ("only failed
+    and completed jobs can be retried"). `good`: it took effect; `running`: those of them where the job is active and
+    stays so; `remains`: it did not, and the job is where it was.
     """
 
     command: Callable[[Keys, str], Command[int]]
+    states: Sequence[State]
+    allowed: Sequence[State]
+    takes: str = ""
     good: frozenset[int] = frozenset({0})
     running: frozenset[int] = frozenset()
     remains: frozenset[int] = frozenset()
+
+    def check(self, selection: Selection) -> None:
+        """Raise InputError when it cannot be done to jobs of the selection's state."""
+        if selection.state is not None and selection.state not in self.allowed:
+            raise InputError(f'only {self.takes}, not "{selection.state}"')
+
+    def states_of(self, selection: Selection) -> Sequence[State]:
+        """Return where the selection's jobs are looked for: in its own state, else in `states`."""
+        return self.states if selection.state is None else (selection.state,)
+
+
+RETRY = Act(
+    retry_job, [State.FAILED], [State.FAILED, State.COMPLETED], takes="failed and completed jobs can be retried"
+)
+PROMOTE = Act(promote_job, [State.DELAYED], [State.DELAYED], takes="delayed jobs can be promoted")
+REMOVE = Act(
+    remove_job, [state for state in COUNTED if state is not State.ACTIVE], COUNTED,
+    good=frozenset({1}), remains=frozenset({0, Code.SCHEDULER_JOB}),
+)  # fmt: skip
+
+_OPEN = [state for state in COUNTED if state not in (State.COMPLETED, State.FAILED)]
+
+
+def cancelling(who: str, now_ms: int) -> Act:
+    """Return the act that lets jobs run no more, told as done by `who`."""
+    return Act(
+        partial(cancel_job, who=who, now_ms=now_ms), _OPEN, _OPEN, takes="jobs that have not ended can be cancelled",
+        good=frozenset({0, 1}), running=frozenset({1}), remains=frozenset({Code.SCHEDULER_JOB}),
+    )  # fmt: skip
 
 
 def act_on_ids(keys: Keys, act: Act, ids: Sequence[str], tally: Tally, *, dry_run: bool = False) -> Steps[None]:
@@ -70,16 +106,14 @@ def act_on_ids(keys: Keys, act: Act, ids: Sequence[str], tally: Tally, *, dry_ru
 
 
 def act_on_chosen(
-    keys: Keys,
-    act: Act,
-    selection: Selection,
-    states: Sequence[State],
-    tally: Tally,
-    *,
-    now_ms: int,
-    dry_run: bool = False,
+    keys: Keys, act: Act, selection: Selection, tally: Tally, *, now_ms: int, dry_run: bool = False
 ) -> Steps[None]:
-    """Do it to the jobs that the selection takes, in `states` unless it names its own."""
+    """Do it to the jobs that the selection takes.
+
+    Raises:
+        InputError: it cannot be done to jobs of the selection's state.
+    """
+    act.check(selection)
 
     def visit(jobs: list[JobRecord], listed: int) -> Steps[int | None]:
         tally.skipped += listed - len(jobs)
@@ -92,8 +126,7 @@ def act_on_chosen(
         still = {*act.remains, *(act.running if part and part[0].state is State.ACTIVE else ())}
         return sum(code not in still for code in codes)
 
-    own = selection.states() if selection.state else states
-    yield from walk(keys, selection, visit, now_ms=now_ms, states=own)
+    yield from walk(keys, selection, visit, now_ms=now_ms, states=act.states_of(selection))
 
 
 def _page(keys: Keys, act: Act, ids: Sequence[str], tally: Tally, *, dry_run: bool) -> Steps[list[int]]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobd.engine.admin import pause_queue, resume_queue
 from jobd.engine.reading import container, queue_facts
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
 from jobd.engine.states import State
 from jobd.engine.turn import decode_ids
+from jobd.errors import Refused
 
 if TYPE_CHECKING:
     from jobd.engine.bulk import Tally
@@ -88,6 +90,32 @@ def cleaning(
         yield from _walk(
             keys, state, counts[state], tally, legacy=legacy, before_ms=before_ms, most=most, tell=not legacy
         )
+
+
+def closing(keys: Keys, *, who: str, now_ms: int, force: bool) -> Steps[None]:
+    """Pause a queue that is to be obliterated.
+
+    Raises:
+        Refused: jobs are running, and it is not to be forced; the queue is as it was.
+    """
+    [facts] = yield [queue_facts(keys)]
+    if not force:
+        refuse_active(keys, facts.counts[State.ACTIVE])
+    yield [pause_queue(keys, who=who, why="obliterate", now_ms=now_ms)]
+    if not force:
+        # Nobody takes a job any more; who took one before the pause was not seen by the first look.
+        [after] = yield [queue_facts(keys)]
+        if after.counts[State.ACTIVE] and not facts.paused:
+            yield [resume_queue(keys)]
+        refuse_active(keys, after.counts[State.ACTIVE])
+
+
+def refuse_active(keys: Keys, active: int) -> None:
+    """Raise Refused when jobs of a queue that is to be obliterated are running."""
+    if active:
+        text = f"{active} of its jobs run: quiet or stop their workers first, or force it (--force; force=True)"
+        detail = {"queue": keys.queue, "active": active}
+        raise Refused("queue-busy", f'cannot obliterate "{keys.queue}": {text}', detail=detail)
 
 
 def obliterating(keys: Keys, tally: Tally) -> Steps[None]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from jobd.clock import SYSTEM_CLOCK
-from jobd.engine.admin import cancel_job, promote_job, remove_job, retry_job
-from jobd.engine.bulk import Act, Tally, act_on_chosen, act_on_ids
-from jobd.engine.codes import Code
+from jobd.engine.bulk import PROMOTE, REMOVE, RETRY, Tally, act_on_chosen, act_on_ids, cancelling
 from jobd.engine.keys import Keys
-from jobd.engine.reading import COUNTED
-from jobd.engine.states import State
-from jobd.errors import InputError, NotThere
+from jobd.errors import NotThere
 from jobd.operations.documents_jobs import Bulk
 from jobd.operations.documents_upkeep import Cancelled
 from jobd.operations.operation import Place
@@ -21,12 +16,7 @@ from jobd.operations.progress import Told
 from jobd.operations.queues import facts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-RETRY = Act(retry_job)
-PROMOTE = Act(promote_job)
-REMOVE = Act(remove_job, good=frozenset({1}), remains=frozenset({0, Code.SCHEDULER_JOB}))
-CANCELLABLE = (State.WAITING, State.PRIORITIZED, State.DELAYED, State.WAITING_CHILDREN, State.ACTIVE)
+    from jobd.engine.bulk import Act
 
 
 async def retry(place: Place, params: Which) -> Bulk:
@@ -36,9 +26,7 @@ async def retry(place: Place, params: Which) -> Bulk:
         NotThere: there is no such queue, or the only id is no job.
         InputError: a state that is not finished.
     """
-    if params.selection().state not in (None, State.FAILED, State.COMPLETED):
-        raise InputError(f'only failed and completed jobs can be retried, not "{params.selection().state}"')
-    return report(await act_on(place, params, RETRY, (State.FAILED,)))
+    return report(await act_on(place, params, RETRY))
 
 
 async def promote(place: Place, params: Which) -> Bulk:
@@ -48,9 +36,7 @@ async def promote(place: Place, params: Which) -> Bulk:
         NotThere: as `job.retry`.
         InputError: a state other than delayed.
     """
-    if params.selection().state not in (None, State.DELAYED):
-        raise InputError(f'only delayed jobs can be promoted, not "{params.selection().state}"')
-    return report(await act_on(place, params, PROMOTE, (State.DELAYED,)))
+    return report(await act_on(place, params, PROMOTE))
 
 
 async def remove(place: Place, params: Which) -> Bulk:
@@ -59,7 +45,7 @@ async def remove(place: Place, params: Which) -> Bulk:
     Raises:
         NotThere: as `job.retry`.
     """
-    return report(await act_on(place, params, REMOVE, [state for state in COUNTED if state is not State.ACTIVE]))
+    return report(await act_on(place, params, REMOVE))
 
 
 async def cancel(place: Place, params: Which) -> Cancelled:
@@ -72,34 +58,31 @@ async def cancel(place: Place, params: Which) -> Cancelled:
         NotThere: as `job.retry`.
         InputError: a state that is finished.
     """
-    state = params.selection().state
-    if state in (State.COMPLETED, State.FAILED):
-        raise InputError(f'only jobs that have not ended can be cancelled, not "{state}"')
-    command = partial(cancel_job, who=place.caller.who, now_ms=SYSTEM_CLOCK.now_ms())
-    act = Act(command, good=frozenset({0, 1}), running=frozenset({1}), remains=frozenset({Code.SCHEDULER_JOB}))
-    tally = await act_on(place, params, act, CANCELLABLE)
+    tally = await act_on(place, params, cancelling(place.caller.who, SYSTEM_CLOCK.now_ms()))
     if tally.running:
         place.look_for_cancelled(params.queue)
     return {**report(tally), "running": tally.running}
 
 
-async def act_on(place: Place, params: Which, act: Act, states: Sequence[State]) -> Tally:
-    """Do it to the jobs with the ids, else to those the selection takes in `states`, unless it names its own.
+async def act_on(place: Place, params: Which, act: Act) -> Tally:
+    """Do it to the jobs with the ids, else to those that the selection takes.
 
     Raises:
         NotThere: there is no such queue, or the only id is no job.
+        InputError: it cannot be done to jobs of the selection's state.
     """
+    tally, selection = Tally(), params.selection()
+    act.check(selection)
     facts = await facts_of(place, params.queue)
-    keys, tally, selection = Keys(place.prefix, params.queue), Tally(), params.selection()
+    keys = Keys(place.prefix, params.queue)
     if params.ids:
         steps = act_on_ids(keys, act, params.ids, tally, dry_run=params.dry_run)
         total = len(params.ids)
     else:
-        looked_at = selection.states() if selection.state else states
-        total = sum(facts.counts[state] for state in looked_at)
+        total = sum(facts.counts[state] for state in act.states_of(selection))
         if selection.limit is not None and selection.takes_all:
             total = min(total, selection.limit)
-        steps = act_on_chosen(keys, act, selection, states, tally, now_ms=SYSTEM_CLOCK.now_ms(), dry_run=params.dry_run)
+        steps = act_on_chosen(keys, act, selection, tally, now_ms=SYSTEM_CLOCK.now_ms(), dry_run=params.dry_run)
     await place.runner.run_steps(steps, Told(place.caller, tally, total))
     if params.ids and tally.missing == len(set(params.ids)) == 1:
         raise NotThere("job", params.ids[0])

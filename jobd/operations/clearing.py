@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobd.clock import SYSTEM_CLOCK
-from jobd.engine.admin import pause_queue, resume_queue
 from jobd.engine.bulk import Tally
-from jobd.engine.clearing import CLEANABLE, cleaning, emptying, obliterating
+from jobd.engine.clearing import CLEANABLE, cleaning, closing, emptying, obliterating, refuse_active
 from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts
 from jobd.engine.selection import Selection, walk
 from jobd.engine.states import State
-from jobd.errors import InputError, Refused
+from jobd.errors import InputError
 from jobd.operations.documents_upkeep import Cleared
 from jobd.operations.operation import Place
 from jobd.operations.params import Clean, Empty, Obliterate
@@ -77,26 +76,14 @@ async def obliterate(place: Place, params: Obliterate) -> Cleared:
     """
     facts = await facts_of(place, params.queue)
     total, keys, tally = sum(facts.counts.values()), Keys(place.prefix, params.queue), Tally(keep=0)
-    if not params.force:
-        _refuse_active(params.queue, facts.counts[State.ACTIVE])
     if params.dry_run:
+        if not params.force:
+            refuse_active(keys, facts.counts[State.ACTIVE])
         return _cleared(total, facts.counts, facts.counts)
-    pause = pause_queue(keys, who=place.caller.who, why="obliterate", now_ms=SYSTEM_CLOCK.now_ms())
-    await place.runner.run(pause)
-    if not params.force:
-        # Nobody takes a job any more; who took one before the pause was not seen by the first look.
-        active = (await place.runner.run(queue_facts(keys))).counts[State.ACTIVE]
-        if active and not facts.paused:
-            await place.runner.run(resume_queue(keys))
-        _refuse_active(params.queue, active)
+    close = closing(keys, who=place.caller.who, now_ms=SYSTEM_CLOCK.now_ms(), force=params.force)
+    await place.runner.run_steps(close)
     await place.runner.run_steps(obliterating(keys, tally), Told(place.caller, tally, total))
     return _cleared(tally.done, facts.counts, dict.fromkeys(facts.counts, 0))
-
-
-def _refuse_active(queue: str, active: int) -> None:
-    if active:
-        text = f"{active} of its jobs run: quiet or stop their workers first, or force it (--force)"
-        raise Refused("queue-busy", f'cannot obliterate "{queue}": {text}', detail={"queue": queue, "active": active})
 
 
 def _count(keys: Keys, chosen: Selection, tally: Tally, now_ms: int) -> Steps[None]:

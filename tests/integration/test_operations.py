@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 import redis
 
-from jobd.engine.bulk import Tally, act_on_chosen
+from jobd.engine.bulk import RETRY, Tally, act_on_chosen
 from jobd.engine.connect import async_client
 from jobd.engine.inspect import worker_name
 from jobd.engine.keys import Keys
 from jobd.engine.runner import AsyncRunner
 from jobd.engine.selection import PAGE, Selection
-from jobd.engine.states import State
 from jobd.errors import InputError, NotThere, RedisRefused, Refused
 from jobd.locate import RedisSource
-from jobd.operations.bulk import RETRY
 from tests.support.operations import Ops
 from tests.support.redis_server import RedisServer
 
@@ -246,7 +244,7 @@ def test_whoever_shares_the_loop_gets_its_turn_every_hundred_jobs(
 
         async with async_client(RedisSource(redis_server.url)) as client:
             looking = asyncio.create_task(look())
-            steps = act_on_chosen(keys, RETRY, Selection(), (State.FAILED,), tally, now_ms=1)
+            steps = act_on_chosen(keys, RETRY, Selection(), tally, now_ms=1)
             await AsyncRunner(client).run_steps(steps)
             looking.cancel()
 
