@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jobd.cli.settings import Settings
     from jobd.operations.operation import Operation
-    from jobd.operations.params import Which
+    from jobd.operations.params.jobs import Which
 
 STATES = ("waiting", "prioritized", "delayed", "active", "completed", "failed", "waiting-children")
 

@@ -12,7 +12,7 @@ from jobd.engine.routing import runner_on
 from jobd.errors import ConfigError, InputError
 from jobd.locate import redis_source
 from jobd.operations.operation import NamedCaller, Place
-from jobd.operations.params import read_params
+from jobd.operations.params.reading import read_params
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

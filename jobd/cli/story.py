@@ -15,7 +15,7 @@ from jobd.words import plural, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobd.operations.documents_jobs import Job
+    from jobd.operations.documents.jobs import Job
 
 _LONG = 2000
 """Characters of a payload that are shown; --json has all of it."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobd.operations.documents_history import QueueHistory
+    from jobd.operations.documents.history import QueueHistory
 
 MINUTES = 360
 _MINUTE_MS = 60_000

@@ -14,7 +14,7 @@ from jobd.daemon.logs import JsonFormatter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobd.operations.documents import LogLine
+    from jobd.operations.documents.daemon import LogLine
 
 LIMIT_BYTES = 8 * 1024 * 1024
 """What is kept, the cost of keeping it counted: some ten thousand lines."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobd.daemon.processes.fleet import Fleet, Loss
     from jobd.daemon.processes.pool import Pool
     from jobd.daemon.processes.template_store import TemplateStore
-    from jobd.operations.documents import LastReload
+    from jobd.operations.documents.daemon import LastReload
 
 log = event_log(__name__)
 

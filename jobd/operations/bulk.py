@@ -8,10 +8,9 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.bulk import PROMOTE, REMOVE, RETRY, Tally, act_on_chosen, act_on_ids, cancelling
 from jobd.engine.keys import Keys
 from jobd.errors import NotThere
-from jobd.operations.documents_jobs import Bulk
-from jobd.operations.documents_upkeep import Cancelled
+from jobd.operations.documents.jobs import Bulk, Cancelled
 from jobd.operations.operation import Place
-from jobd.operations.params import Which
+from jobd.operations.params.jobs import Which
 from jobd.operations.progress import Told
 from jobd.operations.queues import facts_of
 

@@ -12,9 +12,9 @@ from jobd.engine.reading import queue_facts
 from jobd.engine.selection import Selection, walk
 from jobd.engine.states import State
 from jobd.errors import InputError
-from jobd.operations.documents_upkeep import Cleared
+from jobd.operations.documents.queues import Cleared
 from jobd.operations.operation import Place
-from jobd.operations.params import Clean, Empty, Obliterate
+from jobd.operations.params.queues import Clean, Empty, Obliterate
 from jobd.operations.progress import Told
 from jobd.operations.queues import facts_of
 

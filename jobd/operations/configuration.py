@@ -8,7 +8,7 @@ from jobd.config.as_toml import show, show_toml
 
 if TYPE_CHECKING:
     from jobd.config.model import Config
-    from jobd.operations.documents import ConfigShown
+    from jobd.operations.documents.daemon import ConfigShown
 
 
 def shown(config: Config, *, origin: bool) -> ConfigShown:

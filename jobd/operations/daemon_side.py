@@ -4,41 +4,32 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jobd.operations.documents import (
+from jobd.operations.documents.daemon import (
     ConfigShown,
     Health,
     Hello,
     LogLines,
     NumbersText,
-    OwnQueue,
     Plan,
-    QueueStates,
     Reloaded,
-    Scaled,
     Status,
     Stopped,
     Subscribed,
+)
+from jobd.operations.documents.queues import OwnQueue, QueueReset, QueueStates, Scaled
+from jobd.operations.documents.workers import (
+    JobStack,
+    WorkerKilled,
     WorkerList,
+    WorkerRestarted,
+    WorkerShown,
+    WorkerStack,
 )
-from jobd.operations.host_documents import JobStack, QueueReset, WorkerKilled, WorkerRestarted, WorkerShown, WorkerStack
 from jobd.operations.operation import Caller, Subscriber
-from jobd.operations.params import (
-    ConfigShow,
-    LogsOf,
-    Nothing,
-    OneJob,
-    OnePid,
-    OneQueue,
-    PlanOf,
-    Probed,
-    QueueAndReason,
-    Queues,
-    Reason,
-    ReloadOf,
-    ScaleTo,
-    Stop,
-    Subscribe,
-)
+from jobd.operations.params.daemon import ConfigShow, LogsOf, OnePid, PlanOf, Probed, Reason, ReloadOf, Stop, Subscribe
+from jobd.operations.params.jobs import OneJob
+from jobd.operations.params.kinds import Nothing
+from jobd.operations.params.queues import OneQueue, QueueAndReason, Queues, ScaleTo
 
 
 class DaemonSide(Protocol):

@@ -16,9 +16,9 @@ from jobd.engine.event_stream import (
     wait_for_entries,
 )
 from jobd.engine.keys import Keys
-from jobd.operations.documents import QueueEvent, QueueEvents
+from jobd.operations.documents.events import QueueEvent, QueueEvents
 from jobd.operations.operation import Place
-from jobd.operations.params import EventsOf
+from jobd.operations.params.queues import EventsOf
 from jobd.operations.queues import facts_of, queue_names
 
 if TYPE_CHECKING:

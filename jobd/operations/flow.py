@@ -8,15 +8,15 @@ from jobd.engine.flow_reading import CHILDREN_MAX, child_counts, child_keys, spl
 from jobd.engine.keys import Keys
 from jobd.engine.reading import get_job
 from jobd.errors import NotThere
-from jobd.operations.documents_flow import FlowShown
+from jobd.operations.documents.flow import FlowShown
 from jobd.operations.operation import Place
-from jobd.operations.params import OneJob
+from jobd.operations.params.jobs import OneJob
 from jobd.operations.queues import facts_of
 from jobd.words import natural
 
 if TYPE_CHECKING:
     from jobd.engine.job import JobRecord
-    from jobd.operations.documents_flow import FlowNode
+    from jobd.operations.documents.flow import FlowNode
 
 NODES_MAX = 200
 _DEPTH_MAX = 20

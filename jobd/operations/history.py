@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.keys import Keys
 from jobd.engine.metrics import metric_head, metric_minutes, minutes
-from jobd.operations.documents_history import Histories
+from jobd.operations.documents.history import Histories
 from jobd.operations.operation import Place
-from jobd.operations.params import SomeQueues
+from jobd.operations.params.queues import SomeQueues
 from jobd.operations.queues import queue_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobd.operations.documents_history import QueueHistory
+    from jobd.operations.documents.history import QueueHistory
 
 _PAGE = 250
 """Queues asked about in one round trip."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from jobd.engine.hosts import HostSign, read_signs, sign_names
-from jobd.operations.host_documents import Host, HostList
+from jobd.operations.documents.hosts import Host, HostList
 from jobd.operations.operation import Place
-from jobd.operations.params import Nothing
+from jobd.operations.params.kinds import Nothing
 
 
 async def list_hosts(place: Place, params: Nothing) -> HostList:

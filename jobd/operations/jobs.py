@@ -18,11 +18,10 @@ from jobd.engine.reading import job_logs as read_logs
 from jobd.engine.selection import PAGE, walk
 from jobd.engine.surroundings import surroundings
 from jobd.errors import NotThere, RedisUnavailable
-from jobd.operations.documents_jobs import Job, JobAdded, JobList, JobLogs, JobShown
-from jobd.operations.documents_upkeep import Changed, JobWaited
+from jobd.operations.documents.jobs import Changed, Job, JobAdded, JobList, JobLogs, JobShown, JobWaited
 from jobd.operations.listing import page_of
 from jobd.operations.operation import Place
-from jobd.operations.params import Add, Change, Listing, OneJob, WaitFor
+from jobd.operations.params.jobs import Add, Change, Listing, OneJob, WaitFor
 from jobd.operations.queues import facts_of
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from jobd.engine.runner import AsyncRunner
     from jobd.operations.daemon_side import DaemonSide
-    from jobd.operations.doctor_documents import Finding
-    from jobd.operations.documents import QueueRow
-    from jobd.operations.documents_history import QueueHistory
-    from jobd.operations.params import Params
+    from jobd.operations.documents.doctor import Finding
+    from jobd.operations.documents.history import QueueHistory
+    from jobd.operations.documents.queues import QueueRow
+    from jobd.operations.params.kinds import Params
 
 P = TypeVar("P", bound="Params")
 R = TypeVar("R", bound="Mapping[str, Any]")

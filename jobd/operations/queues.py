@@ -11,9 +11,9 @@ from jobd.engine.options import check_queue_name
 from jobd.engine.reading import QueueFacts, WrongKey, find_queues, queue_facts, queue_facts_or_fault
 from jobd.engine.states import State
 from jobd.errors import NotThere
-from jobd.operations.documents import QueueList, QueueRow, QueueShown
+from jobd.operations.documents.queues import QueueList, QueueRow, QueueShown
 from jobd.operations.operation import Place
-from jobd.operations.params import OneQueue, Pause, SomeQueues
+from jobd.operations.params.queues import OneQueue, Pause, SomeQueues
 from jobd.operations.serving import who_serves
 
 if TYPE_CHECKING:

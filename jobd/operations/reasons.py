@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from jobd.operations.documents import QueueRow
+    from jobd.operations.documents.queues import QueueRow
 
 
 class Reason(NamedTuple):

@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from jobd.operations.operation import Effect, Needs, Operation
-from jobd.operations.params import Params, kind_of
+from jobd.operations.params.kinds import Params, kind_of
 from jobd.operations.table import OPERATIONS
 from jobd.protocol.control import LINE_MAX, PROTOCOL
 

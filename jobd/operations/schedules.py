@@ -19,9 +19,9 @@ from jobd.engine.schedulers import (
     upsert_scheduler,
 )
 from jobd.errors import NotThere, Refused
-from jobd.operations.documents_schedules import ScheduledJob, ScheduleList, ScheduleNext, ScheduleRow, ScheduleShown
+from jobd.operations.documents.schedules import ScheduledJob, ScheduleList, ScheduleNext, ScheduleRow, ScheduleShown
 from jobd.operations.operation import Place
-from jobd.operations.params import MaybeQueue, NextOf, OneSchedule
+from jobd.operations.params.schedules import MaybeQueue, NextOf, OneSchedule
 from jobd.operations.queues import queue_names
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ Act = Callable[[Visit, Sequence[tuple[str, str]]], Awaitable[View | Response]]
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobd.operations.documents_jobs import Bulk
+    from jobd.operations.documents.jobs import Bulk
     from jobd.operations.operation import Operation, P, R
-    from jobd.operations.params import Which
+    from jobd.operations.params.jobs import Which
 
 _OPTIONS_KEPT = ("attempts", "priority", "backoff")
 """Options of a job that a copy of it gets as well; ids, parents, schedules and deduplication are the original's own."""

@@ -28,7 +28,7 @@ from jobd.web.site import FRAME_AGE_S, Site, Visit
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from jobd.operations.documents import Status
+    from jobd.operations.documents.daemon import Status
     from jobd.web.acts import Act
     from jobd.web.live import Parts
 

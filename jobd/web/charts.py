@@ -16,7 +16,7 @@ from jobd.web.rows import BEHIND_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jobd.operations.documents_history import QueueHistory
+    from jobd.operations.documents.history import QueueHistory
 
 
 _WIDTH, _HEIGHT = 400, 104

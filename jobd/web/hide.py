@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobd.operations.documents_jobs import Job
+    from jobd.operations.documents.jobs import Job
 
 STARS = "***"
 _VALUE_MIN = 3

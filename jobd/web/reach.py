@@ -18,7 +18,7 @@ from jobd.engine.routing import runner_on
 from jobd.errors import DaemonAway
 from jobd.locate import redis_source
 from jobd.operations.operation import NamedCaller, Needs, Place
-from jobd.operations.params import read_params
+from jobd.operations.params.reading import read_params
 from jobd.protocol.control import STATUS_SOCKET
 from jobd.protocol.control_client import ControlClient
 

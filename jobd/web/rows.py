@@ -10,7 +10,8 @@ from jobd.operations.reasons import state_word, why_nothing_runs
 from jobd.words import natural
 
 if TYPE_CHECKING:
-    from jobd.operations.documents import QueueRow, Worker
+    from jobd.operations.documents.queues import QueueRow
+    from jobd.operations.documents.workers import Worker
 
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed", "waiting_children")
 _BAD = ("breaker", "no_workers", "redis_down")

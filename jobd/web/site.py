@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from jobd.operations.documents import ConfigShown, Status
+    from jobd.operations.documents.daemon import ConfigShown, Status
     from jobd.operations.operation import Operation, P, R
     from jobd.web.door import Rules
     from jobd.web.queue_names import QueueNames

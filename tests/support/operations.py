@@ -10,7 +10,7 @@ from jobd.engine.connect import async_client
 from jobd.engine.runner import AsyncRunner
 from jobd.locate import RedisSource
 from jobd.operations.operation import NamedCaller, Place
-from jobd.operations.params import read_params
+from jobd.operations.params.reading import read_params
 from jobd.operations.table import OPERATIONS
 
 

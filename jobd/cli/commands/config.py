@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import ConfigShown
+    from jobd.operations.documents.daemon import ConfigShown
 
 
 @click.group(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
-    from jobd.operations.doctor_documents import Diagnosis
+    from jobd.operations.documents.doctor import Diagnosis
 
 _COLORS = {"error": "red", "warning": "yellow"}
 _QUEUES_SHOWN = 5

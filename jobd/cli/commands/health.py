@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import Health
+    from jobd.operations.documents.daemon import Health
 
 _ANSWER_LIMIT_S = 5.0
 """A loop that turns answers in milliseconds; one that has not turned for ten seconds is not live."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.host_documents import HostList
+    from jobd.operations.documents.hosts import HostList
 
 _COLUMNS = (
     Column("PID", right=True),

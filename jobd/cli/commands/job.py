@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents_jobs import Job, JobList
+    from jobd.operations.documents.jobs import Job, JobList
 
 _HERE = "jobd.cli.commands.job"
 _COLUMNS = (

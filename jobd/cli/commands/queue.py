@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import QueueList, QueueShown
-    from jobd.operations.host_documents import QueueReset
+    from jobd.operations.documents.queues import QueueList, QueueReset, QueueShown
 
 _HERE = "jobd.cli.commands.queue"
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")

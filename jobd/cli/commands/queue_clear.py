@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents_upkeep import Cleared
+    from jobd.operations.documents.queues import Cleared
     from jobd.operations.operation import Operation
 
 CLEANABLE = ("completed", "failed", "waiting", "prioritized", "delayed", "active")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import Plan, Reloaded
+    from jobd.operations.documents.daemon import Plan, Reloaded
 
 
 @command(

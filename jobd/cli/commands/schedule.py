@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents_schedules import ScheduleList, ScheduleNext, ScheduleRow
+    from jobd.operations.documents.schedules import ScheduleList, ScheduleNext, ScheduleRow
 
 _HERE = "jobd.cli.commands.schedule"
 _COLUMNS = (

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import ConfigFile, Queue, RedisState, Status
+    from jobd.operations.documents.daemon import ConfigFile, RedisState, Status
+    from jobd.operations.documents.queues import Queue
 
 _COLUMNS = (
     Column("QUEUE"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import Stopped
+    from jobd.operations.documents.daemon import Stopped
 
 _GONE_LIMIT_S = 60.0
 """After the last job the daemon ends its templates and its Redis; an append-only file may take that long to sync."""

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import RunningJob, Worker, WorkerList
-    from jobd.operations.host_documents import WorkerKilled, WorkerShown
+    from jobd.operations.documents.workers import RunningJob, Worker, WorkerKilled, WorkerList, WorkerShown
 
 _HERE = "jobd.cli.commands.worker"
 _COLUMNS = (

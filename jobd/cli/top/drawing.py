@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from jobd.cli.top.look import Sight
-    from jobd.operations.documents import QueueRow, Worker
-    from jobd.operations.documents_history import QueueHistory
+    from jobd.operations.documents.history import QueueHistory
+    from jobd.operations.documents.queues import QueueRow
+    from jobd.operations.documents.workers import Worker
 
 _BARS = "▁▂▃▄▅▆▇█"
 UNKNOWN = "?"

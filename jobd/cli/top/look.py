@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents import LogLine, QueueRow, Status, Worker
-    from jobd.operations.documents_history import QueueHistory
+    from jobd.operations.documents.daemon import LogLine, Status
+    from jobd.operations.documents.history import QueueHistory
+    from jobd.operations.documents.queues import QueueRow
+    from jobd.operations.documents.workers import Worker
 
 _LIMIT_S = 5.0
 _LOG_LINES = 200

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from jobd.cli.top.app import Top
     from jobd.cli.top.look import Sight
-    from jobd.operations.documents import QueueRow, Worker
+    from jobd.operations.documents.queues import QueueRow
+    from jobd.operations.documents.workers import Worker
 
 _LISTED = 100
 _STATES = ("active", "failed", "waiting", "prioritized", "delayed", "completed")

@@ -9,7 +9,7 @@ from jobd.errors import JobdError, Refused
 from jobd.exits import Exit
 from jobd.operations.daemon_side import DaemonSide
 from jobd.operations.operation import Effect, Host, OnRedis, Place
-from jobd.operations.params import read_params
+from jobd.operations.params.reading import read_params
 from jobd.operations.table import OPERATIONS, SUBSCRIBE
 from jobd.protocol.control import BadRequest, RpcCode
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobd.daemon.control.server import Caller
     from jobd.engine.runner import AsyncRunner
     from jobd.operations.operation import Operation
-    from jobd.operations.params import Params
+    from jobd.operations.params.kinds import Params
 
 _log = event_log(__name__)
 

@@ -12,13 +12,13 @@ from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.processes.kernel import group_limit
 from jobd.daemon.processes.worker_spec import open_files_needed
 from jobd.duration import format_size
-from jobd.operations.doctor_documents import warning
+from jobd.operations.documents.doctor import warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jobd.daemon.supervisor import Supervisor
-    from jobd.operations.doctor_documents import Finding
+    from jobd.operations.documents.doctor import Finding
 
 _HERE = "this host"
 

@@ -48,55 +48,47 @@ if TYPE_CHECKING:
     from jobd.daemon.views import Step as PlanStep
     from jobd.engine.runner import AsyncRunner
     from jobd.locate import RedisSource
-    from jobd.operations.doctor_documents import Finding
-    from jobd.operations.documents import (
+    from jobd.operations.documents.daemon import (
         ConfigShown,
         HandedBack,
         Health,
         Hello,
         LogLines,
         NumbersText,
-        OwnQueue,
         Plan,
-        Queue,
-        QueueRow,
-        QueueStates,
         Reloaded,
-        Scaled,
         Status,
         Step,
         Stopped,
         Subscribed,
-        WorkerList,
     )
-    from jobd.operations.documents_history import QueueHistory
-    from jobd.operations.host_documents import (
+    from jobd.operations.documents.doctor import Finding
+    from jobd.operations.documents.history import QueueHistory
+    from jobd.operations.documents.queues import OwnQueue, Queue, QueueReset, QueueRow, QueueStates, Scaled
+    from jobd.operations.documents.workers import (
         JobStack,
-        QueueReset,
         WorkerKilled,
+        WorkerList,
         WorkerRestarted,
         WorkerShown,
         WorkerStack,
     )
     from jobd.operations.numbers import Numbers
     from jobd.operations.operation import Caller, Subscriber
-    from jobd.operations.params import (
+    from jobd.operations.params.daemon import (
         ConfigShow,
         LogsOf,
-        Nothing,
-        OneJob,
         OnePid,
-        OneQueue,
         PlanOf,
         Probed,
-        QueueAndReason,
-        Queues,
         Reason,
         ReloadOf,
-        ScaleTo,
         Stop,
         Subscribe,
     )
+    from jobd.operations.params.jobs import OneJob
+    from jobd.operations.params.kinds import Nothing
+    from jobd.operations.params.queues import OneQueue, QueueAndReason, Queues, ScaleTo
 
 _MAX_LINES = 10_000
 """The most lines one answer gives."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from jobd.daemon.views import QueueView, WorkerView
     from jobd.engine.reading import QueueFacts
-    from jobd.operations.documents import ConfigFile, Health, LastReload, Queue, QueueCounts, RedisState, Status, Worker
+    from jobd.operations.documents.daemon import ConfigFile, Health, LastReload, RedisState, Status
+    from jobd.operations.documents.queues import Queue, QueueCounts
+    from jobd.operations.documents.workers import Worker
 
 PAUSED = "paused"
 """The one state of a queue that only Redis knows."""

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jobd.engine.trouble import passes
 from jobd.errors import RedisRefused, RedisUnavailable, Refused
 from jobd.operations import events
-from jobd.operations.params import WAIT_MAX_MS, EventsOf, LogsOf, read_params
+from jobd.operations.params.daemon import LogsOf
+from jobd.operations.params.kinds import WAIT_MAX_MS
+from jobd.operations.params.queues import EventsOf
+from jobd.operations.params.reading import read_params
 from jobd.protocol.control import BadParams
 
 if TYPE_CHECKING:
@@ -20,9 +23,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from jobd.operations.daemon_side import DaemonSide
-    from jobd.operations.documents import Subscribed
+    from jobd.operations.documents.daemon import Subscribed
     from jobd.operations.operation import Place, Subscriber
-    from jobd.operations.params import Subscribe
+    from jobd.operations.params.daemon import Subscribe
 
 MAX_SUBSCRIPTIONS = 64
 """A quarter of the connections: those who only watch must leave room for those who act."""

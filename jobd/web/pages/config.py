@@ -11,7 +11,7 @@ from jobd.web.problems import problem, status_of
 from jobd.web.render import View
 
 if TYPE_CHECKING:
-    from jobd.operations.documents import ConfigEntry
+    from jobd.operations.documents.daemon import ConfigEntry
     from jobd.web.site import Visit
 
 

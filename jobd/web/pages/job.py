@@ -11,7 +11,7 @@ from jobd.web import formats
 from jobd.web.render import View
 
 if TYPE_CHECKING:
-    from jobd.operations.documents_jobs import Job
+    from jobd.operations.documents.jobs import Job
     from jobd.web.hide import Hidden
     from jobd.web.site import Visit
 

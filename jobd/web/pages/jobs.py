@@ -12,8 +12,8 @@ from jobd.web.render import View
 from jobd.web.rows import Row
 
 if TYPE_CHECKING:
-    from jobd.operations.documents import QueueRow
-    from jobd.operations.documents_jobs import Job
+    from jobd.operations.documents.jobs import Job
+    from jobd.operations.documents.queues import QueueRow
     from jobd.web.hide import Hidden
     from jobd.web.site import Visit
 

@@ -11,9 +11,9 @@ from jobd.web.render import View
 from jobd.web.rows import Row, by_trouble
 
 if TYPE_CHECKING:
-    from jobd.operations.documents import QueueRow
-    from jobd.operations.documents_history import QueueHistory
-    from jobd.operations.host_documents import Host
+    from jobd.operations.documents.history import QueueHistory
+    from jobd.operations.documents.hosts import Host
+    from jobd.operations.documents.queues import QueueRow
     from jobd.web.site import Visit
 
 

@@ -12,7 +12,7 @@ from jobd.web.rows import Row
 from jobd.words import natural
 
 if TYPE_CHECKING:
-    from jobd.operations.documents import ConfigEntry
+    from jobd.operations.documents.daemon import ConfigEntry
     from jobd.web.site import Visit
 
 

@@ -11,7 +11,7 @@ from jobd.web import formats
 from jobd.web.render import View
 
 if TYPE_CHECKING:
-    from jobd.operations.documents_schedules import ScheduleRow
+    from jobd.operations.documents.schedules import ScheduleRow
     from jobd.web.site import Visit
 
 _AT_ONCE = 16

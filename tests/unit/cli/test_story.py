@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from jobd.cli.story import story
-from jobd.operations.documents_jobs import Job
+from jobd.operations.documents.jobs import Job
 
 NOW = int(time.time() * 1000)
 NO_CHILDREN: dict[str, Any] = {"pending": [], "pending_count": 0, "completed_count": 0, "failed": [], "failed_count": 0}

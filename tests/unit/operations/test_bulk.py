@@ -13,7 +13,7 @@ from jobd.engine.runner import AsyncRunner, Command
 from jobd.engine.selection import PAGE
 from jobd.operations import bulk
 from jobd.operations.operation import NamedCaller, Place
-from jobd.operations.params import Which
+from jobd.operations.params.jobs import Which
 
 
 class Recorder(AsyncRunner):

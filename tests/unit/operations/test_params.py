@@ -4,22 +4,22 @@ from typing import Any
 
 import pytest
 
-from jobd.operations.params import (
+from jobd.operations.params.jobs import Which
+from jobd.operations.params.kinds import (
     Count,
     Flag,
     MaybeText,
     Milliseconds,
     Nothing,
-    OneQueue,
     Params,
     Probe,
     Scale,
     Table,
     Text,
     Texts,
-    Which,
-    read_params,
 )
+from jobd.operations.params.queues import OneQueue
+from jobd.operations.params.reading import read_params
 from jobd.protocol.control import BadParams
 
 

@@ -12,7 +12,7 @@ import pytest
 from jobd.daemon.control.methods import Methods
 from jobd.operations.daemon_side import DaemonSide
 from jobd.operations.operation import ByDaemon, Effect, Needs, OnRedis, Operation
-from jobd.operations.params import Params, kind_of
+from jobd.operations.params.kinds import Params, kind_of
 from jobd.operations.table import OPERATIONS
 
 ALL = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from jobd.operations.documents_history import QueueHistory
+from jobd.operations.documents.history import QueueHistory
 from jobd.web.charts import charts, spark
 
 UNTIL = 1_800_000_000_000 // 60_000 * 60_000

@@ -1,14 +1,10 @@
-"""The documents that operations return, as JSON has them: those of the daemon, its queues and workers.
-
-There is one type from where a document is made to where it is printed. Those of jobs and of schedules lie beside.
-
-Durations in seconds end in `_s`, in milliseconds in `_ms`; moments are milliseconds since 1970 and end in `_at` (the
-job's own `timestamp`, which is BullMQ's word, too). What could not be read from Redis is null, never 0.
-"""
+"""Documents of the daemon: its status, plans, reloads, stops, configuration and log."""
 
 from __future__ import annotations
 
 from typing import Annotated, NotRequired, TypedDict
+
+from jobd.operations.documents.queues import Queue
 
 
 class Hello(TypedDict):
@@ -17,97 +13,6 @@ class Hello(TypedDict):
     protocol: Annotated[int, "number of the protocol of this socket"]
     version: Annotated[str, "jobd's version"]
     pid: int
-
-
-class RunningJob(TypedDict):
-    """A job that a worker runs now."""
-
-    id: Annotated[str | None, "null when the id is longer than the board can hold"]
-    name: str
-    running_s: float
-
-
-class Worker(TypedDict):
-    """One worker process."""
-
-    pid: Annotated[int, "0 while it is being restarted"]
-    queue: str
-    state: Annotated[str, "starting, ready, quiet, draining or restarting"]
-    generation: Annotated[int, "the configuration it started with"]
-    busy: Annotated[int, "jobs it runs"]
-    uptime_s: float
-    memory_bytes: int
-    jobs_done: int
-    restarts: int
-    jobs: list[RunningJob]
-    why: Annotated[str | None, "what is wrong with it, in a few words; null when nothing is"]
-
-
-class RateLimit(TypedDict):
-    """BullMQ's limit of a queue, as stored in Redis."""
-
-    max: int
-    duration_ms: int | None
-
-
-class QueueCounts(TypedDict):
-    """How many jobs are in each state; null when Redis could not be asked."""
-
-    waiting: int | None
-    prioritized: int | None
-    delayed: int | None
-    active: int | None
-    completed: int | None
-    failed: int | None
-
-
-class Queue(QueueCounts):
-    """A queue that this host runs."""
-
-    name: str
-    state: Annotated[str, "running, paused, quiet, breaker or draining"]
-    why: Annotated[
-        str | None,
-        "why it takes no job: paused, rate_limited, maxed, no_workers, breaker, quiet, redis_down or nothing_due",
-    ]
-    note: Annotated[str | None, "the state in words"]
-    concurrency: Annotated[int, "slots of one worker"]
-    slots: Annotated[int, "slots of all workers that run"]
-    busy: Annotated[int, "slots in use"]
-    oldest_waiting_s: Annotated[float | None, "age of the job that runs next; null when none waits"]
-    longest_active_s: float | None
-    done_per_min: Annotated[int, "runs that ended in the last minute"]
-    p95_ms: Annotated[float | None, "95% of the runs were not longer; null before the first"]
-    memory_bytes: int
-    paused_by: str | None
-    paused_at: int | None
-    paused_why: str | None
-    workers: list[Worker]
-
-
-class QueueRow(QueueCounts):
-    """A queue as Redis knows it; with what this host knows of it, when it runs the queue."""
-
-    name: str
-    state: Annotated[str, "running or paused; for a queue of this host as in `status`"]
-    why: Annotated[str | None, "why no job of it is taken, as far as known; as in `status`"]
-    oldest_waiting_s: Annotated[float | None, "age of the job that runs next; null when none waits"]
-    paused_by: str | None
-    paused_at: int | None
-    paused_why: str | None
-    fault: NotRequired[Annotated[str, "a key of a wrong type and what mends it: the counts are not known"]]
-    waiting_children: NotRequired[Annotated[int, "jobs that wait for their children"]]
-    global_concurrency: NotRequired[Annotated[int | None, "jobs that may be active anywhere; null without a limit"]]
-    rate_limit: NotRequired[RateLimit | None]
-    note: NotRequired[str | None]
-    concurrency: NotRequired[int]
-    slots: NotRequired[int]
-    busy: NotRequired[int]
-    longest_active_s: NotRequired[float | None]
-    done_per_min: NotRequired[int]
-    p95_ms: NotRequired[float | None]
-    memory_bytes: NotRequired[int]
-    workers: NotRequired[list[Worker]]
 
 
 class ConfigFile(TypedDict):
@@ -225,51 +130,6 @@ class Stopped(TypedDict):
     handed_back: list[HandedBack]
 
 
-class QueueState(TypedDict):
-    """A queue and what it does now."""
-
-    name: str
-    state: str
-
-
-class QueueStates(TypedDict):
-    """The queues of this host."""
-
-    queues: list[QueueState]
-
-
-class OwnQueue(TypedDict):
-    """A queue of this host."""
-
-    queue: Queue
-
-
-class QueueList(TypedDict):
-    """Queues by name."""
-
-    queues: list[QueueRow]
-
-
-class QueueShown(TypedDict):
-    """One queue."""
-
-    queue: QueueRow
-
-
-class Scaled(TypedDict):
-    """A queue's number of workers."""
-
-    queue: str
-    workers: int
-    was: int
-
-
-class WorkerList(TypedDict):
-    """The workers of this host."""
-
-    workers: list[Worker]
-
-
 class ConfigEntry(TypedDict):
     """One key of the configuration."""
 
@@ -318,20 +178,3 @@ class NumbersText(TypedDict):
 
     text: Annotated[str, "in Prometheus' text format"]
     content_type: str
-
-
-class QueueEvent(TypedDict):
-    """An event of a queue as BullMQ writes it; besides these members it has the stream's own, which are strings."""
-
-    time: Annotated[str, "Redis's clock, in UTC, ISO 8601"]
-    queue: str
-    event: str
-    jobId: Annotated[str | None, "null for an event of the queue as a whole"]
-
-
-class QueueEvents(TypedDict):
-    """Events of queues."""
-
-    events: Annotated[list[QueueEvent], "in order of time"]
-    after: Annotated[dict[str, str], "the value of `after` for the next request: the last id of each queue's stream"]
-    more: Annotated[bool, "there are more by now"]

@@ -1,10 +1,38 @@
-"""The documents of operations on single workers and on hosts."""
+"""Documents of workers of this host and the jobs they run."""
 
 from __future__ import annotations
 
 from typing import Annotated, TypedDict
 
-from jobd.operations.documents import Worker
+
+class RunningJob(TypedDict):
+    """A job that a worker runs now."""
+
+    id: Annotated[str | None, "null when the id is longer than the board can hold"]
+    name: str
+    running_s: float
+
+
+class Worker(TypedDict):
+    """One worker process."""
+
+    pid: Annotated[int, "0 while it is being restarted"]
+    queue: str
+    state: Annotated[str, "starting, ready, quiet, draining or restarting"]
+    generation: Annotated[int, "the configuration it started with"]
+    busy: Annotated[int, "jobs it runs"]
+    uptime_s: float
+    memory_bytes: int
+    jobs_done: int
+    restarts: int
+    jobs: list[RunningJob]
+    why: Annotated[str | None, "what is wrong with it, in a few words; null when nothing is"]
+
+
+class WorkerList(TypedDict):
+    """The workers of this host."""
+
+    workers: list[Worker]
 
 
 class WorkerShown(TypedDict):
@@ -45,30 +73,3 @@ class JobStack(TypedDict):
     id: str
     pid: Annotated[int, "the worker that runs it"]
     stack: Annotated[str, "several lines"]
-
-
-class QueueReset(TypedDict):
-    """A queue that is not held back any more."""
-
-    queue: str
-    was: Annotated[str | None, "what held it back; null when nothing did"]
-
-
-class Host(TypedDict):
-    """A daemon."""
-
-    pid: int
-    host: str
-    version: str
-    generation: Annotated[int, "the configuration in force there"]
-    queues: list[str]
-    since: Annotated[int, "when it started, ms since 1970"]
-    app: Annotated[str, "[app] name"]
-    config: Annotated[str, "digest of its files: the same where they are"]
-    incarnation: Annotated[str, "its id: what the locks of its jobs begin with"]
-
-
-class HostList(TypedDict):
-    """The daemons on a Redis."""
-
-    hosts: list[Host]

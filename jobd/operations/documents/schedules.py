@@ -1,4 +1,4 @@
-"""Documents of schedules, beside those of documents.py; units and moments are as there."""
+"""Documents of schedules."""
 
 from __future__ import annotations
 

@@ -1,10 +1,18 @@
-"""Documents of jobs, beside those of documents.py; units and moments are as there."""
+"""Documents of jobs."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from jobd.operations.documents_children import Children
+
+class Children(TypedDict):
+    """The children of a job in a flow."""
+
+    pending: Annotated[list[str], "keys (`prefix:queue:id`) of those it waits for, at most 20"]
+    pending_count: int
+    completed_count: int
+    failed: Annotated[list[str], "keys of those that failed, at most 20"]
+    failed_count: int
 
 
 class Added(TypedDict):
@@ -92,3 +100,27 @@ class Bulk(TypedDict):
     done: int
     gone: Annotated[int, "jobs that were gone or changed before their turn came"]
     ids: Annotated[list[str], "the first 1,000 of those done"]
+
+
+class Cancelled(Bulk):
+    """What happened to cancelled jobs."""
+
+    running: Annotated[int, "those of `done` that are running: they are asked to stop"]
+
+
+class Changed(TypedDict):
+    """What was changed about a job."""
+
+    id: str
+    changed: Annotated[list[str], "of delay, priority, data"]
+
+
+class JobWaited(TypedDict):
+    """How a job ended, or its present state."""
+
+    ended: Annotated[bool, "false: not within the timeout; ask again, with `event_id`"]
+    state: Annotated[str, "completed or failed when it ended, else where it is"]
+    result: Annotated[Any, "what the handler returned"]
+    failed_reason: str | None
+    event_id: Annotated[str, "an event from before its end"]
+    cut: Annotated[dict[str, int], "a result too long to be sent, with its size in bytes; `result` is null then"]
