@@ -42,7 +42,7 @@ _HOMES = {
     "exec": ("jobd.cli.commands.exec:exec_", "run one handler here, without a daemon"),
     "queue": (
         "jobd.cli.commands.queue:queue",
-        "list, show, pause, resume, quiet, unquiet, scale, reset, empty, clean, obliterate",
+        "list, show, pause, resume, quiet, unquiet, scale, reset, empty, clean, remove-orphans, obliterate",
     ),
     "job": ("jobd.cli.commands.job:job", "add, list, show, logs, stack, wait, retry, promote, change, cancel, remove"),
     "worker": ("jobd.cli.commands.worker:worker", "list, show, stack, restart, kill"),

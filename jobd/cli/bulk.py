@@ -114,7 +114,9 @@ def perform_bulk(settings: Settings, verb: Verb, queue: str, ids: Sequence[str],
         return Exit.OK
     if yes:
         warn(f"{count} of {queue} to {verb.name}")
-    elif found["done"] and not click.confirm(f"{verb.name} {count} of {queue}?", err=True):
+    if not found["done"]:
+        return _exit_of(_report(settings, verb, found))
+    if not yes and not click.confirm(f"{verb.name} {count} of {queue}?", err=True):
         return Exit.FAILED
     return _exit_of(_act(settings, verb, title, [chosen]))
 
@@ -145,6 +147,11 @@ def _act(settings: Settings, verb: Verb, title: str, requests: Sequence[dict[str
             total["ids"] += found["ids"]
             if "running" in found:
                 total["running"] = total.get("running", 0) + found["running"]
+    return _report(settings, verb, total)
+
+
+def _report(settings: Settings, verb: Verb, total: dict[str, Any]) -> dict[str, Any]:
+    """Tell what was done, and return it."""
     running = f" ({total['running']} of them run and are asked to end)" if total.get("running") else ""
     gone = f", gone meanwhile {total['gone']}" if total["gone"] else ""
     answer(settings, total, lambda doc: [f"{verb.past} {doc['done']}{running}{gone}"])

@@ -150,5 +150,5 @@ class QueueUpkeep:
         return self._run(upkeep.metrics(self.keys, kind, start, stop))
 
     def remove_orphans(self) -> int:
-        """Delete jobs that no list or set names any more, what a peer left behind; return how many."""
+        """Delete jobs that no list or set names any more, and what is left of jobs that are gone; return how many."""
         return self._run(upkeep.remove_orphans(self.keys))

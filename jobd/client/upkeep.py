@@ -232,8 +232,10 @@ def metrics(keys: Keys, kind: str, start: int, stop: int) -> Steps[Metrics]:
 
 
 def remove_orphans(keys: Keys) -> Steps[int]:
-    """Delete jobs that are in no state any more."""
-    return removing_orphans(keys)
+    """Delete jobs that are in no state any more, and what is left of jobs that are gone."""
+    tally = Tally(keep=0)
+    yield from removing_orphans(keys, tally)
+    return tally.done
 
 
 def me() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from jobd.engine.options import is_own_key
@@ -10,6 +11,9 @@ from jobd.engine.scripts import script
 from jobd.engine.turn import Note, annotate, decode_id, decode_ids, encode_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobd.engine.bulk import Tally
     from jobd.engine.keys import Keys
     from jobd.engine.runner import Steps
 
@@ -18,6 +22,12 @@ _PAGE = 1000
 
 _CHECKED = 50
 """Suspected orphans of one script: each may cost a look through the whole of `wait`."""
+
+_JOB_ID = re.compile(r"[^:]+|repeat:.+:\d+|(?!(?:repeat|de|dn|metrics):)[^:]+:[^:]+:[^:]+", re.DOTALL)
+"""What can be the id of a job: no colon, one of a scheduler, or three parts that are no other key of the queue."""
+
+_LEFT_KEYS = frozenset({"logs", "dependencies", "processed", "failed", "unsuccessful", "lock"})
+"""What may be left of a job whose hash is gone."""
 
 
 def change_delay(keys: Keys, job_id: str, *, delay_ms: int, now_ms: int) -> Command[int]:
@@ -45,12 +55,30 @@ def counts_per_priority(keys: Keys, priority: int) -> Command[int]:
     return Command(("ZCOUNT", keys.prioritized, first, first + 2**32 - 1), int)
 
 
-def removing_orphans(keys: Keys) -> Steps[int]:
-    """Delete the jobs that are in no state any more: hashes that a peer left behind. Looks at every key of the Redis.
+def priorities_in_use(keys: Keys, most: int) -> Steps[dict[int, int]]:
+    """Count the jobs that wait by their priority: the first `most` that are in use, not those without one."""
+    found: dict[int, int] = {}
+    [lowest] = yield [_priority_from(keys, 0)]
+    while lowest is not None and len(found) < most:
+        count, following = yield [counts_per_priority(keys, lowest), _priority_from(keys, lowest + 1)]
+        found[lowest], lowest = count, following
+    return {priority: count for priority, count in found.items() if count}
 
-    What is added meanwhile is safe: each suspect is looked for in every state in the script that deletes it.
+
+def _priority_from(keys: Keys, priority: int) -> Command[int | None]:
+    """Read the first priority in use that is not below this one."""
+    words = ("ZRANGEBYSCORE", keys.prioritized, priority * 2**32, "+inf", "WITHSCORES", "LIMIT", 0, 1)
+    return Command(words, lambda reply: int(float(reply[1])) // 2**32 if reply else None)
+
+
+def removing_orphans(keys: Keys, tally: Tally, *, dry_run: bool = False) -> Steps[None]:
+    """Delete the jobs that are in no state any more, and the keys left of jobs that are gone: what a peer left behind.
+
+    Looks at every key of the Redis. What is added meanwhile is safe: each suspect is looked for in every state in the
+    script that deletes it.
     """
     listed: set[str] = set()
+    seen: set[str] = set()
     for key in (keys.wait, keys.legacy_paused, keys.active):
         start = 0
         while True:
@@ -59,29 +87,39 @@ def removing_orphans(keys: Keys) -> Steps[int]:
             start += _PAGE
             if len(ids) < _PAGE:
                 break
-    cursor, removed = 0, 0
+    cursor = 0
     while True:
         [(cursor, found)] = yield [_scan(keys, cursor)]
-        suspects = [job_id for job_id in found if job_id not in listed and not is_own_key(job_id)]
+        suspects = [job_id for job_id in found if job_id not in listed]
         for start in range(0, len(suspects), _CHECKED):
-            [gone] = yield [_remove_orphans(keys, suspects[start : start + _CHECKED])]
-            removed += gone
+            [gone] = yield [_remove_orphans(keys, suspects[start : start + _CHECKED], only_look=dry_run)]
+            # A job of several keys was met with each of them, and is deleted with the first.
+            new = [job_id for job_id in gone if job_id not in seen]
+            seen.update(new)
+            tally.add(new)
         if cursor == 0:
-            return removed
+            return
 
 
 def _scan(keys: Keys, cursor: int) -> Command[tuple[int, list[str]]]:
-    """Look through part of the keys for what may be the hash of a job of this queue."""
+    """Look through part of the keys for those of jobs of this queue; returns the ids those may have."""
     pattern = "".join(f"\\{c}" if c in "*?[]\\^-" else c for c in keys.base) + "*"
     start = len(keys.base.encode())
 
     def read(reply: Any) -> tuple[int, list[str]]:
-        names = (decode_id(key[start:]) for key in reply[1])
-        # Sub keys of a job have one colon, the ids of a scheduler's jobs two.
-        return int(reply[0]), [name for name in names if name.count(":") in (0, 2)]
+        ids = (job_id for key in reply[1] for job_id in _ids_of(decode_id(key[start:])))
+        return int(reply[0]), list(dict.fromkeys(ids))
 
     return Command(("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE), read)
 
 
-def _remove_orphans(keys: Keys, ids: list[str]) -> Command[int]:
-    return Command((1, keys.base, *map(encode_id, ids)), int, script("remove_orphans"))
+def _ids_of(name: str) -> Iterator[str]:
+    """Yield the ids of which this may be the hash, or a key beside it."""
+    job_id, _, kind = name.rpartition(":")
+    for candidate in (name, job_id) if kind in _LEFT_KEYS else (name,):
+        if _JOB_ID.fullmatch(candidate) and not is_own_key(candidate):
+            yield candidate
+
+
+def _remove_orphans(keys: Keys, ids: list[str], *, only_look: bool = False) -> Command[list[str]]:
+    return Command((1, keys.base, int(only_look), *map(encode_id, ids)), decode_ids, script("remove_orphans"))

@@ -1,4 +1,4 @@
-"""Deleting in bulk: what `queue empty`, `clean` and `obliterate` do in Redis, a slice at a time."""
+"""Deleting in bulk: what `queue empty`, `clean`, `remove-orphans` and `obliterate` do in Redis, a slice at a time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.bulk import Tally
+from jobd.engine.changing import removing_orphans
 from jobd.engine.clearing import CLEANABLE, cleaning, closing, emptying, obliterating, refuse_active
 from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts
 from jobd.engine.selection import Selection, walk
 from jobd.engine.states import State
-from jobd.errors import InputError
-from jobd.operations.documents.queues import Cleared
+from jobd.errors import InputError, NotThere
+from jobd.operations.documents.queues import Cleared, OrphansRemoved
 from jobd.operations.operation import Place
-from jobd.operations.params.queues import Clean, Empty, Obliterate
+from jobd.operations.params.queues import Clean, Empty, Obliterate, Orphans
 from jobd.operations.progress import Told
 from jobd.operations.queues import facts_of
 
@@ -63,6 +64,27 @@ async def clean(place: Place, params: Clean) -> Cleared:
     steps = cleaning(keys, state, before, tally, before_ms=now_ms - older_ms, limit=params.limit)
     await place.runner.run_steps(steps, Told(place.caller, tally, min(before[state], params.limit or before[state])))
     return _cleared(tally.done, before, (await place.runner.run(queue_facts(keys))).counts)
+
+
+async def remove_orphans(place: Place, params: Orphans) -> OrphansRemoved:
+    """Delete jobs that are in no state any more, and keys left of jobs that are gone; BullMQ's removeOrphanedJobs.
+
+    A peer that is killed, or deletes in the middle of something, leaves them behind. Looks at every key of the Redis.
+
+    Raises:
+        NotThere: there is no such queue, and nothing is left of one.
+    """
+    unknown = None
+    try:
+        await facts_of(place, params.queue)
+    except NotThere as error:
+        # What is left may be all there is of the queue.
+        unknown = error
+    tally = Tally()
+    await place.runner.run_steps(removing_orphans(Keys(place.prefix, params.queue), tally, dry_run=params.dry_run))
+    if unknown is not None and not tally.done:
+        raise unknown
+    return {"removed": tally.done, "ids": tally.ids}
 
 
 async def obliterate(place: Place, params: Obliterate) -> Cleared:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from jobd.client import upkeep
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.admin import pause_queue, resume_queue
+from jobd.engine.changing import priorities_in_use
 from jobd.engine.keys import Keys
 from jobd.engine.options import check_queue_name
 from jobd.engine.reading import QueueFacts, WrongKey, find_queues, queue_facts, queue_facts_or_fault
 from jobd.engine.states import State
 from jobd.errors import NotThere
-from jobd.operations.documents.queues import QueueList, QueueRow, QueueShown
+from jobd.operations.documents.queues import QueueDetails, QueueList, QueueMetrics, QueueRow, QueueShown
 from jobd.operations.operation import Place
-from jobd.operations.params.queues import OneQueue, Pause, SomeQueues
+from jobd.operations.params.queues import OneQueue, Pause, ShowQueue, SomeQueues
 from jobd.operations.serving import who_serves
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _PAGE = 250
 """Queues asked about in one round trip."""
+
+_PRIORITIES = 100
+"""Priorities told of one queue: each is a round trip, and there may be two million."""
 
 
 async def list_queues(place: Place, params: SomeQueues) -> QueueList:
@@ -43,13 +48,25 @@ async def list_queues(place: Place, params: SomeQueues) -> QueueList:
     return {"queues": [_laid_over(rows.get(name), own.get(name)) for name in sorted({*rows, *own})]}
 
 
-async def show(place: Place, params: OneQueue) -> QueueShown:
-    """Tell counts, pause and limits of a queue.
+async def show(place: Place, params: ShowQueue) -> QueueDetails:
+    """Tell counts, pause and limits of a queue, how many jobs wait with each priority, and BullMQ's metrics.
 
     Raises:
         NotThere: there is no such queue; `known` has those there are.
     """
-    return await _shown(place, params.queue)
+    shown, keys = await _shown(place, params.queue), Keys(place.prefix, params.queue)
+    waiting = {0: shown["queue"]["waiting"] or 0}
+    waiting |= await place.runner.run_steps(priorities_in_use(keys, _PRIORITIES))
+    metrics: dict[str, QueueMetrics] = {}
+    for kind in ("completed", "failed"):
+        found = await place.runner.run_steps(upkeep.metrics(keys, kind, 0, (params.minutes or 60) - 1))
+        if found.count:
+            metrics[kind] = {
+                "count": found.count, "data": found.data,
+                "previous_count": found.previous_count, "previous_at": found.previous_at,
+            }  # fmt: skip
+    priorities = {str(priority): count for priority, count in waiting.items() if count}
+    return {**shown, "priorities": priorities, "metrics": metrics}
 
 
 async def pause(place: Place, params: Pause) -> QueueShown:

@@ -70,6 +70,7 @@ QUEUE_SCALE = ByDaemon("queue.scale", CHANGES, lambda: DaemonSide.queue_scale, l
 QUEUE_RESET = ByDaemon("queue.reset", CHANGES, lambda: DaemonSide.queue_reset, logged=("queue",))
 QUEUE_EMPTY = OnRedis("queue.empty", CHANGES, lambda: clearing.empty, logged=("queue", "delayed"))
 QUEUE_CLEAN = OnRedis("queue.clean", CHANGES, lambda: clearing.clean, logged=("queue", "state", "older_ms", "limit"))
+QUEUE_REMOVE_ORPHANS = OnRedis("queue.remove-orphans", CHANGES, lambda: clearing.remove_orphans, logged=("queue",))
 QUEUE_OBLITERATE = OnRedis("queue.obliterate", CHANGES, lambda: clearing.obliterate, logged=("queue", "force"))
 
 HOST_LIST = OnRedis("host.list", READS, lambda: hosts.list_hosts)

@@ -206,6 +206,29 @@ def test_a_queue_is_emptied_cleaned_and_obliterated_when_that_is_agreed_to(run: 
     assert run("queue", "show", "email")[0] == 1
 
 
+def test_a_queue_shows_priorities_and_metrics_and_gets_rid_of_orphans(run: Run, r: redis.Redis, prefix: str) -> None:
+    run("job", "add", "email", "welcome")
+    assert "priorities" not in run("queue", "show", "email")[1]
+    run("job", "add", "email", "welcome", "--priority", "4")
+    base = f"{prefix}:email:"
+    r.hset(f"{base}metrics:completed", mapping={"count": 9, "prevTS": 1_795_486_615_995, "prevCount": 8})
+    r.rpush(f"{base}metrics:completed:data", 5, 0, 3)
+    code, out, _ = run("queue", "show", "email")
+    lines = [line.split(None, 1) for line in out.splitlines()]
+    assert (code, ["priorities", "0: 1, 4: 1"] in lines) == (0, True)
+    assert "9, 8 in the last 3 minutes counted" in out
+    shown = _json(run, "queue", "show", "email", "--minutes", "1")
+    assert (shown["priorities"], shown["metrics"]["completed"]["data"]) == ({"0": 1, "4": 1}, [5])
+    assert run("queue", "remove-orphans", "email", "--yes")[:2] == (0, "deleted 0 orphaned jobs of email\n")
+    r.hset(f"{base}lost", mapping={"name": "n", "timestamp": 1})
+    assert run("queue", "remove-orphans", "email", "--dry-run")[1] == "would delete 1 orphaned job of email\n"
+    code, out, err = run("queue", "remove-orphans", "email", "--yes")
+    assert (code, out, err) == (
+        0, "deleted 1 orphaned job of email\n", "1 orphaned job of email to delete\n"
+    )  # fmt: skip
+    assert not r.exists(f"{base}lost")
+
+
 def test_job_wait_prints_the_result_fails_with_the_job_and_times_out(run: Run, r: redis.Redis, prefix: str) -> None:
     base = f"{prefix}:email:"
     for _ in range(3):

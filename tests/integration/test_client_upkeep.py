@@ -183,12 +183,20 @@ def test_orphans_go_and_everything_that_is_somewhere_stays(queue: Any, r: redis.
     put_failed(r, keys, "f")
     queue.schedule("tick", every="1h")
     queue.pause()
+    for scheduler in ("a:b:failed", "a:17:failed"):
+        r.zadd(keys.repeat, {scheduler: 1})
+        r.hset(f"{keys.base}repeat:{scheduler}", "ic", 1)
+    r.set(keys.base + "de:a:b:lock", "1")
     kept = set(r.keys(keys.base + "*"))
+    r.rpush(keys.logs("gone"), "line")
+    r.sadd(f"{keys.base}gone:dependencies", "x")
+    r.hset(f"{keys.base}repeat:gone:18:failed", "x", "y")
+    r.set(f"{keys.base}a:b:c:lock", "token")
     for job_id in ("left", "repeat:gone:17"):
         r.hset(keys.job(job_id), mapping={"name": "n", "timestamp": 1})
         r.rpush(keys.logs(job_id), "line")
     r.hset(keys.base + "note", "of", "somebody")
-    assert queue.remove_orphans() == 2
+    assert queue.remove_orphans() == 5
     assert set(r.keys(keys.base + "*")) == kept | {keys.base + "note"}
 
 

@@ -119,6 +119,7 @@ def test_delayed_in_the_past_and_orphans_are_warnings(own_redis: RedisServer, ow
     warnings = found(own_redis)
     assert warnings["delayed-in-the-past"]["level"] == "warning"
     assert warnings["orphaned-keys"]["what"] == "1 key of jobs that are gone, such as bull:email:gone:logs"
+    assert warnings["orphaned-keys"]["mend"] == "jobd queue remove-orphans email"
     assert errors(own_redis) == set()
 
 

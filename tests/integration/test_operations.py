@@ -330,6 +330,23 @@ def test_delayed_jobs_are_promoted_by_id_filter_or_all(ops: Ops, r: redis.Redis,
         ops("job.promote", queue="email", state="failed")
 
 
+def test_a_queue_is_shown_with_its_priorities_and_bullmqs_metrics(ops: Ops, r: redis.Redis, keys: Keys) -> None:
+    ops.add()
+    shown = ops("queue.show", queue="email")
+    assert (shown["priorities"], shown["metrics"]) == ({"0": 1}, {})
+    for priority in (7, 3, 7, 2_097_151):
+        ops.add(priority=priority)
+    r.hset(f"{keys.base}metrics:failed", mapping={"count": 9, "prevTS": 1_795_486_615_995, "prevCount": 8})
+    r.rpush(f"{keys.base}metrics:failed:data", 5, 0, 3)
+    shown = ops("queue.show", queue="email", minutes=2)
+    assert shown["priorities"] == {"0": 1, "3": 1, "7": 2, "2097151": 1}
+    counted = {"count": 9, "data": [5, 0], "previous_count": 8, "previous_at": 1_795_486_615_995}
+    assert shown["metrics"] == {"failed": counted}
+    for priority in range(100, 250):
+        ops.add(priority=priority)
+    assert len(ops("queue.show", queue="email")["priorities"]) == 101
+
+
 def test_a_job_is_changed_where_it_is(ops: Ops, r: redis.Redis, keys: Keys) -> None:
     ops.add(delay="1h")
     ops.add()

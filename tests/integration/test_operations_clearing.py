@@ -63,6 +63,24 @@ def test_the_next_job_of_a_scheduler_stays_wherever_it_stands(ops: Ops, r: redis
     assert r.keys(keys.base + "*") == []
 
 
+def test_orphans_are_counted_told_and_removed(ops: Ops, r: redis.Redis, keys: Keys) -> None:
+    ops.add()
+    there = set(r.keys(keys.base + "*"))
+    r.hset(keys.job("left"), mapping={"name": "n", "timestamp": 1})
+    r.rpush(keys.logs("left"), "line")
+    r.rpush(keys.logs("gone"), "line")
+    told = ops("queue.remove-orphans", queue="email", dry_run=True)
+    assert (told["removed"], sorted(told["ids"])) == (2, ["gone", "left"])
+    assert r.exists(keys.job("left"), keys.logs("left"), keys.logs("gone")) == 3
+    told = ops("queue.remove-orphans", queue="email")
+    assert (told["removed"], sorted(told["ids"])) == (2, ["gone", "left"])
+    assert set(r.keys(keys.base + "*")) == there
+    with pytest.raises(NotThere):
+        ops("queue.remove-orphans", queue="nowhere")
+    r.rpush(Keys(keys.prefix, "nowhere").logs("gone"), "line")
+    assert ops("queue.remove-orphans", queue="nowhere")["removed"] == 1
+
+
 def test_cleaning_takes_the_oldest_of_one_state_by_age_and_limit(ops: Ops, r: redis.Redis, keys: Keys) -> None:
     for number in range(5):
         put_failed(r, keys, f"f{number}", ago_ms=10_000 * (5 - number))

@@ -116,7 +116,7 @@ class Side:
 
     def do_orphans(self, queue: str) -> None:
         q = self.queue(queue)
-        q.runner.run_steps(removing_orphans(q.keys))
+        q.runner.run_steps(removing_orphans(q.keys, Tally()))
 
     def do_empty(self, queue: str, delayed: bool = False) -> None:
         q = self.queue(queue)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents.queues import QueueList, QueueReset, QueueShown
+    from jobd.operations.documents.queues import QueueDetails, QueueList, QueueReset
 
 _HERE = "jobd.cli.commands.queue"
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
@@ -40,6 +40,7 @@ _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed")
         "reset": (f"{_HERE}:reset", "start its workers again although the breaker holds them back"),
         "empty": ("jobd.cli.commands.queue_clear:empty", "delete the jobs that wait to run"),
         "clean": ("jobd.cli.commands.queue_clear:clean", "delete old jobs of one state"),
+        "remove-orphans": ("jobd.cli.commands.queue_clear:remove_orphans", "delete what is left of jobs that are gone"),
         "obliterate": ("jobd.cli.commands.queue_clear:obliterate", "delete a queue and everything in it"),
         "drain": (f"{_HERE}:drain", ""),
     },
@@ -59,12 +60,15 @@ def list_(settings: Settings) -> None:
     answer(settings, ask(settings, table.QUEUE_LIST, {}), _list_lines)
 
 
-@command("show", examples=["jobd queue show email"])
+@command("show", examples=["jobd queue show email", "jobd queue show email --minutes 1440 --json   # metrics of a day"])
 @click.argument("queue")
+@click.option("--minutes", type=click.IntRange(min=1), metavar="N", help="How many of BullMQ's metrics; 60 without.")
 @click.pass_obj
-def show(settings: Settings, queue: str) -> None:
-    """Show one queue: counts, limits and, if nothing runs, why not and the command that changes that."""
-    answer(settings, ask(settings, table.QUEUE_SHOW, {"queue": queue}), _shown)
+def show(settings: Settings, queue: str, minutes: int | None) -> None:
+    """Show one queue: counts, limits, metrics and, if nothing runs, why not and the command that changes that."""
+    answer(
+        settings, ask(settings, table.QUEUE_SHOW, {"queue": queue, **({"minutes": minutes} if minutes else {})}), _shown
+    )
 
 
 @command("pause", examples=["jobd queue pause email", 'jobd queue pause email --reason "cdn down"'])
@@ -179,10 +183,23 @@ def _count(value: Any) -> str:
     return "?" if value is None else str(value)
 
 
-def _shown(document: QueueShown) -> Iterable[str]:
+def _shown(document: QueueDetails) -> Iterable[str]:
     row = document["queue"]
-    yield from fields(row)
+    yield from fields({**row, **_told_short(document)})
     reason = why_nothing_runs(row)
     if reason is not None:
         yield f"nothing runs because {reason.text}"
         yield f"next: {reason.next_command}"
+
+
+def _told_short(document: QueueDetails) -> dict[str, str]:
+    """Return the counts per priority and the metrics, each in one line."""
+    # The daemon may be of a version that does not tell them yet.
+    priorities, told = document.get("priorities", {}), {}
+    if priorities.keys() - {"0"}:
+        told["priorities"] = ", ".join(f"{word}: {count}" for word, count in priorities.items())
+    for kind, counted in document.get("metrics", {}).items():
+        minutes = counted["data"]
+        last = f", {sum(minutes)} in the last {plural(len(minutes), 'minute')} counted" if minutes else ""
+        told[f"{kind} in all"] = f"{counted['count']}{last}"
+    return told

@@ -1,4 +1,4 @@
-"""`jobd queue empty`, `clean` and `obliterate`."""
+"""`jobd queue empty`, `clean`, `remove-orphans` and `obliterate`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from jobd.cli.output import answer, warn
 from jobd.cli.params import DURATION
 from jobd.cli.reach import ask
 from jobd.exits import Exit
-from jobd.operations.table import QUEUE_CLEAN, QUEUE_EMPTY, QUEUE_OBLITERATE
+from jobd.operations.table import QUEUE_CLEAN, QUEUE_EMPTY, QUEUE_OBLITERATE, QUEUE_REMOVE_ORPHANS
 from jobd.words import plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from jobd.cli.settings import Settings
-    from jobd.operations.documents.queues import Cleared
     from jobd.operations.operation import Operation
 
 CLEANABLE = ("completed", "failed", "waiting", "prioritized", "delayed", "active")
@@ -72,6 +71,20 @@ def clean(settings: Settings, /, queue: str, yes: bool, dry_run: bool, **chosen:
 
 
 @command(
+    "remove-orphans",
+    examples=["jobd queue remove-orphans email --dry-run", "jobd queue remove-orphans email --yes"],
+)
+@_asked
+@click.pass_obj
+def remove_orphans(settings: Settings, /, queue: str, yes: bool, dry_run: bool) -> int:
+    """Delete jobs that are in no state any more, and keys left of jobs that are gone.
+
+    Peers that are killed in the middle of something leave them behind. Looks at every key of the Redis.
+    """
+    return _clear(settings, QUEUE_REMOVE_ORPHANS, {"queue": queue}, yes=yes, dry_run=dry_run)
+
+
+@command(
     "obliterate",
     examples=["jobd queue obliterate email --dry-run", "jobd queue obliterate email --yes"],
 )
@@ -84,17 +97,17 @@ def obliterate(settings: Settings, /, queue: str, force: bool, yes: bool, dry_ru
 
 
 def _clear(
-    settings: Settings, operation: Operation[Any, Cleared], params: dict[str, Any], *, yes: bool, dry_run: bool
+    settings: Settings, operation: Operation[Any, Any], params: dict[str, Any], *, yes: bool, dry_run: bool
 ) -> int:
     """Tell how many jobs it is about, and delete them once that is agreed to."""
     queue, verb = params["queue"], operation.name.partition(".")[2]
     if not (yes or dry_run or can_ask()):
         raise click.UsageError(
-            f"cannot ask for confirmation here: add --yes to {verb} it, or --dry-run to see how many jobs"
+            "cannot ask for confirmation here: add --yes to go on, or --dry-run to see how many jobs"
         )
     with bar(f"count jobs of {printable(queue)}") as tell:
         found = ask(settings, operation, {**params, "dry_run": True}, on_progress=tell)
-    count = plural(found["removed"], "job")
+    count = _count(verb, found)
     if dry_run:
         answer(settings, found, lambda _: [f"would delete {count} of {queue}"])
         return Exit.OK
@@ -102,16 +115,24 @@ def _clear(
         warn(f"{count} of {queue} to delete")
     elif not click.confirm(f"{verb} {queue}, deleting {count}?", err=True):
         return Exit.FAILED
-    with bar(f"{verb} {printable(queue)}") as tell:
-        found = ask(settings, operation, {**params, "dry_run": False}, on_progress=tell)
+    if found["removed"] or operation is QUEUE_OBLITERATE:
+        with bar(f"{verb} {printable(queue)}") as tell:
+            found = ask(settings, operation, {**params, "dry_run": False}, on_progress=tell)
     answer(settings, found, lambda document: _lines(verb, queue, document))
     return Exit.OK
 
 
-def _lines(verb: str, queue: str, document: Cleared) -> Iterator[str]:
-    count = plural(document["removed"], "job")
+def _count(verb: str, document: Mapping[str, Any]) -> str:
+    return plural(document["removed"], "orphaned job" if verb == "remove-orphans" else "job")
+
+
+def _lines(verb: str, queue: str, document: Mapping[str, Any]) -> Iterator[str]:
+    count = _count(verb, document)
     if verb == "obliterate":
         yield f"{queue} is gone, and {count} with it"
+        return
+    if verb == "remove-orphans":
+        yield f"deleted {count} of {queue}"
         return
     left = ", ".join(f"{count} {state}" for state, count in document["after"].items() if count)
     yield f"deleted {count} of {queue}" + (f"; left: {left}" if left else "; nothing is left")

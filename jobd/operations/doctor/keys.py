@@ -72,7 +72,7 @@ async def orphaned_keys(place: Place) -> list[Finding]:
             f"{plural(count, 'key')} of jobs that are gone, such as "
             + next(key for key in gone if key.startswith(f"{place.prefix}:{queue}:")),
             then="they take memory, and a new job of such an id finds them",
-            mend="redis-cli DEL " + next(key for key in gone if key.startswith(f"{place.prefix}:{queue}:")),
+            mend=f"jobd queue remove-orphans {queue}",
         )
         for queue, count in sorted(by_queue.items())
     ]

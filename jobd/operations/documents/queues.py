@@ -105,6 +105,31 @@ class QueueShown(TypedDict):
     queue: QueueRow
 
 
+class QueueMetrics(TypedDict):
+    """BullMQ's metrics of a queue: the jobs that completed, or that failed for good, by the minute they ended in."""
+
+    count: Annotated[int, "since it was first counted"]
+    data: Annotated[list[int], "jobs of each minute that is over, the latest first"]
+    previous_count: Annotated[int, "`count` when the latest minute of `data` was over"]
+    previous_at: Annotated[int, "when that was; 0 for never"]
+
+
+class QueueDetails(QueueShown):
+    """One queue with what `queue.list` has no room for."""
+
+    priorities: Annotated[
+        dict[str, int], 'how many jobs wait with each priority, "0" those without one; the first 100 priorities'
+    ]
+    metrics: Annotated[dict[str, QueueMetrics], "of completed and of failed jobs, where somebody counts"]
+
+
+class OrphansRemoved(TypedDict):
+    """What was left of jobs and was deleted; with `dry_run` what would be."""
+
+    removed: Annotated[int, "jobs that were in no state any more, or of which only some keys were left"]
+    ids: Annotated[list[str], "the first 1,000 of them"]
+
+
 class Scaled(TypedDict):
     """A queue's number of workers."""
 

@@ -59,6 +59,12 @@ class EventsOf(Params):
     wait_ms: Wait = Field(default=None, description="with `after`: wait so long for the first one, at most 1,000")
 
 
+class ShowQueue(OneQueue):
+    """A queue to look at."""
+
+    minutes: Count = Field(default=None, description="how many of BullMQ's metrics; 60 without")
+
+
 class Pause(OneQueue):
     """A queue to pause."""
 
@@ -78,6 +84,12 @@ class Clean(OneQueue):
     state: Text = Field(description="completed, failed, waiting, prioritized, delayed or active (without a lock)")
     older_ms: Milliseconds = Field(default=None, description="finished (else started, else added) longer ago")
     limit: Count = Field(default=None, description="at most this many, the oldest first")
+    dry_run: Flag = Field(default=False, description="change nothing, only tell")
+
+
+class Orphans(OneQueue):
+    """A queue to rid of what is left of jobs."""
+
     dry_run: Flag = Field(default=False, description="change nothing, only tell")
 
 
