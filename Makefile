@@ -17,6 +17,9 @@ VENV := .venv
 LOWEST := .venv-lowest
 # What examples and the manual need and jobd does not: other people's frameworks, the site generator, package checks.
 MORE := .venv-more
+# The newest Python that all dependencies have wheels for; .venv and .venv-lowest have the machine's own.
+NEWEST_PYTHON ?= 3.14
+NEWEST := .venv-newest
 # Whatever talks to Redis through names of redis-py, in a virtualenv with the oldest one that pyproject.toml allows.
 LOWEST_TESTS := tests/integration/test_connect.py tests/integration/test_pool.py tests/integration/test_client.py tests/integration/test_client_async.py \
 	tests/integration/test_worker_redis.py tests/integration/test_worker_ahead.py
@@ -28,6 +31,7 @@ CHAOS_SECONDS ?= 600
 CROWD_JOBS ?= 20000
 # Tests mostly wait for processes, so there is room for one more of them than a small machine has cores.
 TEST_PROCESSES ?= 3
+SHARED_OUT := --numprocesses $(TEST_PROCESSES) --dist loadfile --reruns 1
 SUITE ?= trixie
 BENCH_SCALE ?= 1
 
@@ -51,7 +55,12 @@ check:
 	@$(BIN)/mypy --no-error-summary
 	@$(QUIETLY) $(BIN)/lint-imports
 	@$(QUIETLY) $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
-	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --reruns 1 -r aR
+	@if [ -e $(NEWEST)/bin/python ]; then \
+		$(QUIETLY) $(NEWEST)/bin/python -m pytest tests/unit tests/integration $(SHARED_OUT); \
+	else \
+		echo "not run on Python $(NEWEST_PYTHON), which neither this machine nor Debian's packages have: unit and integration tests"; \
+	fi
+	@$(BIN)/python -m pytest $(SHARED_OUT) -r aR
 
 chaos: install-test
 	@CHAOS_SECONDS=$(CHAOS_SECONDS) $(BIN)/python -m pytest tests/chaos --timeout=0 --capture=no
@@ -92,7 +101,7 @@ site: $(MORE)/installed
 
 install-demo: $(VENV)/installed-demo
 
-install-test: $(VENV)/installed-test $(LOWEST)/installed $(MORE)/installed $(NODE_MODULES)/.package-lock.json
+install-test: $(VENV)/installed-test $(LOWEST)/installed $(NEWEST)/installed $(MORE)/installed $(NODE_MODULES)/.package-lock.json
 	@.ci/system-packages redis-server=redis-server tmux=tmux /lib/systemd/systemd=systemd zsh=zsh fish=fish man=man-db \
 		chromium=chromium chromedriver=chromium-driver openssl=openssl faketime=faketime promtool=prometheus
 
@@ -112,6 +121,12 @@ $(LOWEST)/installed: pyproject.toml | $(BIN)/python
 	@$(QUIETLY) $(LOWEST)/bin/python -m pip install --editable . 'redis==6.4.0' bullmq hiredis hypothesis pytest pytest-timeout
 	@touch $@
 
+$(NEWEST)/installed: pyproject.toml .ci/newest-python | $(BIN)/python
+	@echo "installing jobd and Python $(NEWEST_PYTHON) into $(NEWEST)"
+	@.ci/newest-python $(NEWEST_PYTHON) $(NEWEST) $(BIN)/python -m pip
+	@[ ! -e $(NEWEST)/bin/python ] || $(QUIETLY) $(NEWEST)/bin/python -m pip install --editable '.[daemon,embedded,dev]'
+	@touch $@
+
 $(MORE)/installed: pyproject.toml examples/requirements.txt docs/requirements.txt | $(BIN)/python
 	@echo "installing frameworks of the examples and the site generator into $(MORE)"
 	@$(QUIETLY) $(PYTHON) -m venv --clear $(MORE)
@@ -129,4 +144,4 @@ $(NODE_MODULES)/.package-lock.json: tests/interop/package-lock.json
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) $(LOWEST) $(MORE) site $(NODE_MODULES) examples/nestjs/node_modules examples/nestjs/dist
+	@rm -rf $(VENV) $(LOWEST) $(NEWEST) $(MORE) site $(NODE_MODULES) examples/nestjs/node_modules examples/nestjs/dist

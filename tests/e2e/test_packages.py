@@ -27,9 +27,12 @@ pytestmark = pytest.mark.timeout(400)
 
 @functools.cache
 def _python(version: str) -> str | None:
-    """A Python of this version: on the PATH, one of pyenv's (whose commands on the PATH may be off), or ours."""
+    """A Python of this version: ours, the tests' newest, one of pyenv's (off on the PATH maybe), or on the PATH."""
     if sys.version_info[:2] == tuple(map(int, version.split("."))):
         return sys.executable
+    newest = _ROOT / ".venv-newest" / "bin" / f"python{version}"
+    if newest.exists():
+        return str(newest)
     managed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
     return str(managed[-1]) if managed else shutil.which(f"python{version}")
 
