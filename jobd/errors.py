@@ -166,7 +166,10 @@ class Unrecoverable(JobdError):
 
 
 class RetryLater(JobdError):
-    """Raised by a handler: run this job again after `delay` ("30s" or seconds), the attempt not counted."""
+    """Raised by a handler: run this job again after `delay` ("30s" or seconds), the attempt not counted.
+
+    With 0 it is the next one of its queue, as after BullMQ's moveToWait.
+    """
 
     code = "retry-later"
 

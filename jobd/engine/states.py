@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     RETRY = "r"
     """Run again: at once when delay_ms is 0, else delayed. Counts as an attempt."""
     LATER = "l"
-    """Delayed by delay_ms without counting the attempt (RetryLater)."""
+    """Delayed by delay_ms without counting the attempt (RetryLater); at the front of its queue when that is 0."""
     LIMITED = "x"
     """Back to the front of its queue without counting the attempt; nobody takes a job for delay_ms (RateLimited)."""
     WAIT_FOR_CHILDREN = "w"

@@ -16,7 +16,7 @@ client does is done by BullMQ in both runs (the steps of scenarios.py and mainte
 A job's data is `does(row, row, …)`, one row of acts for each start, or anything, which is then its result. Acts:
 ["progress", value], ["log", line], ["data", value], ["add", queue, name, data, opts], ["return", value], ["big", n],
 ["children"] (its children's values and failures are its result), ["throw", text], ["fatal", text], ["later", ms],
-["limited", ms], ["wait"] (for its children), ["note", name], ["gate", name].
+["again"] (at once), ["limited", ms], ["wait"] (for its children), ["note", name], ["gate", name].
 """
 
 from __future__ import annotations

@@ -59,6 +59,13 @@ ROWS = {
     "later by itself with a priority": worked(add(does([["later", 30]], [["return", 1]]), priority=2), add(2)),
     "later by itself, then fails": worked(add(does([["later", 20]], [["throw", "x"]], [["return", 1]]), attempts=2)),
     "later by itself twice": worked(add(does([["later", 10]], [["later", 20]], [["return", 1]]))),
+    **{
+        f"again at once, {opts}": worked(
+            add(does([["again"]], [["again"]], [["return", 1]]), **opts), add(2), add(3, priority=2),
+        )
+        for opts in ({}, {"priority": 2}, {"lifo": True}, {"attempts": 1})
+    },
+    "again at once, then fails": worked(add(does([["again"]], [["throw", "x"]], [["return", 1]]), attempts=2), add(2)),
     "jobs come while one runs": beside(
         add(1), add(2, priority=1), add(3, lifo=True), add(4, delay=20), ["due", "q"],
     ),

@@ -55,11 +55,12 @@ local function finish_job(base, now_ms, max_len, id, token, outcome, value, stac
     -- BullMQ's value for "rate limited by hand"
     redis.call('SET', base .. 'limiter', '9007199254740991', 'PX', delay_ms)
   end
-  if outcome == 'l' or (outcome == 'r' and delay_ms > 0) then
+  if (outcome == 'l' or outcome == 'r') and delay_ms > 0 then
     put_delayed(base, id, delay_ms, now_ms, max_len)
   else
     local priority = tonumber(stored[1] or '') or 0
-    put_back(base, id, priority, outcome == 'b' or outcome == 'x' or (lifo == '1' and priority == 0), max_len)
+    -- Only a retry goes behind the others; "later" by nothing is BullMQ's moveToWait.
+    put_back(base, id, priority, outcome ~= 'r' or (lifo == '1' and priority == 0), max_len)
   end
   return 0, false
 end
