@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobd.engine.job import Keep, Taken
-from jobd.protocol.counts import SIZE, CountsWriter
+from jobd.protocol.counts import SIZE, CountsReader, CountsWriter
 from jobd.protocol.worker import HandlerSpec, Numbers
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.on_failed import OnFailed
@@ -28,7 +28,9 @@ class Board:
         self.cleared: list[int] = []
         self.busy_now = 0
         self.failures: list[bool] = []
-        self.counts = CountsWriter(memoryview(bytearray(SIZE)))
+        memory = memoryview(bytearray(SIZE))
+        self.counts = CountsWriter(memory)
+        self.counted = CountsReader(memory)
 
     def run(self, slot: int, *facts: Any) -> None:
         self.shown[slot] = facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,10 +12,12 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
+from jobd.protocol.counts import ENDS
+from jobd.protocol.worker import Cancel
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.run.alone import Alone, taken_of
 from tests.support.tracing import Spans, told, traced
-from tests.unit.worker.run.bench import numbers
+from tests.unit.worker.run.bench import Bench, numbers, taken
 from tests.unit.worker.run.test_alone import Notes
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -97,6 +100,36 @@ def test_a_job_that_came_too_late_has_a_span_though_its_handler_did_not_run(span
         ("expired",), (TRACE, SPAN), "expired",
     )  # fmt: skip
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+@pytest.mark.parametrize("handler", ["wait", "await_long"])
+@pytest.mark.parametrize(
+    ("how", "outcome", "error"),
+    [
+        ("timeout", "timed_out", "timed out after 30ms"),
+        ("cancel", "cancelled", "cancelled"),
+        ("stop", "handed_back", None),
+    ],
+)
+def test_an_interrupted_attempt_tells_how_in_the_metrics_word(
+    spans: Spans, handler: str, how: str, outcome: str, error: str | None
+) -> None:
+    async def scene() -> Bench:
+        bench = Bench(handler, attempts=1, **({"timeout_ms": 30, "kill_after_ms": 5_000} if how == "timeout" else {}))
+        bench.start(taken())
+        await bench.until(lambda: bench.board.shown)
+        if how == "cancel":
+            bench.slots.cancel(Cancel(*bench.slots.running, "1", 1, "cancelled"))
+        elif how == "stop":
+            bench.slots.interrupt_all()
+        await bench.until(lambda: not bench.slots.running)
+        return bench
+
+    (runs,) = asyncio.run(scene()).board.counted.runs().values()
+    (span,) = spans.of("process q")
+    assert told(span, "jobd.outcome") == (outcome,)
+    assert (span.status.status_code is StatusCode.ERROR, span.status.description) == (error is not None, error)
+    assert {end.value for end, count in zip(ENDS, runs.ends, strict=True) if count} == {outcome}
 
 
 @pytest.mark.parametrize("handler", ["traced_batch", "atraced_batch"])
