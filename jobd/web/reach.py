@@ -60,6 +60,7 @@ class Reach:
         self._kept: dict[str, tuple[float, asyncio.Task[Any]]] = {}
         self.reads_only = False
         """The daemon let this user to its status socket only."""
+        self._answered: Path | None = None
 
     async def close(self) -> None:
         """Close the connection to Redis."""
@@ -132,12 +133,15 @@ class Reach:
         if self._target.redis:
             text = "only a daemon knows this, and this page was started with --redis: it reads Redis and asks no daemon"
             raise _NobodyThere(DaemonAway(text))
+        # Where it answered before comes first: the file may be in the middle of an edit, and say no place or another.
+        places = [self._answered] if self._answered is not None else []
         try:
-            daemon = ControlClient.connect(self._target.sockets())
+            daemon = ControlClient.connect([*places, *(path for path in self._target.sockets() if path not in places)])
         except DaemonAway as error:
             raise _NobodyThere(error) from None
         with daemon:
             self.reads_only = daemon.path.name == STATUS_SOCKET
+            self._answered = None if self.reads_only else daemon.path
             return daemon.call(method, params, on_progress=progress, timeout=limit_s, behalf=behalf)
 
     def _from_thread(self, progress: Callable[[str], None] | None) -> Callable[[str], None] | None:

@@ -12,6 +12,7 @@ from jobd.web.render import View
 
 if TYPE_CHECKING:
     from jobd.operations.documents.daemon import ConfigEntry
+    from jobd.web.hide import Hidden
     from jobd.web.site import Visit
 
 
@@ -28,6 +29,7 @@ async def refused(visit: Visit, error: JobdError) -> View:
 
 
 async def _view(visit: Visit, refusal: dict[str, Any] | None, status: int = 200) -> View:
+    hidden = await visit.site.hidden(visit)
     plan, plan_error = await _plan(visit)
     file_error: list[str] = []
     try:
@@ -39,7 +41,7 @@ async def _view(visit: Visit, refusal: dict[str, Any] | None, status: int = 200)
         "plan_error": plan_error,
         "refusal": refusal,
         "file_error": file_error,
-        "sections": sections(shown.get("entries", [])) if shown else [],
+        "sections": sections(shown.get("entries", []), hidden) if shown else [],
         "status": await visit.status(),
     }
     return View("config.html", context, status)
@@ -54,13 +56,17 @@ async def _plan(visit: Visit) -> tuple[Any, dict[str, Any] | None]:
         return None, problem(error).context
 
 
-def sections(entries: list[ConfigEntry]) -> list[dict[str, Any]]:
-    """Return the keys by table, in the order of the file's reference: what was written first, then what is built in."""
+def sections(entries: list[ConfigEntry], hidden: Hidden) -> list[dict[str, Any]]:
+    """Return the keys by table, in the order of the file's reference: what was written first, then what is built in.
+
+    `data` of a schedule is a payload as any other: what `hide` names in it is hidden here, too.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         path = key_path(entry["key"])
         depth = 2 if path[0] in ("queues", "schedules", "presets") else 1
-        line = {"key": ".".join(path[depth:]), "value": entry["value"], "origin": entry["origin"]}
+        value = hidden.text(entry["value"]) if path[0] == "schedules" and path[2:] == ["data"] else entry["value"]
+        line = {"key": ".".join(path[depth:]), "value": value, "origin": entry["origin"]}
         found.setdefault(".".join(path[:depth]), []).append({**line, "written": entry["origin"] != "built in"})
     return [
         {
