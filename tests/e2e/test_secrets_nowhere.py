@@ -52,7 +52,8 @@ class World:
         self.text = QUEUES.format(folder=folder, token=TOKEN, card=CARD)
         self.daemon = DaemonProcess(
             folder / "d", server.url, self.text, prefix="secret",
-            head=f'env = {{ BANK_KEY = {{ file = "{self.key}" }} }}', redis=f'password = {{ file = "{self.password}" }}',
+            head=f'env = {{ BANK_KEY = {{ file = "{self.key}" }} }}',
+            redis=f'password = {{ file = "{self.password}" }}',
         )  # fmt: skip
 
     def everything(
