@@ -17,6 +17,7 @@ from jobd.protocol.worker import Cancel
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.run.alone import Alone, taken_of
 from tests.support.tracing import Spans, told, traced
+from tests.unit.worker.run import handlers
 from tests.unit.worker.run.bench import Bench, numbers, taken
 from tests.unit.worker.run.test_alone import Notes
 
@@ -114,6 +115,8 @@ def test_a_job_that_came_too_late_has_a_span_though_its_handler_did_not_run(span
 def test_an_interrupted_attempt_tells_how_in_the_metrics_word(
     spans: Spans, handler: str, how: str, outcome: str, error: str | None
 ) -> None:
+    handlers.gate.clear()
+
     async def scene() -> Bench:
         bench = Bench(handler, attempts=1, **({"timeout_ms": 30, "kill_after_ms": 5_000} if how == "timeout" else {}))
         bench.start(taken())
