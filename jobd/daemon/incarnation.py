@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.state_dir import Incarnation, ProcessMark, ServedQueue, mark, this_incarnation
+from jobd.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +90,9 @@ class IncarnationRecord:
 
     def _save(self, incarnations: list[Incarnation]) -> None:
         try:
+            if self._state.is_lost():
+                # Made again first: another daemon may have the folder by now, and the record there is its own.
+                self._state.hold_again()
             self._state.record(incarnations)
-        except OSError as error:
+        except (OSError, Refused) as error:
             log.exception("record of this incarnation cannot be written", error=str(error))

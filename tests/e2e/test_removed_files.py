@@ -56,4 +56,10 @@ def test_a_removed_folder_is_made_again_with_what_its_server_held(
         daemon.start_ready()
         with Queue("later") as later:
             wait_until(lambda: later.counts()["completed"] == len(kept), 20, what="what was kept runs")
+        # A moment before the end, too: nobody would look for it any more.
+        shutil.rmtree(folder / "state")
+        assert daemon.stop() == 0
+        daemon.start_ready()
+        with Queue("later") as later:
+            assert later.counts()["completed"] == len(kept)
         assert daemon.stop() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -214,3 +215,22 @@ def test_the_drop_in_for_newer_systemd_reloads_by_a_signal(clean: SystemdSandbox
     clean.write(CONFIG, BASE + '\n[queues.reports]\nhandler = "handlers:send"\n')
     clean.must("systemctl reload jobd")
     assert queues_of(clean)["reports"]["workers"][0]["state"] == "ready"
+
+
+def test_a_reload_by_a_signal_may_take_longer_than_systemd_would_wait(clean: SystemdSandbox) -> None:
+    version = int(clean.must("systemctl --version").split()[1])
+    if version < 253:
+        pytest.skip(f"systemd {version} has no Type=notify-reload; another one: make systemd")
+    clean.write("/srv/app/slow.py", _SLOW)
+    drop_in = (ROOT / "systemd" / "jobd-253.conf").read_text() + "\n[Service]\nTimeoutStartSec=7s\n"
+    clean.write(f"{UNIT_FOLDER}/jobd.service.d/253.conf", drop_in)
+    clean.must("systemctl daemon-reload")
+    assert clean.run("systemctl start jobd").returncode == 0, journal(clean)
+    pid = status_of(clean)["pid"]
+    clean.write(CONFIG, BASE + '\n[queues.slow]\nhandler = "slow:send"\nsetup = "slow:setup"\n')
+    began = time.monotonic()
+    clean.must("systemctl reload jobd")
+    assert time.monotonic() - began > 7, "not slower than systemd would have waited"
+    assert queues_of(clean)["slow"]["workers"][0]["state"] == "ready"
+    assert (status_of(clean)["generation"], status_of(clean)["pid"]) == (2, pid)
+    assert "timed out" not in clean.must("journalctl -u jobd"), journal(clean)

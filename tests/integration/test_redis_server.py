@@ -142,6 +142,55 @@ def test_a_server_whose_files_are_removed_is_started_again_with_all_it_held(
     run(main())
 
 
+@pytest.mark.parametrize("moment", ["at once", "while it is saved"])
+@pytest.mark.parametrize("removed", ["state/redis", "state", "state/redis/appendonlydir"])
+def test_a_stop_right_after_its_data_was_removed_keeps_all_it_held(
+    short_tmp: Path, removed: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = settings(short_tmp)
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    rescue = redis_server.rescue
+
+    async def slow_rescue(*given: Any) -> int:
+        reached.set()
+        await go_on.wait()
+        return await rescue(*given)
+
+    async def main() -> None:
+        async with running(given) as (embedded, source):
+            assert ask(source, "SET", "kept", "1")
+            shutil.rmtree(short_tmp / removed)
+            if moment == "while it is saved":
+                monkeypatch.setattr(redis_server, "rescue", slow_rescue)
+                await reached.wait()
+                asyncio.get_running_loop().call_later(0.05, go_on.set)
+            pid = embedded.pid
+        assert not Path(f"/proc/{pid}").exists()
+        async with running(given) as (_, source):
+            assert ask(source, "GET", "kept") == b"1"
+
+    run(main())
+
+
+def test_a_stop_does_not_wait_for_ever_for_data_that_cannot_be_saved(
+    short_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refused(*_: object) -> int:
+        raise Refused("embedded-failed", "cannot save what the embedded server holds: no room")
+
+    monkeypatch.setattr(redis_server, "rescue", refused)
+    monkeypatch.setattr(redis_server, "_SAVE_LIMIT_S", 0.2)
+
+    async def main() -> None:
+        async with running(settings(short_tmp)) as (embedded, _):
+            shutil.rmtree(short_tmp / "state/redis")
+            pid = embedded.pid
+        assert not Path(f"/proc/{pid}").exists()
+
+    run(main())
+    assert "embedded redis is stopped unsaved" in caplog.text
+
+
 def test_stop_and_start_bear_any_order(short_tmp: Path) -> None:
     async def main() -> None:
         server = EmbeddedRedis(settings(short_tmp))

@@ -42,6 +42,8 @@ _START_LIMIT_S = 30.0
 _TELL_EVERY_S = 5.0
 _LOOK_S = 1.0
 """How often it is looked whether its socket and its data are still there."""
+_SAVE_LIMIT_S = 20.0
+"""How long a stop waits for the data to be saved whose folder was removed."""
 _log = event_log(__name__)
 
 
@@ -77,6 +79,8 @@ class EmbeddedRedis:
         """Told what is wrong with it that nobody else sees, and None when it is not any more."""
         self._process: ServerProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
+        """What saves the present process's data; its end is waited for also when the keeper is not needed any more."""
 
     @property
     def pid(self) -> int | None:
@@ -128,6 +132,7 @@ class EmbeddedRedis:
             keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keeper
+        await self._last_look()
         await self._end()
         for path, mark in self._made.items():
             # By that name another daemon may have made its own: a deploy flips `current` while the old one still runs.
@@ -139,6 +144,16 @@ class EmbeddedRedis:
                 self._socket.parent.rmdir()
         self.life.stopped()
         _log.info("embedded redis stopped")
+
+    async def _last_look(self) -> None:
+        """Have saved what the server holds if somebody has removed its files, be it a moment ago."""
+        process = self._process
+        if process is None or process.gone.is_set() or not (self._saving or self._has_lost(*self._places)):
+            return
+        try:
+            await asyncio.wait_for(self._saved(process), _SAVE_LIMIT_S)
+        except TimeoutError:
+            _log.error("embedded redis is stopped unsaved", after_s=_SAVE_LIMIT_S, data=str(self.data))
 
     def _prepare(self) -> None:
         try:
@@ -156,6 +171,7 @@ class EmbeddedRedis:
     async def _launch(self) -> None:
         started = time.monotonic()
         process = self._process = self._spawn()
+        self._saving = None
         try:
             await self._until_ready(process, started)
             self._made[self._socket] = _mark(self._socket)
@@ -217,7 +233,7 @@ class EmbeddedRedis:
         while (process := self._process) is not None:
             await self._until_lost(process)
             if not process.gone.is_set():
-                await self._save(process)
+                await asyncio.shield(self._saved(process))
                 await self._end()
             await self._drop_line()
             self._process = None
@@ -242,6 +258,10 @@ class EmbeddedRedis:
 
     def _has_lost(self, *paths: Path) -> bool:
         return any(_mark(path) != self._places.get(path) for path in paths)
+
+    def _saved(self, process: ServerProcess) -> asyncio.Task[None]:
+        self._saving = self._saving or asyncio.create_task(self._save(process), name="save embedded redis")
+        return self._saving
 
     async def _save(self, process: ServerProcess) -> None:
         """See that nothing is lost with the process; tries again until it is saved."""
@@ -273,9 +293,10 @@ class EmbeddedRedis:
 
     async def _end(self) -> None:
         await self._drop_line()
-        process, self._process = self._process, None
-        if process is not None:
-            await process.end()
+        if self._process is not None:
+            # Named until it is gone: whoever stops while this is cancelled waits for it, too.
+            await self._process.end()
+            self._process = None
 
 
 def _mark(path: Path) -> tuple[int, int] | None:
