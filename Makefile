@@ -103,7 +103,8 @@ install-demo: $(VENV)/installed-demo
 
 install-test: $(VENV)/installed-test $(LOWEST)/installed $(NEWEST)/installed $(MORE)/installed $(NODE_MODULES)/.package-lock.json
 	@.ci/system-packages redis-server=redis-server tmux=tmux /lib/systemd/systemd=systemd zsh=zsh fish=fish man=man-db \
-		chromium=chromium chromedriver=chromium-driver openssl=openssl faketime=faketime promtool=prometheus
+		chromium=chromium chromedriver=chromium-driver openssl=openssl gcc=gcc /usr/include/time.h=libc6-dev \
+		promtool=prometheus
 
 $(VENV)/installed-demo: pyproject.toml | $(BIN)/python
 	@echo "installing jobd into $(VENV)"

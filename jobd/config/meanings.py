@@ -72,7 +72,11 @@ _QUEUE: dict[str, Meaning] = {
     ),
     "timeout": ("Time for one attempt, from the handler's start; then it is cancelled and fails.", "60s"),
     "kill_after": ("If a cancelled handler still runs after this, its worker is killed.", "10s"),
-    "expire": ("A job that waits longer than this after it was first due fails with reason `expired`.", "1h"),
+    "expire": (
+        "A job that waits longer than this after it was first due, by this host's clock and by Redis's, fails with "
+        "reason `expired`.",
+        "1h",
+    ),
     "rate_limit": ("BullMQ's limiter, shared by all workers everywhere.", {"max": 100, "duration": "1s"}),
     "global_concurrency": ("BullMQ's limit of jobs at once over all workers; written to Redis.", 10),
     "per_key": (

@@ -55,14 +55,20 @@ class _Ring:
 
     def __init__(self, minute: int) -> None:
         self._first = self._last = minute
+        self._set_back = 0
+        """By how many minutes the clock was set back meanwhile; the ring's minutes go on."""
         self._done_before = self._failed_before = 0
         self._done, self._failed, self._waiting, self._oldest = (array("f", [math.nan]) * MINUTES for _ in range(4))
         self._open(minute)
 
     def note(self, sample: Sample, minute: int) -> None:
+        minute += self._set_back
+        if minute < self._last:
+            self._set_back += self._last - minute
+            minute = self._last
         for passed in range(max(self._last + 1, minute - MINUTES + 1), minute + 1):
             self._open(passed)
-        self._last = max(self._last, minute)
+        self._last = minute
         at = self._last % MINUTES
         self._done[at] += sample.done - self._done_before
         self._failed[at] += sample.failed - self._failed_before
@@ -77,7 +83,7 @@ class _Ring:
         return {
             "name": name,
             "source": "daemon",
-            "until": (self._last + 1) * _MINUTE_MS,
+            "until": (self._last + 1 - self._set_back) * _MINUTE_MS,
             "done": [_known(self._done[at]) for at in minutes],
             "failed": [_known(self._failed[at]) for at in minutes],
             "waiting": [_known(self._waiting[at]) for at in minutes],

@@ -109,7 +109,7 @@ class TurnRequest:
     """One turn: finish these, take up to `take`.
 
     `busy` is how many jobs run in this worker beside those being finished: a suspect is only taken when it is 0.
-    With `clock_ms` the turn is sent ahead of its time, behind a wait: `now_ms` is then Redis' clock plus that.
+    With `clock_ms` the turn is sent ahead of its time, behind a wait: the time is then Redis' clock plus that.
     """
 
     now_ms: int

@@ -105,10 +105,13 @@ def hand_back_jobs(keys: Keys, token_prefix: str) -> Command[list[tuple[str, int
     return Command(words, read, script("hand_back_jobs"))
 
 
-def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int) -> Command[list[Recovered] | None]:
+def check_stalled(
+    keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int
+) -> Command[list[Recovered] | int | None]:
     """Put back active jobs without a lock that were active at the last check too: BullMQ's check, shared with peers.
 
     `failed` in the answer: over max_crashes, the next taker fails it. None: another check ran within the interval.
+    A number: the server's clock was set back by about so many ms, and what was to end by it has been shortened.
     Safe to send twice.
     """
     words = (
@@ -116,8 +119,8 @@ def check_stalled(keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int
         keys.base, now_ms, interval_ms, max_crashes,
     )  # fmt: skip
 
-    def read(reply: list[Any] | None) -> list[Recovered] | None:
-        return None if reply is None else _recovered(reply)
+    def read(reply: list[Any] | int | None) -> list[Recovered] | int | None:
+        return _recovered(reply) if isinstance(reply, list) else reply
 
     return Command(words, read, script("check_stalled"))
 

@@ -80,3 +80,31 @@ def test_a_job_that_ended_between_two_checks_is_let_be(q: QueueOf) -> None:
     before = q.tables()
     assert check(q) == []
     assert q.changed_since(before) == {"stalled": None}
+
+
+def test_where_the_clock_was_set_back_what_should_have_ended_ends_in_time(q: QueueOf) -> None:
+    hour_ms = 3_600_000
+    q.put("1")
+    q.put("2")
+    q.take(2)
+    q.r.pexpire(q.keys.lock("1"), hour_ms + 20_000)
+    q.r.set(q.keys.limiter, "9", px=hour_ms + 1_000)
+    q.r.set(q.keys.stalled_check, "then", px=hour_ms + 30_000)
+    before = q.tables()
+    command = check_stalled(q.keys, now_ms=NOW, interval_ms=30_000, max_crashes=1)
+    found = q.run(command)
+    assert hour_ms - 1_000 < found <= hour_ms
+    assert q.changed_since(before) == {}
+    ends = [q.r.pttl(key) for key in (q.keys.lock("1"), q.keys.limiter, q.keys.stalled_check)]
+    for rest_ms, most_ms in zip(ends, (20_000, 1_000, 30_000), strict=True):
+        assert most_ms - 1_000 < rest_ms <= most_ms + 1_000
+    assert 29_000 < q.r.pttl(q.keys.lock("2")) <= 30_000, "one that lives holds its own"
+    assert q.run(command) is None
+
+
+def test_a_host_that_looks_more_rarely_keeps_its_pace(q: QueueOf) -> None:
+    q.r.set(q.keys.stalled_check, "then", px=60_000)
+    q.r.set(q.keys.limiter, "9", px=3_600_000)
+    assert q.run(check_stalled(q.keys, now_ms=NOW, interval_ms=1_000, max_crashes=1)) is None
+    assert q.r.pttl(q.keys.stalled_check) > 50_000
+    assert q.r.pttl(q.keys.limiter) > 3_500_000

@@ -79,6 +79,18 @@ def test_a_turn_sent_ahead_of_its_time_goes_by_the_clock_of_redis(q: QueueOf) ->
     assert NOW + 60 <= int(q.hash(job.id)["processedOn"]) < NOW + 10_000
 
 
+@pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000])
+def test_a_turn_sent_ahead_goes_by_its_own_time_when_the_clock_of_redis_was_set_meanwhile(
+    q: QueueOf, step_ms: int
+) -> None:
+    q.put_delayed("in half an hour", NOW + 1_800_000)
+    q.put("1")
+    seconds, micros = q.r.time()
+    ahead_ms = NOW + step_ms - (seconds * 1000 + micros // 1000)
+    (job,) = q.turn(now=NOW, take=2, clock_ms=ahead_ms).jobs
+    assert (job.id, q.hash("1")["processedOn"]) == ("1", str(NOW))
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_due_jobs_are_promoted_in_order_even_while_paused(q: QueueOf, paused: bool) -> None:
     q.put_delayed("late", NOW + 1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
@@ -31,10 +33,11 @@ class RedisServer:
 
     def __init__(
         self, folder: Path, *, binary: str | None = None, tcp: bool = False, durable: bool = False,
-        own_session: bool = False,
+        own_session: bool = False, env: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.folder = folder
         self._own_session = own_session
+        self._env = None if env is None else {**os.environ, **env}
         self.socket = folder / "r.sock"
         self.url = f"unix://{self.socket}"
         self.port = free_port() if tcp else 0
@@ -53,6 +56,7 @@ class RedisServer:
                 [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
                  "--dir", str(self.folder), "--save", "", *durability, *self.more_arguments()],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=self._own_session,
+                env=self._env,
             )  # fmt: skip
         wait_until(self.answers, 20, what="redis-server answers")
         return self

@@ -50,8 +50,11 @@ class Stalled(Duty):
                     for pool in pools
                 ]
             )
-            for pool, jobs in zip(pools, found, strict=True):
+            set_back_ms = max((answer for answer in found if isinstance(answer, int)), default=0)
+            if set_back_ms:
+                log.warning("clock of redis was set back: limits and lost locks end in time", by_s=set_back_ms // 1000)
+            for pool, answer in zip(pools, found, strict=True):
                 self._due[pool.name] = now + pool.queue.stalled_interval_ms / 1000
-                for job in jobs or ():
+                for job in answer if isinstance(answer, list) else ():
                     log.warning("stalled job recovered", queue=pool.name, job=job.job_id, failed=job.failed)
         return TICK_S

@@ -9,7 +9,8 @@
 --             5 worker_name ("" none)   6 take (most jobs wanted)   7 busy (jobs running beside the finished ones)
 --             8 limiter_max ("" none)   9 limiter_ms ("" none)   10 quick (how many quick finishes)
 --             11 keep_count   12 keep_age_s   13 keep_limit ("" none; the rule of all quick finishes)
---             14 clock_ms ("": now_ms holds; else this turn waited behind a BZPOPMIN, the time is Redis' plus this)
+--             14 clock_ms ("": now_ms holds; else this turn waited behind a BZPOPMIN, the time is Redis' plus this, if
+--             that is within a minute of now_ms, when it was sent: no wait is longer, so a clock was set since)
 --             15 key_most (most jobs of one key at once; "" no limit per key)   16 key_path (names joined by dots, into
 --             data, or into opts when the first one is opts)
 --             17 on, 4 each, the quick finishes (completed, without deduplication id or parent, not suspect):
@@ -55,7 +56,10 @@ local base, now, lock_ms, token_prefix, worker_name, take, busy, limiter_max, li
 take, quick = tonumber(take), tonumber(quick)
 if clock_ms ~= '' then
   local time = call('TIME')
-  now = format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + clock_ms)
+  local told = time[1] * 1000 + math.floor(time[2] / 1000) + clock_ms
+  if math.abs(told - now) < 60000 then
+    now = format('%.0f', told)
+  end
 end
 local now_ms = tonumber(now)
 local others_from, keys_from = QUICK_FROM + quick * QUICK_SIZE, #ARGS + 1

@@ -10,14 +10,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from jobd.engine.turn import MAX_TAKE
+from jobd.worker.run.slots import LONGEST_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Sized
 
     from jobd.engine.job import TurnReply
-
-LONGEST_LIMIT_S = 30.0
-"""Longest sleep for a limiter before asking again, as BullMQ's maximumRateLimitDelay."""
 
 SUSPECTS_LIMIT_S = 5.0
 """How long suspects may be passed over before a busy worker takes nothing else until it is empty and can run them."""

@@ -18,7 +18,7 @@ from jobd.worker.fetch.notes import Notes
 from jobd.worker.fetch.outage import Outage
 from jobd.worker.fetch.recovery import LostResults, adopt
 from jobd.worker.fetch.turns import Holder, Turns
-from jobd.worker.fetch.wait import MarkerWait
+from jobd.worker.fetch.wait import MarkerWait, RedisClock
 from jobd.worker.own_log import log
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class FetchLoop:
         client_name = f"jobd-turn:{token_prefix.rstrip(':')}"
         scripts = (script("turn"), script("annotate"))
         self._connection = Connection(source, client_name, scripts, self._closed, key=keys.base)
-        self._marker = MarkerWait(source, keys, worker_name, self)
+        self._clock = RedisClock()
+        self._marker = MarkerWait(source, keys, worker_name, self, self._clock)
         self._slots: Slots
         self._policy: FetchPolicy
         self._turns: Turns
@@ -72,6 +73,7 @@ class FetchLoop:
     def attach(self, slots: Slots) -> None:
         """Serve these slots."""
         self._slots = slots
+        slots.redis_now_ms = self._clock.now_ms
         self._policy = FetchPolicy(slots)
         self._policy.resized(slots.numbers.most)
         notes = Notes(self._holder.keys, slots.notes, refused=self._notes_refused)
@@ -85,6 +87,7 @@ class FetchLoop:
         """Open the connection; return whether Redis is there. When not, the loop keeps trying."""
         try:
             await self._connection.open()
+            await self._clock.follow(self._connection)
         except JobdError as error:
             self._outage.not_there_at_start(error)
             return False

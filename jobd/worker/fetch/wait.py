@@ -86,11 +86,11 @@ class Taker(Protocol):
 class MarkerWait:
     """Blocks on the marker while the taker wants one."""
 
-    def __init__(self, source: RedisSource, keys: Keys, worker_name: str, taker: Taker) -> None:
+    def __init__(self, source: RedisSource, keys: Keys, worker_name: str, taker: Taker, clock: RedisClock) -> None:
         self._connection = Connection(source, client_name(keys, worker_name), key=keys.base)
         self._keys = keys
         self._taker = taker
-        self._clock = RedisClock()
+        self._clock = clock
         self._asked = asyncio.Event()
         self._next_due_ms: float | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -242,12 +242,21 @@ class MarkerWait:
 
 
 class RedisClock:
-    """The difference of two clocks. `ahead_ms` is None until Redis told its time, or where it may not be asked."""
+    """What time it is for Redis. `ahead_ms` is how far this host's clock is before its; None until it told its time, or
+    where it may not be asked.
+    """
 
     def __init__(self) -> None:
         self.ahead_ms: int | None = None
         self._asked_at = 0.0
         self._offset_s = 0.0
+        self._redis_ms = 0.0
+
+    def now_ms(self) -> int | None:
+        """Return its time by what it told last, whatever was done to this host's clock since; None: it is unknown."""
+        if self.ahead_ms is None:
+            return None
+        return round(self._redis_ms + (time.monotonic() - self._asked_at) * 1000)
 
     async def follow(self, connection: Connection) -> None:
         """Ask when the answer is old or a clock was set; else return at once.
@@ -265,8 +274,8 @@ class RedisClock:
         self._asked_at, self._offset_s = now, offset
         self.ahead_ms = None
         if not isinstance(reply, RedisError):
-            redis_ms = int(reply[0]) * 1000 + int(reply[1]) / 1000
-            self.ahead_ms = round((before + after) * 500 - redis_ms)
+            self._redis_ms = int(reply[0]) * 1000 + int(reply[1]) / 1000
+            self.ahead_ms = round((before + after) * 500 - self._redis_ms)
 
 
 def _now_ms() -> float:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 TURN_BYTES = 64 * 1024 * 1024
 """Results of one turn, unless a single one is larger: Redis ends a connection that sends a gigabyte at once."""
 
+LONGEST_LIMIT_S = 10.0
+"""Longest sleep for a rate limit before asking again: a queue for which nobody asks for 15 s counts as not served."""
+
 
 class Slots:
     """Slots and the attempts in them. Used on the loop's thread, except for what a Job calls.
@@ -62,6 +65,8 @@ class Slots:
         self.running: dict[int, Attempt] = {}
         self.suspects = 0
         self.taking_from = 0.0
+        self.redis_now_ms: Callable[[], int | None] = lambda: None
+        """Redis' time, None when it is unknown."""
         self.threads = ThreadExecutor(loop, self._over)
         self._coroutines = CoroutineExecutor(loop, self._over)
         self._batches = Batches(loop, self._start_batch, self._batch_over)
@@ -216,6 +221,9 @@ class Slots:
         self._board.busy(len(self.running))
 
     def _refusal(self, attempt: Attempt, policy: JobPolicy | None, now_ms: int) -> Finish | None:
+        if policy is not None and policy.expire_ms is not None:
+            # Failed for good because of a clock that somebody set an hour ahead: not while Redis' clock is right.
+            now_ms = min(now_ms, self.redis_now_ms() or now_ms)
         return refusal_of(attempt, policy, self.policies, self.numbers.unknown, now_ms)
 
     def collect(self) -> list[Attempt]:
@@ -353,7 +361,9 @@ class Slots:
         if attempt.taken.suspect:
             self.suspects -= 1
         if attempt.limited_ms:
-            self.taking_from = max(self.taking_from, monotonic() + attempt.limited_ms / 1000)
+            # Until it is in Redis, which says so to whoever asks.
+            hold_s = min(attempt.limited_ms / 1000, LONGEST_LIMIT_S)
+            self.taking_from = max(self.taking_from, monotonic() + hold_s)
         if finish is None:
             self.settle((attempt,))
         else:

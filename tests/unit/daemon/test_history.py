@@ -50,6 +50,16 @@ def test_a_clock_that_goes_back_changes_no_earlier_minute() -> None:
     assert history.of(None)["q"]["done"] == [4.0]
 
 
+def test_minutes_go_on_after_the_clock_was_set_back_and_end_where_it_is_now() -> None:
+    history = History()
+    history.note([sample(1)], 65 * MINUTE)
+    for minute, done in ((5, 2), (6, 4), (8, 8)):
+        history.note([sample(done)], minute * MINUTE)
+    found = history.of(None)["q"]
+    assert found["done"] == [2.0, 2.0, 0.0, 4.0]
+    assert found["until"] == 9 * MINUTE
+
+
 def test_a_queue_that_is_gone_is_forgotten() -> None:
     history = History()
     history.note([sample(1), sample(1, name="other")], 0)

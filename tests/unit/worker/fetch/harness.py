@@ -102,7 +102,7 @@ class FakeRedis:
     async def end_lost(self, others: Any) -> None: ...
 
     async def words(self, *commands: Any) -> list[Any]:
-        return [None] * len(commands)
+        return [[0, 0] if command[0] == "TIME" else None for command in commands]
 
     def begin(self, *commands: Any, direct: Callable[[list[Any]], bool] | None = None) -> asyncio.Future[list[Any]]:
         sent = Sent(commands, self.aio.create_future(), self.board.shown_since, direct)

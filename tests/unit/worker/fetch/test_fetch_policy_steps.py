@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobd.daemon.condition import FETCH_LIMIT_S
 from jobd.engine.job import TurnReply
 from jobd.worker.fetch.fetch_policy import HALVES_FROM, FetchPolicy, Link, Order, Step, Supply
 
@@ -145,6 +146,17 @@ def test_the_last_look_says_whether_there_may_be_more():
     machine.took(TurnReply([], []), 10)
     assert machine.supply is Supply.NONE
     assert machine.wants_marker()
+
+
+def test_a_limit_that_lasts_long_is_asked_about_before_the_queue_counts_as_not_served():
+    machine = policy(Load())
+    machine.turn_sent(0, 10)
+    machine.turn_answered(0, 10)
+    machine.took(TurnReply([], [], limited_ms=3_600_000), 10)
+    assert machine.next_step() is Step.SLEEP
+    rest = machine.limit_s()
+    assert rest is not None
+    assert 0 < rest < FETCH_LIMIT_S - 2
 
 
 def test_no_marker_is_wanted_while_a_turn_may_bring_jobs():

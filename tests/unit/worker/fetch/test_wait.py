@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError
 from jobd.engine.keys import Keys
 from jobd.locate import RedisSource
 from jobd.worker.fetch import wait as marker
-from jobd.worker.fetch.wait import MarkerWait, client_name
+from jobd.worker.fetch.wait import MarkerWait, RedisClock, client_name
 
 NOW_MS = 1_700_000_000_000
 """What the wall clock shows when a test begins."""
@@ -88,7 +88,7 @@ def found_after(monkeypatch: pytest.MonkeyPatch, wire: FakeConnection, next_due_
         loop = asyncio.get_running_loop()
         monkeypatch.setattr(marker, "_now_ms", lambda: NOW_MS + loop.time() * 1000)
         found = asyncio.Event()
-        wait = MarkerWait(RedisSource("redis://nowhere"), Keys("bull", "mail"), "w", Taker(found))
+        wait = MarkerWait(RedisSource("redis://nowhere"), Keys("bull", "mail"), "w", Taker(found), RedisClock())
         running = asyncio.ensure_future(wait.run())
         began = loop.time()
         wait.ask(next_due_ms)
@@ -124,3 +124,21 @@ def test_marker_of_work_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_end_of_a_wait_without_a_marker_is_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found_after(monkeypatch, FakeConnection(None), None) == 0
+
+
+def test_redis_time_goes_on_whatever_is_done_to_the_clock_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told:
+        async def words(self, *commands: Any) -> list[Any]:
+            return [[b"1000", b"500000"]]
+
+    async def scene() -> None:
+        clock = RedisClock()
+        assert clock.now_ms() is None
+        await clock.follow(Told())  # type: ignore[arg-type]
+        wall = marker.time.time
+        monkeypatch.setattr(marker.time, "time", lambda: wall() + 3600)
+        known = clock.now_ms()
+        assert known is not None
+        assert 1_000_500 <= known < 1_030_000
+
+    asyncio.run(scene())

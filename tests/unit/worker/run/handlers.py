@@ -44,6 +44,10 @@ def limited(job: Job) -> None:
     raise RateLimited("2s")
 
 
+def limited_for_an_hour(job: Job) -> None:
+    raise RateLimited("1h")
+
+
 def wait_for_children(job: Job) -> None:
     raise WaitForChildren
 

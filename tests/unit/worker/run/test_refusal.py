@@ -51,6 +51,20 @@ def test_does_not_expire(job: dict[str, Any]) -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(
+    ("redis_ms", "outcome"), [(None, Outcome.FAILED), (999_001, Outcome.FAILED), (999_000, Outcome.COMPLETED)]
+)
+def test_does_not_expire_by_a_clock_that_is_before_redis(redis_ms: int | None, outcome: Outcome) -> None:
+    async def scene() -> None:
+        bench = Bench("echo", expire_ms=999_000)
+        bench.slots.redis_now_ms = lambda: redis_ms
+        attempt = await bench.one("1", timestamp=0)
+        assert attempt.finish is not None
+        assert attempt.finish.outcome is outcome
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize(("unknown", "outcome"), [("fail", Outcome.FAILED), ("retry", Outcome.RETRY)])
 def test_name_that_nobody_handles_is_told_with_the_known_ones(unknown: Any, outcome: Outcome) -> None:
     async def scene() -> None:

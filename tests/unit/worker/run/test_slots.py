@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jobd.daemon.condition import FETCH_LIMIT_S
 from jobd.engine.states import Outcome
 from jobd.protocol.worker import Cancel
 from jobd.worker.handlers.job_policy import JobPolicies
@@ -81,6 +82,9 @@ def test_rate_limit_of_a_handler_holds_back_the_next_take() -> None:
         bench = Bench("limited")
         await bench.one()
         assert bench.slots.taking_from > monotonic() + 1
+        bench = Bench("limited_for_an_hour")
+        await bench.one()
+        assert monotonic() + 1 < bench.slots.taking_from < monotonic() + FETCH_LIMIT_S - 2
 
     asyncio.run(scene())
 
