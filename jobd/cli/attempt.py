@@ -9,7 +9,6 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from jobd.cli.import_probe import survive_imports
 from jobd.cli.output import warn
 from jobd.config.env_values import fill
 from jobd.daemon.processes.worker_spec import child_environment, numbers_of
@@ -24,6 +23,7 @@ from jobd.worker.run.alone import Alone, Around, added_of, taken_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from jobd.cli.outlive import Doing
     from jobd.config.model import Config, Queue
     from jobd.engine.new_job import NewJob
     from jobd.worker.run.alone import Added, Ending
@@ -55,11 +55,12 @@ class _Stderr:
 class Trial:
     """A job that is run here: `prepare`, then `run`. `stored` is what is known of a job document: at least `data`."""
 
-    def __init__(self, config: Config, queue: Queue, name: str, stored: Mapping[str, Any]) -> None:
+    def __init__(self, config: Config, queue: Queue, name: str, stored: Mapping[str, Any], doing: Doing) -> None:
         self._config = config
         self._queue = queue
         self._name = name
         self._stored = stored
+        self._doing = doing
 
     def prepare(self) -> None:
         """Make this process what a worker of the queue would be, and load the handler.
@@ -75,8 +76,11 @@ class Trial:
         numbers = replace(numbers, jobs=own, default=None if own else numbers.default)
         specs = [*own.values(), *([numbers.default] if numbers.default else [])]
         extras = [queue.setup, queue.teardown, *queue.wrap, queue.on_failed]
-        survive_imports([spec.path for spec in specs] + [path for path in extras if path])
         with _stdout_to_stderr():
+            for path in [*(spec.path for spec in specs), *filter(None, extras)]:
+                self._doing.begins(path)
+                load_object(path)
+            self._doing.begins()
             setup, teardown = (load_object(path) if path else None for path in (queue.setup, queue.teardown))
             policies = JobPolicies(numbers, load_wraps(queue.wrap), load_on_failed(queue.on_failed))
         # Whatever the job is or how old: the one who asks wants to see its handler run.

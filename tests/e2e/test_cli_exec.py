@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -154,6 +156,50 @@ def test_a_module_that_ends_or_breaks_its_process_is_named_with_exit_78(source: 
     assert printed == (["no licence"] if "licence" in source else [])
     assert line.startswith("error: cannot") and '"rude:handle"' in line and told in line
     assert _jobd(home, "exec", "any", "whatever").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [("os._exit(0)", "exit code 0"), ("os.kill(os.getpid(), 9)", "signal 9 (SIGKILL)"),
+     ("__import__('ctypes').string_at(0)", "signal 11 (SIGSEGV)")],
+)  # fmt: skip
+def test_a_handler_that_ends_its_process_is_told_with_exit_1(does: str, told: str, home: Path) -> None:
+    (home / "rude.py").write_text(f"import os\n\ndef handle(job):\n    {does}\n")
+    (home / "jobd.toml").write_text(_CONFIG + '[queues]\nrude = "rude:handle"\n')
+    done = _jobd(home, "exec", "rude", "x")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == f"error: the process ended during the run of the job: {told}"
+    # A crash in C says where.
+    assert ('rude.py", line 4 in handle' in done.stderr) == ("SEGV" in told)
+    error = json.loads(_jobd(home, "exec", "rude", "x", "--json").stdout)["error"]
+    assert (error["code"], error["detail"]) == ("job-failed", {"outcome": "crashed"})
+
+
+def test_a_handler_s_module_is_imported_once(home: Path) -> None:
+    (home / "slow.py").write_text("open('imports', 'a').write('.')\ndef handle(job):\n    return 1\n")
+    (home / "jobd.toml").write_text(_CONFIG + '[queues]\nslow = "slow:handle"\n')
+    assert _jobd(home, "exec", "slow", "x").returncode == 0
+    assert (home / "imports").read_text() == "."
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize("to_all", [True, False], ids=["group", "process"])
+def test_a_signal_ends_exec_and_its_handler(number: int, code: int, to_all: bool, home: Path) -> None:
+    (home / "long.py").write_text(
+        "import os, pathlib, time\ndef handle(job):\n    pathlib.Path('pid').write_text(str(os.getpid()))\n"
+        "    time.sleep(300)\n"
+    )
+    (home / "jobd.toml").write_text(_CONFIG + '[queues]\nlong = "long:handle"\n')
+    env = {**os.environ, "SECRET_KEY": "x", "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, "-m", "jobd", "exec", "long", "x"]
+    process = subprocess.Popen(words, cwd=home, env=env, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        pid = wait_until(lambda: (home / "pid").exists() and (home / "pid").read_text(), 30, what="the handler runs")
+        (os.killpg if to_all else os.kill)(process.pid, number)
+        assert process.wait(30) == code
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10, what="its process is gone")
+    finally:
+        process.kill()
 
 
 def test_the_traceback_begins_in_the_handler(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,15 @@ from jobd.cli.click_commands import command
 from jobd.cli.output import json_text, print_document, warn
 from jobd.cli.params import read_payload
 from jobd.cli.reach import ask, redis_is_in_reach
-from jobd.errors import NotThere, Refused, RetryLater, Unrecoverable
+from jobd.errors import HandlerError, NotThere, Refused, RetryLater, Unrecoverable
 from jobd.exits import Exit
 from jobd.operations.table import JOB_SHOW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jobd.cli.attempt import Trial
+    from jobd.cli.outlive import Doing
     from jobd.cli.settings import Settings
     from jobd.config.model import Queue
     from jobd.worker.run.alone import Ending
@@ -61,9 +64,22 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     _check_python(found)
     stored = _stored(settings, queue, job_id) if job_id else {"data": payload}
     from jobd.cli.attempt import Trial
+    from jobd.cli.outlive import Doing, go_on_in_child
+
+    doing = Doing()
+    status = go_on_in_child()
+    if status is not None:
+        return _end_as(status, doing, settings)
+    trial = Trial(config, found, name, stored, doing)
+    try:
+        return _try_it(settings, trial, payload, as_batch=as_batch, pdb=pdb)
+    finally:
+        doing.is_over()
+
+
+def _try_it(settings: Settings, trial: Trial, payload: Any, *, as_batch: bool, pdb: bool) -> int:
     from jobd.worker.run.wording import reason_of
 
-    trial = Trial(config, found, name, stored)
     trial.prepare()
     try:
         endings = trial.run_batch(payload or []) if as_batch else [trial.run()]
@@ -83,6 +99,21 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     else:
         click.echo(json_text(result))
     return Exit.OK
+
+
+def _end_as(status: int, doing: Doing, settings: Settings) -> int:
+    """Return the exit code for a child that ended so; what it had no chance to say is told here."""
+    from jobd.daemon.processes.exit_status import describe
+
+    if doing.over and os.WIFEXITED(status):
+        return os.WEXITSTATUS(status)
+    end = describe(status)
+    if doing.what:
+        module = doing.what.partition(":")[0]
+        raise HandlerError(doing.what, "import", f'cannot import "{doing.what}": {module} ended its process: {end}')
+    when = "after" if doing.over else "during"
+    message = f"the process ended {when} the run of the job: {end}"
+    raise Refused("job-failed", message, detail={"outcome": "crashed"})
 
 
 def _stored(settings: Settings, queue: str, job_id: str) -> Mapping[str, Any]:
