@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobd.cli.click_commands import command
-from jobd.cli.output import answer
+from jobd.cli.output import answer, warn
+from jobd.config.problems import render_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobd.cli.settings import Settings
+    from jobd.config.problems import Problem
 
 
 @command(
@@ -40,13 +43,28 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def add_queue(settings: Settings, /, queue: str, others: Sequence[str], **keys: Any) -> None:
-    """Add a queue to the configuration, in a drop-in of its own; it is checked first. `jobd reload` applies it."""
+    """Add a queue to the configuration, in a drop-in of its own; it is checked first. `jobd reload` applies it.
+
+    Code may come later: a handler that does not import yet is only a warning here, though `reload` will refuse it.
+    """
     from jobd.config.written_queues import add_queue as add
 
     table = {name: value for name, value in keys.items() if value is not None} | dict(map(_pair, others))
     path = add(settings.config, queue, table, settings.redis)
-    told = {"queue": queue, "path": str(path)}
+    problems = _import_problems(settings, queue)
+    told = {"queue": queue, "path": str(path), "warnings": [str(problem) for problem in problems]}
     answer(settings, told, lambda found: [f"wrote {found['path']}", "apply with: jobd reload"])
+    if problems and not settings.json:
+        shown = "\n\n".join(map(render_problem, problems))
+        warn(f"warning: jobd reload and the next start are refused until this is mended\n\n{shown}")
+
+
+def _import_problems(settings: Settings, queue: str) -> list[Problem]:
+    from jobd.cli.check_imports import import_handlers
+    from jobd.config.load import load
+
+    config = load(settings.config, redis_url=settings.redis)
+    return import_handlers(replace(config, queues={queue: config.queues[queue]}), resolve=False).problems
 
 
 @command("remove-queue", examples=["jobd config remove-queue thumbs"])
