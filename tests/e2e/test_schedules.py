@@ -153,3 +153,56 @@ def test_runs_that_overlap_are_left_out(make, r, prefix, tmp_path):
     assert {json.loads(result)["skipped"] for result in results} == {f"{running} is not through"}
     until.touch()
     wait_until(lambda: r.hget(base + running, "returnvalue") == '"slow"')
+
+
+def held_starts(mark):
+    """The runs of `slow` that have begun, in order."""
+    return (
+        [line.split()[1] for line in mark.read_text().splitlines() if line.startswith("start")] if mark.exists() else []
+    )
+
+
+def test_runs_that_overlap_wait_for_each_other(make, r, prefix, tmp_path):
+    until, mark = tmp_path / "until", tmp_path / "mark"
+    data = f'data = {{ until = "{until}", mark = "{mark}" }}\noverlap = "queue"\n'
+    daemon = make(QUEUE.format("slow") + "concurrency = 4\n" + TICK.format("300ms") + data)
+    base = f"{prefix}:reports:"
+
+    def put_off():
+        return [job for job in r.zrange(f"{base}delayed", 0, -1) if int(r.hget(base + job, "ats") or 0) > 0]
+
+    wait_until(lambda: len(put_off()) >= 2, what="two runs wait for the first")
+    assert len(held_starts(mark)) == 1
+    daemon.reload(QUEUE.format("slow") + "concurrency = 4\n")
+    until.touch()
+    wait_until(lambda: sum(r.zcard(base + key) for key in ("delayed", "prioritized")) + r.llen(base + "wait") == 0, 30)
+    wait_until(lambda: r.llen(base + "active") == 0)
+    lines = [line.split()[:2] for line in mark.read_text().splitlines()]
+    runs = [job for _, job in lines[::2]]
+    assert lines == [[what, job] for job in runs for what in ("start", "end")], "one after the other"
+    assert len(runs) == len(set(runs)) >= 3
+    assert {r.hget(base + job, "returnvalue") for job in r.zrange(f"{base}completed", 0, -1)} == {'"slow"'}
+
+
+def test_runs_may_overlap(make, r, prefix, tmp_path):
+    until, mark = tmp_path / "until", tmp_path / "mark"
+    data = f'data = {{ until = "{until}", mark = "{mark}" }}\noverlap = "allow"\n'
+    make(QUEUE.format("slow") + "concurrency = 4\n" + TICK.format("300ms") + data)
+    wait_until(lambda: len(set(held_starts(mark))) == 4, what="four of them run at once")
+    assert "end" not in mark.read_text()
+    until.touch()
+
+
+def test_jitter_makes_runs_late_by_different_times_and_keeps_their_slots(make, r, prefix):
+    make(QUEUE.format("ok") + TICK.format("1s") + 'jitter = "900ms"\n')
+    base, late = f"{prefix}:reports:", {}
+
+    def seen():
+        for job, score in r.zrange(f"{base}delayed", 0, -1, withscores=True):
+            late[job] = int(score) // 4096 - int(job.rpartition(":")[2])
+        return len(late) >= 4
+
+    wait_until(seen, 30, what="four runs that are not due yet were seen", every=0.02)
+    assert len({int(job.rpartition(":")[2]) % 1000 for job in late}) == 1
+    assert all(0 <= ms < 900 for ms in late.values()), late
+    assert len(set(late.values())) > 1, late
