@@ -48,3 +48,25 @@ def jobs(redis_server: RedisServer, r: redis.Redis, prefix: str) -> Iterator[Cal
         one.close()
     for client in clients:
         client.close()
+
+
+class HeldSetup:
+    """A `setup` that lasts until the test lets it go; one that is not held takes no time."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.keys = f'setup = "daemon_handlers:held_setup"\nenv = {{ HOLD = "{file}" }}\n'
+        """Of a queue."""
+
+    def hold(self) -> None:
+        """Workers that start from now on stay in their setup."""
+        self._file.touch()
+
+    def go(self) -> None:
+        """They get ready."""
+        self._file.unlink()
+
+
+@pytest.fixture
+def held_setup(short_tmp: Path) -> HeldSetup:
+    return HeldSetup(short_tmp / "hold")

@@ -270,13 +270,15 @@ def test_plan_with_a_file_finds_its_daemon_from_any_folder(make, tmp_path):
     assert (done.returncode, "generation 1, no changes" in done.stdout) == (0, True), done.stderr
 
 
-def test_a_client_that_goes_away_stops_no_reload(make, jobs):
+def test_a_client_that_goes_away_stops_no_reload(make, jobs, held_setup):
     daemon = make(OK.format("a"))
-    daemon.write(OK.format("a") + OK.format("b") + 'setup = "daemon_handlers:slow_setup"\n')
+    daemon.write(OK.format("a") + OK.format("b") + held_setup.keys)
+    held_setup.hold()
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(daemon.socket))
         client.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "reload", "params": {"code": false}}\n')
         wait_until(lambda: daemon.status()["state"] == "reloading", 20)
+    held_setup.go()
     wait_until(lambda: daemon.status()["generation"] == 2, 30)
     assert wait_until(lambda: daemon.status()["last_reload"], 20)["applied"] is True
     assert (q := jobs("b")).result(q.add()) == {"id": "1"}

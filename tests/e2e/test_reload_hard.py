@@ -129,9 +129,10 @@ def test_workers_that_die_while_it_is_applied_leave_the_old_ones_in_service_unti
     assert [a.result(a.add()) for _ in range(6)] == [2] * 6
 
 
-def test_a_trial_worker_that_is_killed_undoes_the_reload(served, tmp_path):
+def test_a_trial_worker_that_is_killed_undoes_the_reload(served, held_setup, tmp_path):
     before = served.worker_pids("b")
-    served.config.write_text(served.config.read_text() + 'setup = "daemon_handlers:slow_setup"\n')  # of the last, b
+    held_setup.hold()
+    served.config.write_text(served.config.read_text() + held_setup.keys)  # of the last, b
     outcome: list[object] = []
 
     def reload() -> None:

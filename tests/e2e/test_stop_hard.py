@@ -105,12 +105,13 @@ def test_a_stop_while_a_dead_worker_waits_for_its_restart(make, jobs):
     nothing_is_left(daemon, below)
 
 
-def test_a_stop_while_a_replacement_is_on_its_way(make, jobs, tmp_path):
-    daemon = make(SLOW.format("a") + 'setup = "daemon_handlers:slow_setup"\n')
+def test_a_stop_while_a_replacement_is_on_its_way(make, jobs, held_setup, tmp_path):
+    daemon = make(SLOW.format("a") + held_setup.keys)
     a, mark = jobs("a"), tmp_path / "mark"
     job = a.add({"mark": str(mark), "s": 60})
     wait_until(lambda: starts(mark) == 1)
     (pid,) = daemon.worker_pids("a")
+    held_setup.hold()
     threading.Thread(target=lambda: _ignored(lambda: daemon.call("worker.restart", pid=pid))).start()
     wait_until(lambda: len(daemon.queue("a")["workers"]) == 2)
     below = daemon.children()
@@ -119,6 +120,7 @@ def test_a_stop_while_a_replacement_is_on_its_way(make, jobs, tmp_path):
     assert daemon.wait() == 0
     assert a.state(job) == "waiting"
     a._r.delete(f"{daemon.prefix}:a:wait")
+    held_setup.go()
     nothing_is_left(daemon, below)
 
 
