@@ -9,6 +9,7 @@ from jobd.daemon.duties.deadlines import Deadlines
 from jobd.daemon.duties.earlier import Earlier
 from jobd.daemon.duties.idle_connections import IdleConnections
 from jobd.daemon.duties.limits import Limits
+from jobd.daemon.duties.memory import MemoryLimits
 from jobd.daemon.duties.probe import Probe
 from jobd.daemon.duties.renew import Renew
 from jobd.daemon.duties.stalled import Stalled
@@ -44,6 +45,7 @@ def standing_duties(
         Autoscaling(fleet, runner, told),
         Deadlines(fleet),
         Standstill(fleet),
+        MemoryLimits(fleet),
         Upkeep(supervisor, awaited_pids),
         StateKept(record),
         IdleConnections(runner),

@@ -47,6 +47,8 @@ class DaemonProcess:
         self.redis = redis
         self.args = args
         self.env = {**os.environ, **(env or {})}
+        self.launcher: tuple[str, ...] = ()
+        """A command that becomes the one behind it."""
         self.process: subprocess.Popen[bytes] | None = None
         self._numbers = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ class DaemonProcess:
         env = {**self.env, "PYTHONPATH": str(ROOT)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "jobd", "run", "--config", str(self.config), *self.args],
+                [*self.launcher, sys.executable, "-m", "jobd", "run", "--config", str(self.config), *self.args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=env, start_new_session=True,
             )  # fmt: skip
         return self

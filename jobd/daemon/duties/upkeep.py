@@ -1,4 +1,4 @@
-"""Once a second: the loop's beat, memory limits, recycling, orphans of handlers."""
+"""Once a second: the loop's beat, recycling, orphans of handlers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
-from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.kernel import memory_bytes, reap_strangers
 from jobd.daemon.processes.place import PlaceState
-from jobd.duration import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from jobd.config.model import Recycle
     from jobd.daemon.processes.place import Place
     from jobd.daemon.processes.pool import Pool
-    from jobd.daemon.processes.worker_state import Worker
     from jobd.daemon.supervisor import Supervisor
 
 log = event_log(__name__)
@@ -40,24 +37,12 @@ class Upkeep(Duty):
     async def run_once(self) -> float:
         """Do all of it once."""
         self._supervisor.beat()
-        for pool, worker in list(self._supervisor.fleet.workers()):
-            self._watch_memory(pool, worker)
         if not self._supervisor.stopping:
             for pool in list(self._supervisor.fleet.pools.values()):
                 self._recycle(pool)
         reap_strangers(self._ours())
         self._supervisor.fleet.orphans.look()
         return TICK_S
-
-    def _watch_memory(self, pool: Pool, worker: Worker) -> None:
-        limit = pool.queue.memory_max_bytes
-        if limit is None or not worker.pid or not worker.is_up:
-            return
-        used = memory_bytes(worker.pid)
-        if used > limit:
-            cause = f"out of memory: {format_size(used)} used, memory_max is {format_size(limit)}"
-            log.warning("worker over memory_max, killed", queue=pool.name, pid=worker.pid, memory=used, limit=limit)
-            worker.kill(Ending.MEMORY, cause)
 
     def _recycle(self, pool: Pool) -> None:
         rule = pool.queue.recycle

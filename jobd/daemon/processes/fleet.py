@@ -199,6 +199,8 @@ class Fleet:
         if process is None or not worker.pid:
             return  # there never was a process
         by_kernel = worker.cause is None and self._oom.rose()
+        if by_kernel:
+            log.warning("worker killed by the kernel for memory", queue=pool.name, pid=worker.pid)
         self.on_loss(Loss(pool, worker, self.token_prefix(worker), process.last_output, by_kernel))
 
     def notify(self) -> None:

@@ -116,10 +116,12 @@ def group_limit(name: str, *, of: Path = Path("/proc/self/cgroup"), mount: Path 
 
 
 class OomKills:
-    """The kernel's count of processes killed for memory in our control group (cgroup v2, memory.events)."""
+    """The kernel's count of processes killed for memory in our control group: memory.events, or of cgroup v1
+    memory.oom_control.
+    """
 
     def __init__(self, events: Path | None = None) -> None:
-        self._events = events or _own_events()
+        self._events = events or kills_file()
         self._seen = self._read()
 
     def rose(self) -> bool:
@@ -137,15 +139,22 @@ class OomKills:
         return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill ")), 0)
 
 
-def _own_events() -> Path | None:
-    group = _own_group(Path("/proc/self/cgroup"))
-    return Path("/sys/fs/cgroup") / group / "memory.events" if group else None
+def kills_file(*, of: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> Path | None:
+    """Return the file with our control group's count of processes killed for memory; None where there is none."""
+    places = []
+    if (group := _own_group(of)) is not None:
+        places.append(mount / group / "memory.events")
+    if (group := _own_group(of, ":memory:")) is not None:
+        # A container of cgroup v1 is told its group's name on the host, and finds it as the root.
+        places += [mount / "memory" / group / "memory.oom_control", mount / "memory" / "memory.oom_control"]
+    return next((place for place in places if place.is_file()), None)
 
 
-def _own_group(of: Path) -> str | None:
-    """Return our control group of cgroup v2, below the mount; "" is the root."""
+def _own_group(of: Path, controller: str = "::") -> str | None:
+    """Return our control group, below the mount; "" is the root. Of cgroup v2, or of a `:controller:` of v1."""
     try:
         lines = of.read_text().splitlines()
     except OSError:
         return None
-    return next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), None)
+    found = (line.partition(controller) for line in lines)
+    return next((path.lstrip("/") for number, there, path in found if there and number.isdigit()), None)

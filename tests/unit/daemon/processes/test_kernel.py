@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from jobd.daemon.processes.kernel import OpenFiles, group_limit
+from jobd.daemon.processes.kernel import OomKills, OpenFiles, group_limit, kills_file
 
 
 class Limits:
@@ -68,3 +68,29 @@ def test_without_a_group_there_is_no_limit(tmp_path):
     assert group_limit("memory.max", of=tmp_path / "none", mount=tmp_path) is None
     (tmp_path / "v1").write_text("4:memory:/x\n")
     assert group_limit("memory.max", of=tmp_path / "v1", mount=tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "there"),
+    [
+        ("4:memory:/x\n0::/a\n", "a/memory.events"),
+        ("4:memory:/x\n0::/\n", "memory/x/memory.oom_control"),
+        ("11:memory:/docker/12ab\n", "memory/memory.oom_control"),
+    ],
+)
+def test_kills_for_memory_are_counted_by_either_kind_of_control_group(tmp_path, own, there):
+    (tmp_path / "own").write_text(own)
+    file = tmp_path / "mount" / there
+    file.parent.mkdir(parents=True)
+    file.write_text("low 0\noom 3\noom_kill 2\n")
+    assert kills_file(of=tmp_path / "own", mount=tmp_path / "mount") == file
+    kills = OomKills(file)
+    assert not kills.rose()
+    file.write_text("low 0\noom 4\noom_kill 3\n")
+    assert [kills.rose(), kills.rose()] == [True, False]
+
+
+def test_where_no_group_counts_them_none_is_seen(tmp_path):
+    assert kills_file(of=tmp_path / "none", mount=tmp_path) is None
+    (tmp_path / "own").write_text("4:memory:/x\n0::/a\n")
+    assert kills_file(of=tmp_path / "own", mount=tmp_path) is None
