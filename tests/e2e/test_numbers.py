@@ -34,6 +34,13 @@ keep_completed = 100
 handler = "counting_handlers:ends"
 attempts = 2
 backoff = "1ms"
+[queues.email.jobs.held]
+handler = "counting_handlers:ends"
+timeout = "1m"
+[queues.stale]
+handler = "counting_handlers:ends"
+expire = "1ms"
+keep_completed = 100
 """
 
 Samples = dict[str, float]
@@ -80,8 +87,8 @@ def scrape(short_tmp: Path) -> Samples:
     return samples(get(short_tmp / "n.sock", "/metrics")[2])
 
 
-def outcomes(found: Samples, label: str) -> dict[str, int]:
-    pattern = re.compile(rf'jobd_jobs_total{{job="{label}",outcome="(\w+)",queue="email"}}')
+def outcomes(found: Samples, label: str, queue: str = "email") -> dict[str, int]:
+    pattern = re.compile(rf'jobd_jobs_total{{job="{label}",outcome="(\w+)",queue="{queue}"}}')
     return {match[1]: int(value) for name, value in found.items() if (match := pattern.fullmatch(name)) and value}
 
 
@@ -120,6 +127,28 @@ def test_every_run_counts_once_and_nothing_is_lost_with_a_worker(daemon: DaemonP
     wait_until(lambda: scrape(short_tmp)['jobd_worker_restarts_total{queue="email",reason="crash"}'] == 4, what="seen")
     found = scrape(short_tmp)
     assert (outcomes(found, "welcome"), found['shop_seen_total{kind="fails"}']) == (before, 3)
+
+
+def test_runs_that_others_end_and_jobs_that_never_run_count_too(daemon: DaemonProcess, short_tmp: Path) -> None:
+    def runs() -> int | None:
+        workers = daemon.queue("email")["workers"]
+        return next((worker["pid"] for worker in workers if worker["jobs"]), None)
+
+    def counted(label: str, queue: str = "email", **ends: int) -> None:
+        wait_until(lambda: outcomes(scrape(short_tmp), label, queue) == ends, what=f"{label} of {queue} counts {ends}")
+
+    daemon.call("job.add", queue="stale", name="n", data={"how": "fine"}, options={"timestamp": 1})
+    counted("other", "stale", expired=1)
+    job = add(daemon, "overruns", "held")
+    pid = wait_until(runs, what="the job runs")
+    assert daemon.call("worker.kill", pid=pid)["jobs"] == [job]
+    counted("held", handed_back=1)
+    wait_until(runs, what="it runs again")
+    daemon.call("job.cancel", queue="email", ids=[job])
+    counted("held", handed_back=1, cancelled=1)
+    found = scrape(short_tmp)
+    assert found['jobd_worker_restarts_total{queue="email",reason="crash"}'] == 0
+    assert found['jobd_job_wait_seconds_count{queue="email"}'] == 1
 
 
 def test_the_whole_page(daemon: DaemonProcess, short_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
