@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import stat
 import sys
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from jobd.errors import ConfigError, DaemonAway, JobdError, JobFailed, NotThere, Refused
+from jobd.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -36,6 +42,25 @@ def print_document(document: Mapping[str, Any]) -> None:
 def print_entry(settings: Settings, entry: D, line: Callable[[D], str]) -> None:
     """Print one entry of a stream: with --json as an object on a line of its own, else the line drawn from it."""
     click.echo(json_text(entry) if settings.json else line(entry), color=settings.colored)
+
+
+def leave_with_reader() -> None:
+    """End this process, with exit code 0, as soon as nobody reads its stdout any more.
+
+    For what follows: `jobd events -f | head -2` would stay there until the next event lets it see the closed pipe.
+    """
+    with suppress(OSError, ValueError, AttributeError):  # there may be no descriptor, or no stdout
+        descriptor = sys.stdout.fileno()
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            threading.Thread(target=_await_reader_gone, args=(descriptor,), daemon=True).start()
+
+
+def _await_reader_gone(descriptor: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, 0)  # errors only, and a pipe without a reader is one
+    poll.poll()
+    # The main thread waits for a socket; it has nothing to finish, and nobody to tell.
+    os._exit(Exit.OK)
 
 
 def json_text(value: Any) -> str:

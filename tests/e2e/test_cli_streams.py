@@ -144,3 +144,21 @@ def test_events_follow_what_comes(daemon: DaemonProcess) -> None:
     with following("--socket", str(daemon.socket), "events", "-f", "--name", "completed") as events:
         job_id = add(daemon, n=3)
         wait_until(lambda: [event for event in events if event["jobId"] == job_id], what="its end is told")
+
+
+@pytest.mark.parametrize("words", [("logs", "-f"), ("events", "-f"), ("events", "-f", "--json")])
+def test_who_follows_ends_quietly_with_its_reader(daemon: DaemonProcess, words: tuple[str, ...]) -> None:
+    ended(daemon, add(daemon, n=4))
+    command = [sys.executable, "-m", "jobd", "--socket", str(daemon.socket), *words]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        try:
+            # Nothing more comes that it could write and so notice.
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+        assert process.stderr.read() == b""

@@ -10,7 +10,7 @@ import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.columns import cut
-from jobd.cli.output import print_entry
+from jobd.cli.output import leave_with_reader, print_entry
 from jobd.cli.reach import session, subscribed
 from jobd.engine.trouble import passes
 from jobd.errors import RedisRefused, RedisUnavailable
@@ -45,6 +45,8 @@ _COLORS = {"failed": "red", "stalled": "red", "retries-exhausted": "red", "compl
 @click.pass_obj
 def events(settings: Settings, queues: tuple[str, ...], follow: bool, name: str | None, job: str | None) -> None:
     """Print what happened to the jobs of queues, as far back as BullMQ's streams go (10,000 events per queue)."""
+    if follow:
+        leave_with_reader()
     wanted = {"name": name, "job": job}
     asked: dict[str, Any] = {"queues": list(queues), "oldest": not follow or job is not None}
     live = subscribed(settings, EVENTS, {**wanted, **asked}) if follow else None

@@ -8,7 +8,7 @@ import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.log_lines import line_of
-from jobd.cli.output import print_entry, warn
+from jobd.cli.output import leave_with_reader, print_entry, warn
 from jobd.cli.params import DURATION
 from jobd.cli.reach import session, subscribed
 from jobd.operations.table import LOGS
@@ -42,6 +42,8 @@ LEVELS = ("debug", "info", "warning", "error")
 def logs(settings: Settings, /, follow: bool, **search: Any) -> None:
     """Print the last lines of the daemon's log, 8 MiB at most, wherever else it writes them."""
     asked = {name: value for name, value in search.items() if value is not None}
+    if follow:
+        leave_with_reader()
     for entry, missed in (subscribed(settings, LOGS, asked) or ()) if follow else _remembered(settings, asked):
         if missed:
             warn(f"({plural(missed, 'line')} came too fast to be shown)")
