@@ -175,7 +175,7 @@ class Daemon:
         log.info("jobd starts", version=__version__, pid=os.getpid(), redis=source.shown, because=source.origin)
         if self.embedded is not None and self.embedded.tcp_url is not None:
             log.info(
-                "embedded redis for other programs",
+                "embedded Redis for other programs",
                 redis=mask_url(self.embedded.tcp_url), password_in=str(self._socket.parent / URL_FILE),
             )  # fmt: skip
         for warning in self.config.warnings:

@@ -166,7 +166,7 @@ def raw_connection(
     try:
         return _async_class(source)(**kwargs)
     except TypeError as error:
-        raise InputError(f"cannot read the redis url's options: {error}") from error
+        raise InputError(f"cannot read the Redis URL's options: {error}") from error
 
 
 def _pool_kwargs(source: RedisSource, key: str, answer_limit_s: float | None) -> dict[str, Any]:
@@ -210,4 +210,4 @@ def _try_options(pool: redis.ConnectionPool | redis.asyncio.ConnectionPool) -> N
     try:
         pool.connection_class(**pool.connection_kwargs)
     except TypeError as error:
-        raise InputError(f"cannot read the redis url's options: {error}") from error
+        raise InputError(f"cannot read the Redis URL's options: {error}") from error

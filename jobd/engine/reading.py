@@ -152,7 +152,7 @@ def queue_facts(keys: Keys, limiter_max: int = 0) -> Command[QueueFacts]:
     def read(reply: Any) -> QueueFacts:
         found = command.read(reply)
         if isinstance(found, WrongKey):
-            text = f"redis refused: WRONGTYPE: {found.text}; move it away: {found.mend}"
+            text = f"Redis refused: WRONGTYPE: {found.text}; move it away: {found.mend}"
             raise RedisRefused(text, trouble=Trouble.WRONG_TYPE)
         return found
 

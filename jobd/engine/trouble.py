@@ -125,10 +125,10 @@ def translate(error: failures.RedisError | OSError, *, sent: bool = True) -> Red
     text = _with_code(error)
     if trouble in _PASSING:
         may_have_run = sent and trouble is Trouble.AWAY
-        said = "redis did not answer" if trouble is Trouble.AWAY else "redis is not ready"
+        said = "Redis did not answer" if trouble is Trouble.AWAY else "Redis is not ready"
         return RedisUnavailable(f"{said}: {text}", trouble=trouble, may_have_run=may_have_run)
     if trouble is Trouble.CREDENTIALS:
-        return RedisRefused(f"redis refused the credentials: {text}", trouble=trouble)
+        return RedisRefused(f"Redis refused the credentials: {text}", trouble=trouble)
     if any(part in text for part in _OTHER_SLOT):
         text += "; on a Cluster the queues of a flow, and a queue and its dead_letter, must share a hash tag"
     if trouble is Trouble.WRONG_TYPE:
@@ -136,7 +136,7 @@ def translate(error: failures.RedisError | OSError, *, sent: bool = True) -> Red
     if _NO_LUA in text:
         # Every server that jobd supports has scripts; a fakeredis has them only with its extra.
         text += "; this server runs no Lua scripts (fakeredis: pip install 'fakeredis[lua]')"
-    return RedisRefused(f"redis refused: {text}", trouble=trouble)
+    return RedisRefused(f"Redis refused: {text}", trouble=trouble)
 
 
 def passes(error: RedisUnavailable | RedisRefused) -> bool:

@@ -37,7 +37,7 @@ class UrlError(InputError):
     """A Redis URL that cannot be used. `reason` never quotes a part that may be a password; `hint` may be None."""
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
-        super().__init__(f"cannot use the redis url: {reason}" + (f"; {hint}" if hint else ""))
+        super().__init__(f"cannot use the Redis URL: {reason}" + (f"; {hint}" if hint else ""))
         self.reason = reason
         self.hint = hint
 
@@ -86,7 +86,7 @@ def parse_redis_url(url: str) -> RedisAddress:
     userinfo, _, place = authority.rpartition("@")
     user, _, password = userinfo.partition(":")
     if fragment:
-        raise UrlError("a redis url has no `#` part", _ENCODE)
+        raise UrlError("a Redis URL has no `#` part", _ENCODE)
     nodes, database, master = [("", 0)], 0, ""
     if scheme != "unix":
         nodes = _nodes(scheme, place, lost)

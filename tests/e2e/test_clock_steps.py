@@ -133,6 +133,6 @@ def test_a_step_of_redis_clock_holds_up_no_limit_and_no_job_and_runs_none_twice(
         assert a.result(slow, 15) == "slow"
         assert (a.hash(slow)["ats"], mark.read_text().count("start")) == ("1", 1)
         assert daemon.status()["state"] == "ready"
-        assert bool(daemon.logged("clock of redis was set back: limits and lost locks end in time")) == (step < 0)
+        assert bool(daemon.logged("clock of Redis was set back: limits and lost locks end in time")) == (step < 0)
     daemon.signal(signal.SIGQUIT)
     assert daemon.wait() == 0

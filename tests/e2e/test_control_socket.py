@@ -322,9 +322,9 @@ def test_an_embedded_server_that_is_killed_comes_back_with_its_jobs(short_tmp: P
         daemon.call("queue.pause", queue="a")
         waiting = queue.add("y", {})
         url = json.loads((daemon.folder / "redis.url").read_text())
-        server = next(line["pid"] for line in daemon.logged("embedded redis ready"))
+        server = next(line["pid"] for line in daemon.logged("embedded Redis ready"))
         os.kill(server, signal.SIGKILL)
-        wait_until(lambda: len(daemon.logged("embedded redis ready")) == 2, what="it is started again")
+        wait_until(lambda: len(daemon.logged("embedded Redis ready")) == 2, what="it is started again")
         wait_until(lambda: daemon.status()["redis"]["up"], what="the daemon is connected again")
         daemon.call("queue.resume", queue="a")
         assert waiting.wait(timeout=10) == {"id": "2"}

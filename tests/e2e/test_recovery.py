@@ -311,7 +311,7 @@ def test_a_worker_that_dies_while_redis_is_away_loses_no_job(make, jobs, own_red
     (pid,) = daemon.worker_pids("a")
     own_redis.kill()
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: daemon.logged("jobs of a dead worker wait for redis"))
+    wait_until(lambda: daemon.logged("jobs of a dead worker wait for Redis"))
     own_redis.start()
     wait_until(lambda: starts(mark) == 2, 5)
     until.touch()

@@ -35,7 +35,7 @@ def test_a_removed_folder_is_made_again_with_what_its_server_held(
         with Queue("later") as later:
             kept = [later.add("x").id for _ in range(3)]
         shutil.rmtree(folder / "state")
-        wait_until(lambda: daemon.logged("embedded redis lost its files: it is started again"), 20)
+        wait_until(lambda: daemon.logged("embedded Redis lost its files: it is started again"), 20)
         wait_until(lambda: daemon.logged("control socket listens again"), 20)
         wait_until(lambda: daemon.logged("state folder was removed: it is made again"), 20)
         wait_until(lambda: daemon.status()["state"] == "ready" and daemon.status()["redis"]["up"], 20)

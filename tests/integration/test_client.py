@@ -307,7 +307,7 @@ def test_without_a_connection_an_add_says_that_nothing_was_added(own_redis: Redi
         own_redis.kill()
         for one in (queue, used):
             for add in (lambda one=one: one.add("welcome"), lambda one=one: one.add_many([("welcome",)])):
-                with pytest.raises(RedisUnavailable, match=r"^not added.*: redis did not answer: ") as told:
+                with pytest.raises(RedisUnavailable, match=r"^not added.*: Redis did not answer: ") as told:
                     add()
                 assert not told.value.may_have_run
 

@@ -188,7 +188,7 @@ def test_a_stop_does_not_wait_for_ever_for_data_that_cannot_be_saved(
         assert not Path(f"/proc/{pid}").exists()
 
     run(main())
-    assert "embedded redis is stopped unsaved" in caplog.text
+    assert "embedded Redis is stopped unsaved" in caplog.text
 
 
 def test_stop_and_start_bear_any_order(short_tmp: Path) -> None:

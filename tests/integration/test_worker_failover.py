@@ -49,7 +49,7 @@ def test_after_a_failover_a_worker_runs_what_the_new_primary_has(pair: Pair, tmp
         wait_until(lambda: completed(new) == 1 + busy, 20)
         assert len(marks.read_text().split()) == 1 + busy, "each ran once"
         assert told(worker) == []
-        assert "redis is away" not in worker.printed()
+        assert "Redis is away" not in worker.printed()
 
 
 def test_an_idle_connection_that_the_server_closes_is_no_outage(
@@ -68,4 +68,4 @@ def test_an_idle_connection_that_the_server_closes_is_no_outage(
     wait_until(lambda: turns() not in (None, before), what="it is connected anew")
     queue.add("a", {}).wait(timeout=20)
     assert told(worker) == []
-    assert "redis is away" not in worker.printed()
+    assert "Redis is away" not in worker.printed()

@@ -46,7 +46,7 @@ def test_every_error_has_its_exit_code_and_its_name(error: Exception, code: int,
 
 
 def test_a_refused_login_is_not_permitted() -> None:
-    error = RedisRefused("redis refused the credentials")
+    error = RedisRefused("Redis refused the credentials")
     error.__cause__ = redis.exceptions.AuthenticationError("WRONGPASS")
     assert exit_of(error) == 77
 

@@ -75,7 +75,7 @@ def status_lines(document: Status, width: int | None, *, colored: bool) -> Itera
     yield head.replace(state, click.style(state, fg=_COLORS.get(state)), 1) if colored else head
     yield _config_line(document["config"])
     if document["redis"]["error"]:
-        yield f"redis says: {printable(document['redis']['error'])}"
+        yield f"Redis says: {printable(document['redis']['error'])}"
     if document["code"]["changed_on_disk"]:
         yield "code changed on disk, not loaded: jobd reload --code"
     queues = document["queues"]

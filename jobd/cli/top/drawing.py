@@ -76,7 +76,7 @@ def troubles(sight: Sight) -> str:
         return ""
     lines = list(status["degraded_by"])
     if not status["redis"]["up"]:
-        lines.append(f"redis does not answer: {status['redis']['error']}")
+        lines.append(f"Redis does not answer: {status['redis']['error']}")
     if status["config"]["changed_on_disk"]:
         lines.append("file changed, not loaded: jobd plan")
     if status["code"]["changed_on_disk"]:

@@ -57,11 +57,11 @@ class Duty:
         try:
             pause = await self.run_once()
         except RedisUnavailable as error:
-            self._trouble("redis is away", str(error))
+            self._trouble("Redis is away", str(error))
             self._on_redis(self.name, error.trouble)
             return 0.25
         except RedisRefused as error:
-            self._trouble("redis refused", str(error))
+            self._trouble("Redis refused", str(error))
             self._on_redis(self.name, shown_refusal(error))
             return 1.0
         except Exception as error:

@@ -76,7 +76,7 @@ class Earlier(Duty):
         source = self._fleet.source
         for served in incarnation.queues:
             if (served.url, served.prefix) != (source.shown, source.prefix):
-                log.warning("jobs on another redis are left to its stalled check", url=served.url, queue=served.queue)
+                log.warning("jobs on another Redis are left to its stalled check", url=served.url, queue=served.queue)
                 continue
             queue = self._fleet.config.queues.get(served.queue)
             keys = Keys(source.prefix, served.queue)

@@ -56,7 +56,7 @@ class Limits(Duty):
 
     def _tell(self, name: str, had: int | None, limit: int) -> None:
         if self._written.get(name) == limit:
-            log.warning("global concurrency was changed in redis, set again", queue=name, found=had, limit=limit)
+            log.warning("global concurrency was changed in Redis, set again", queue=name, found=had, limit=limit)
         else:
             log.info("global concurrency set", queue=name, limit=limit)
 

@@ -110,7 +110,7 @@ class Recover:
                 await step(loss)
             except (RedisUnavailable, RedisRefused) as error:
                 if not told:
-                    log.warning("jobs of a dead worker wait for redis", queue=loss.pool.name, error=str(error))
+                    log.warning("jobs of a dead worker wait for Redis", queue=loss.pool.name, error=str(error))
                 told = True
                 if self._away_since is None:
                     self._away_since = asyncio.get_running_loop().time()

@@ -83,8 +83,8 @@ class Schedules(Duty):
             async with asyncio.timeout(APPLY_S):
                 await self.run_once()
         except (TimeoutError, RedisUnavailable, RedisRefused) as error:
-            log.warning("schedules will be set later", error=str(error) or "redis does not answer")
-            return [("schedules", "set later: redis does not answer")]
+            log.warning("schedules will be set later", error=str(error) or "Redis does not answer")
+            return [("schedules", "set later: Redis does not answer")]
         return list(self._done)
 
     async def problems(self, config: Config) -> list[Problem]:

@@ -52,7 +52,7 @@ class Stalled(Duty):
             )
             set_back_ms = max((answer for answer in found if isinstance(answer, int)), default=0)
             if set_back_ms:
-                log.warning("clock of redis was set back: limits and lost locks end in time", by_s=set_back_ms // 1000)
+                log.warning("clock of Redis was set back: limits and lost locks end in time", by_s=set_back_ms // 1000)
             for pool, answer in zip(pools, found, strict=True):
                 self._due[pool.name] = now + pool.queue.stalled_interval_ms / 1000
                 for job in answer if isinstance(answer, list) else ():

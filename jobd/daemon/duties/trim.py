@@ -49,5 +49,5 @@ class Trim(Duty):
                 gone = await self._runner.run(trim_history(keys, where, keep, now_ms=time.time_ns() // 1_000_000))
                 if gone:
                     more = True
-                    log.info("history trimmed: redis is full", queue=pool.name, jobs=gone)
+                    log.info("history trimmed: Redis is full", queue=pool.name, jobs=gone)
         return 0.0 if more else TICK_S

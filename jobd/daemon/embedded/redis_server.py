@@ -143,7 +143,7 @@ class EmbeddedRedis:
             with contextlib.suppress(OSError):
                 self._socket.parent.rmdir()
         self.life.stopped()
-        _log.info("embedded redis stopped")
+        _log.info("embedded Redis stopped")
 
     async def _last_look(self) -> None:
         """Have saved what the server holds if somebody has removed its files, be it a moment ago."""
@@ -153,7 +153,7 @@ class EmbeddedRedis:
         try:
             await asyncio.wait_for(self._saved(process), _SAVE_LIMIT_S)
         except TimeoutError:
-            _log.error("embedded redis is stopped unsaved", after_s=_SAVE_LIMIT_S, data=str(self.data))
+            _log.error("embedded Redis is stopped unsaved", after_s=_SAVE_LIMIT_S, data=str(self.data))
 
     def _prepare(self) -> None:
         try:
@@ -187,7 +187,7 @@ class EmbeddedRedis:
             await self._end()
             raise Refused("embedded-failed", "the embedded server was stopped while it started")
         _log.info(
-            "embedded redis ready",
+            "embedded Redis ready",
             redis=self.source.url, because="embedded = true", pid=process.pid,
             server=self.binary and self.binary.shown, data=str(self.data),
             took_ms=round((time.monotonic() - started) * 1000),
@@ -213,7 +213,7 @@ class EmbeddedRedis:
                 loading = loading or answer == "loading"
                 if loading and now - told > _TELL_EVERY_S:
                     told = now
-                    _log.info("embedded redis loads its data", since_s=round(now - started))
+                    _log.info("embedded Redis loads its data", since_s=round(now - started))
                 if not loading and now - started > _START_LIMIT_S:
                     raise Refused("embedded-failed", f"the embedded server did not answer in {_START_LIMIT_S:.0f}s")
                 with contextlib.suppress(TimeoutError):
@@ -238,7 +238,7 @@ class EmbeddedRedis:
             await self._drop_line()
             self._process = None
             self.life.died(time.monotonic())
-            _log.error("embedded redis ended", status=process.status, last_lines=process.told())
+            _log.error("embedded Redis ended", status=process.status, last_lines=process.told())
             while self.life.state is ServerState.DOWN:
                 await asyncio.sleep(self.life.pause_s)
                 self.life.pause_over()
@@ -246,7 +246,7 @@ class EmbeddedRedis:
                     await self._launch()
                 except (JobdError, OSError) as error:
                     self.life.start_failed()
-                    _log.error("embedded redis does not start", error=str(error))
+                    _log.error("embedded Redis does not start", error=str(error))
 
     async def _until_lost(self, process: ServerProcess) -> None:
         """Return when it has ended, or somebody has removed its socket or its data: nobody can connect to it any more,
@@ -266,7 +266,7 @@ class EmbeddedRedis:
     async def _save(self, process: ServerProcess) -> None:
         """See that nothing is lost with the process; tries again until it is saved."""
         removed = [str(path) for path in self._places if self._has_lost(path)]
-        _log.error("embedded redis lost its files: it is started again", removed=removed, pid=process.pid)
+        _log.error("embedded Redis lost its files: it is started again", removed=removed, pid=process.pid)
         told = False
         while not process.gone.is_set():
             try:
@@ -275,10 +275,10 @@ class EmbeddedRedis:
                 self._prepare()
                 if self._line is not None and self._has_lost(self.data, self.data / FILES):
                     keys = await rescue(self._line, self.data)
-                    _log.warning("data of the embedded redis was removed: saved from its memory", keys=keys)
+                    _log.warning("data of the embedded Redis was removed: saved from its memory", keys=keys)
             except (Refused, OSError) as error:
                 if not told:
-                    _log.error("embedded redis cannot be saved", error=str(error))
+                    _log.error("embedded Redis cannot be saved", error=str(error))
                 told = True
                 self.on_trouble(f"its files were removed and cannot be made again: {error}")
                 await asyncio.sleep(_LOOK_S)

@@ -110,7 +110,7 @@ class ServerProcess:
             text = line.decode("utf-8", "replace").strip()[:_LINE_MAX]
             if text:
                 self.last_lines.append(text)
-                _log.debug("embedded redis says", line=text)
+                _log.debug("embedded Redis says", line=text)
         return bool(piece)
 
 

@@ -135,9 +135,9 @@ class Fleet:
             pool.withheld = withheld
             pool.apply_quiet()
         if withheld:
-            log.warning("redis is full: no job is taken until it has room")
+            log.warning("Redis is full: no job is taken until it has room")
         else:
-            log.info("redis has room: jobs are taken again")
+            log.info("Redis has room: jobs are taken again")
 
     def make_room(self, queues: Collection[Queue]) -> None:
         """Raise the limit of open files to what these queues need; the log says when the hard limit is too low."""

@@ -180,7 +180,7 @@ class WorkerProcess:
             case RedisState():
                 if message.up is not worker.redis_up:
                     log.warning(
-                        "worker has redis again" if message.up else "worker lost redis",
+                        "worker has Redis again" if message.up else "worker lost Redis",
                         queue=worker.queue, pid=worker.pid, trouble=message.trouble, error=message.error,
                     )  # fmt: skip
                 worker.redis_state(up=message.up, trouble=message.trouble)

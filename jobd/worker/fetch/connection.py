@@ -89,7 +89,7 @@ class Connection:
                 await self._introduce()
         except TimeoutError as error:
             self._give_up(redis_py)
-            raise RedisUnavailable(f"redis did not answer within {OPEN_LIMIT_S:g}s") from error
+            raise RedisUnavailable(f"Redis did not answer within {OPEN_LIMIT_S:g}s") from error
         except (RedisError, OSError) as error:
             self._give_up(redis_py)
             told = translate(error)
@@ -169,7 +169,7 @@ class Connection:
     def _begin(self, commands: Sequence[Sequence[Any]], direct: Direct | None = None) -> asyncio.Future[list[Any]]:
         if self._replies is None:
             nowhere: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-            nowhere.set_exception(RedisUnavailable("redis is away: not connected"))
+            nowhere.set_exception(RedisUnavailable("Redis is away: not connected"))
             nowhere.exception()  # nobody need read it
             return nowhere
         request = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))

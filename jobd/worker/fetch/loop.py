@@ -231,7 +231,7 @@ class FetchLoop:
                 await self._marker.unblock(self._connection)
             await self._marker.left()
         except JobdError as error:
-            log.debug("redis went away at the end: %s", error)
+            log.debug("Redis went away at the end: %s", error)
 
     async def _sleep(self) -> None:
         """Do nothing until woken; a quiet worker waits for no marker meanwhile."""

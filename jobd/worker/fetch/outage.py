@@ -58,14 +58,14 @@ class Outage:
 
     def try_failed(self, error: JobdError) -> None:
         """A try to reconnect failed."""
-        log.debug("redis is still away: %s", error)
+        log.debug("Redis is still away: %s", error)
         self._gone(error)
 
     def recovered(self) -> None:
         """Redis is there again, and all that was lost is found."""
         was, self.contact = self.contact, Contact.THERE
         if was is Contact.AWAY:
-            log.info("redis is back")
+            log.info("Redis is back")
             self._report(True, None, None)
 
     def pause_s(self) -> float:
@@ -76,7 +76,7 @@ class Outage:
         if self.contact is Contact.AWAY:
             return
         self.contact = Contact.AWAY
-        log.warning("redis is away: %s", error)
+        log.warning("Redis is away: %s", error)
         if tell:
             self._report(False, str(error), _trouble(error))
 

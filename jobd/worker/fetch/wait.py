@@ -211,7 +211,7 @@ class MarkerWait:
             return self._land(ahead, *replies)
         (reply,) = replies
         if isinstance(reply, RedisError):
-            raise RedisUnavailable(f"redis refused to block: {reply}") from reply
+            raise RedisUnavailable(f"Redis refused to block: {reply}") from reply
         if reply is None:
             return not self._asked.is_set()
         return await self._use(reply)

@@ -171,7 +171,7 @@ def test_no_file_is_exit_78(words: list[str], capsys: pytest.CaptureFixture[str]
 
 def test_a_redis_that_does_not_answer_is_exit_69(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--redis", "unix:///nowhere/r.sock", "queue", "list"]) == 69
-    assert "redis did not answer" in capsys.readouterr().err
+    assert "Redis did not answer" in capsys.readouterr().err
 
 
 def test_options_stand_before_and_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:

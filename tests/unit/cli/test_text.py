@@ -66,8 +66,8 @@ def test_the_first_line_stays_short_whatever_is_in_trouble() -> None:
 
 def test_what_redis_says_has_a_line() -> None:
     document = _status()
-    document["redis"]["error"] = "redis refused: OOM command not allowed"
-    assert "redis says: redis refused: OOM command not allowed" in status_lines(document, None, colored=False)
+    document["redis"]["error"] = "Redis refused: OOM command not allowed"
+    assert "Redis says: Redis refused: OOM command not allowed" in status_lines(document, None, colored=False)
 
 
 def test_counts_that_redis_did_not_give_are_no_zeros() -> None:

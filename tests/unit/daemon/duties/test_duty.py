@@ -77,7 +77,7 @@ def test_what_redis_refuses_is_told_until_it_works_again():
 
 
 def test_an_unknown_refusal_is_shown_in_its_own_words():
-    assert shown_refusal(RedisRefused("redis refused: ERR odd\nmore")) == "redis refused: ERR odd"
+    assert shown_refusal(RedisRefused("Redis refused: ERR odd\nmore")) == "Redis refused: ERR odd"
 
 
 def test_a_duty_that_swallows_one_cancel_is_stopped_all_the_same():

@@ -195,7 +195,7 @@ def test_it_is_tried_until_redis_answers_and_told_once(error, caplog):
     with caplog.at_level("WARNING"):
         assert host.settled(Worker(Ending.CRASHED, "a"))
     assert host.redis.names() == ["recover_jobs"]
-    assert caplog.text.count("jobs of a dead worker wait for redis") == 1
+    assert caplog.text.count("jobs of a dead worker wait for Redis") == 1
 
 
 def test_a_turn_on_its_way_at_the_death_is_looked_for_twice_more():
