@@ -12,7 +12,7 @@ from jobd.engine.keys import Keys
 from jobd.engine.options import check_queue_name
 from jobd.engine.reading import QueueFacts, WrongKey, find_queues, queue_facts, queue_facts_or_fault
 from jobd.engine.states import State
-from jobd.errors import NotThere
+from jobd.errors import NotThere, RedisUnavailable
 from jobd.operations.documents.queues import QueueDetails, QueueList, QueueMetrics, QueueRow, QueueShown
 from jobd.operations.operation import Place
 from jobd.operations.params.queues import OneQueue, Pause, ShowQueue, SomeQueues
@@ -51,9 +51,21 @@ async def list_queues(place: Place, params: SomeQueues) -> QueueList:
 async def show(place: Place, params: ShowQueue) -> QueueDetails:
     """Tell counts, pause and limits of a queue, how many jobs wait with each priority, and BullMQ's metrics.
 
+    Of a queue of this host what is known here, where Redis does not answer.
+
     Raises:
         NotThere: there is no such queue; `known` has those there are.
     """
+    try:
+        return await _show(place, params)
+    except RedisUnavailable:
+        own = (await place.own_queues([params.queue])).get(params.queue)
+        if own is None:
+            raise
+        return {"queue": own, "priorities": {}, "metrics": {}}
+
+
+async def _show(place: Place, params: ShowQueue) -> QueueDetails:
     shown, keys = await _shown(place, params.queue), Keys(place.prefix, params.queue)
     waiting = {0: shown["queue"]["waiting"] or 0}
     waiting |= await place.runner.run_steps(priorities_in_use(keys, _PRIORITIES))

@@ -22,7 +22,7 @@ _REASONS = {
     "breaker": Reason("its workers crashed too often, so it is held back", "jobd queue reset {q}"),
     "no_workers": Reason("no worker of this host is ready", "jobd status {q}"),
     "redis_down": Reason("Redis does not answer", "jobd doctor"),
-    "rate_limited": Reason("its rate limit is used up for now", "jobd queue show {q}"),
+    "rate_limited": Reason("its rate limit is used up for now", "jobd config show --origin    # rate_limit"),
     "maxed": Reason("as many jobs run as its global concurrency allows", "jobd job list {q} --state active"),
     "nothing_due": Reason("every job of it is due later", "jobd job list {q} --state delayed"),
 }

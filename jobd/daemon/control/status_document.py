@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from jobd.operations.documents.queues import Queue, QueueCounts
     from jobd.operations.documents.workers import Worker
 
+_SHORT_LIMIT_MS = 5_000
+"""A limit that is over sooner needs no words: it would be another one at each look."""
+
 PAUSED = "paused"
 """The one state of a queue that only Redis knows."""
 
@@ -129,7 +132,7 @@ def queue_document(view: QueueView, redis: RedisAnswer, now_ms: int) -> Queue:
         "name": view.name,
         "state": shown_state(view, facts),
         "why": None if why is None else why.value,
-        "note": view.note or (None if facts is None else _pause_note(facts, now_ms)),
+        "note": view.note or (None if facts is None else _pause_note(facts, now_ms) or _limit_note(facts)),
         "concurrency": view.concurrency,
         "slots": view.slots,
         "busy": view.busy,
@@ -219,6 +222,12 @@ def _pause_note(facts: QueueFacts, now_ms: int) -> str | None:
         return None
     when = f" {format_duration(now_ms - facts.paused_at)} ago" if facts.paused_at is not None else ""
     return f"by {facts.paused_by}{when}" + (f': "{facts.paused_why}"' if facts.paused_why else "")
+
+
+def _limit_note(facts: QueueFacts) -> str | None:
+    if facts.limited_ms is None or facts.limited_ms < _SHORT_LIMIT_MS:
+        return None
+    return f"rate limit used up for {format_duration(facts.limited_ms // 1000 * 1000)} more"
 
 
 def oldest_waiting_s(facts: QueueFacts | None, now_ms: int) -> float | None:

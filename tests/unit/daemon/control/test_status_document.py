@@ -102,6 +102,13 @@ def test_why_tells_the_first_reason(seen: QueueView, found: QueueFacts | None, u
 
 
 @pytest.mark.parametrize(
+    ("limited_ms", "note"), [(None, None), (900, None), (3_599_990, "rate limit used up for 59m59s more")]
+)
+def test_a_limit_that_lasts_is_told_with_its_end(limited_ms: int | None, note: str | None) -> None:
+    assert queue_document(view(), answer(facts(limited_ms=limited_ms)), NOW_MS)["note"] == note
+
+
+@pytest.mark.parametrize(
     ("state", "paused", "shown"),
     [
         (QueueState.RUNNING, False, "running"),
