@@ -56,13 +56,16 @@ async def show(place: Place, params: ShowQueue) -> QueueDetails:
     Raises:
         NotThere: there is no such queue; `known` has those there are.
     """
+    own = (await place.own_queues([params.queue])).get(params.queue)
+    if own is None:
+        return await _show(place, params)
+    known_here: QueueDetails = {"queue": own, "priorities": {}, "metrics": {}}
+    if own["why"] == "redis_down":
+        return known_here  # it was given its time to answer
     try:
         return await _show(place, params)
     except RedisUnavailable:
-        own = (await place.own_queues([params.queue])).get(params.queue)
-        if own is None:
-            raise
-        return {"queue": own, "priorities": {}, "metrics": {}}
+        return known_here
 
 
 async def _show(place: Place, params: ShowQueue) -> QueueDetails:
