@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobd.errors import ConfigError, InputError
-from jobd.locate.files import BrokenFile, absolute, drop_ins, parse_toml, read_bytes
+from jobd.locate.files import BrokenFile, FolderGone, absolute, drop_ins, parse_toml, read_bytes
 from jobd.locate.variables import expand
 
 if TYPE_CHECKING:
@@ -43,8 +43,15 @@ def socket_candidates(
     written = _daemon_path(config, "socket", variables)
     if written:
         return [written]
-    beside = [config.parent / LOCAL / SOCKET_NAME] if config else []
-    return [*beside, *_of_instance(config), SYSTEM_RUNTIME / SOCKET_NAME]
+    return [*_beside(config, cwd), *_of_instance(config), SYSTEM_RUNTIME / SOCKET_NAME]
+
+
+def _beside(config: Path | None, cwd: Path | None) -> list[Path]:
+    """Return where the daemon of a file listens; with none, that of the file which may have been here a moment ago."""
+    try:
+        return [(config.parent if config else absolute(LOCAL, cwd).parent) / LOCAL / SOCKET_NAME]
+    except FolderGone:
+        return []
 
 
 def _of_instance(config: Path | None) -> list[Path]:

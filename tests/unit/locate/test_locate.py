@@ -226,7 +226,12 @@ class TestWhichSocket:
             tmp_path / ".jobd/control.sock",
             Path("/run/jobd/control.sock"),
         ]
-        assert socket_candidates(env={}) == [Path("/run/jobd/control.sock")]
+
+    def test_a_file_that_was_removed_a_moment_ago_does_not_keep_commands_from_its_daemon(self, tmp_path: Path) -> None:
+        assert socket_candidates(env={}, cwd=tmp_path) == [
+            tmp_path / ".jobd/control.sock",
+            Path("/run/jobd/control.sock"),
+        ]
 
     def test_file_of_a_template_unit_names_the_socket_of_its_instance(self) -> None:
         assert socket_candidates(config=Path("/etc/jobd/shop.toml"), env={}) == [
