@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.chaos.ledger import Fault, Ledger
 from tests.support.daemon_process import DaemonProcess, Failed, alive
 from tests.support.redis_server import RedisServer
+from tests.support.stepped_clock import SteppedClock
 from tests.support.waiting import wait_until
 
 QUEUE = """
@@ -40,6 +41,7 @@ _KINDS = (
     "kill_worker", "kill_template", "kill_daemon", "kill_redis", "stop_redis", "reload", "kill_clients",
     "flush_scripts", "restart_daemon", "suspend_worker", "suspend_template", "suspend_daemon", "demote_redis",
     "fill_redis", "order_restart", "order_kill", "scale", "autoscale", "quiet_host", "quiet_queue", "pause",
+    "step_clock", "step_redis_clock",
 )  # fmt: skip
 
 
@@ -51,10 +53,15 @@ def queue_table(workers: int | str = 2, concurrency: int = 40, attempts: int = 1
 class Faults:
     """Lets faults fall on a daemon and its Redis, and writes them into the ledger."""
 
-    def __init__(self, daemon: DaemonProcess, server: RedisServer, ledger: Ledger, seed: int) -> None:
+    def __init__(
+        self, daemon: DaemonProcess, server: RedisServer, ledger: Ledger, seed: int, *, clock: SteppedClock,
+        redis_clock: SteppedClock,
+    ) -> None:  # fmt: skip
         self._daemon = daemon
         self._server = server
         self._ledger = ledger
+        self._clock = clock
+        self._redis_clock = redis_clock
         self._random = random.Random(seed)
         self._deck: list[str] = []
 
@@ -183,6 +190,18 @@ class Faults:
 
     def _pause(self) -> bool:
         return self._for_a_while("queue.pause", "queue.resume", queue="chaos")
+
+    def _step_clock(self) -> bool:
+        """The host's clock is set wrong, and right again: by no more than delayed jobs may be late, or far back."""
+        self._clock.set(self._random.choice((-3600, 3)))
+        time.sleep(self._random.uniform(0.1, 1.5))
+        self._clock.set(0)
+        return False
+
+    def _step_redis_clock(self) -> bool:
+        """It stays wrong until the next time."""
+        self._redis_clock.set(self._random.choice((-3600, -150, 0, 150, 3600)))
+        return False
 
     def _for_a_while(self, begin: str, end: str, **params: str) -> bool:
         """Nothing is taken meanwhile; what runs goes on."""

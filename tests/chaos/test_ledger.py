@@ -19,6 +19,7 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.producer import Producer
 from tests.support.daemon_process import DaemonProcess, alive
 from tests.support.redis_server import RedisServer
+from tests.support.stepped_clock import SteppedClock
 from tests.support.tables import assert_one_state_each, states_of
 from tests.support.waiting import wait_until
 
@@ -35,21 +36,40 @@ def noted(short_tmp: Path) -> Path:
 
 
 @pytest.fixture
-def daemon(short_tmp: Path, own_redis: RedisServer, noted: Path, prefix: str) -> Iterator[DaemonProcess]:
+def clocks(short_tmp: Path) -> tuple[SteppedClock, SteppedClock]:
+    """The clocks of the daemon's host and of Redis'."""
+    folders = short_tmp / "clock", short_tmp / "redis-clock"
+    for folder in folders:
+        folder.mkdir()
+    return SteppedClock(folders[0]), SteppedClock(folders[1])
+
+
+@pytest.fixture
+def own_redis(short_tmp: Path, clocks: tuple[SteppedClock, SteppedClock]) -> Iterator[RedisServer]:
+    """A durable redis-server that has the second of them."""
+    server = RedisServer(short_tmp / "redis", durable=True, env=clocks[1].env).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def daemon(
+    short_tmp: Path, own_redis: RedisServer, noted: Path, prefix: str, clocks: tuple[SteppedClock, SteppedClock]
+) -> Iterator[DaemonProcess]:
     """A daemon on the Redis of this test."""
     folder = short_tmp / "d"
-    env = {"CHAOS_LEDGER": str(noted)}
+    env = {"CHAOS_LEDGER": str(noted), **clocks[0].env}
     with DaemonProcess(folder, own_redis.url, queue_table(), prefix=prefix, env=env) as process:
         yield process.start_ready()
 
 
 @pytest.mark.timeout(SECONDS * 4 + 240)
 def test_every_accepted_job_finishes_once_whatever_is_killed(
-    daemon: DaemonProcess, own_redis: RedisServer, noted: Path, prefix: str
+    daemon: DaemonProcess, own_redis: RedisServer, noted: Path, prefix: str, clocks: tuple[SteppedClock, SteppedClock]
 ) -> None:
     ledger = Ledger()
     producer = Producer(own_redis.url, prefix, ledger, SEED)
-    faults = Faults(daemon, own_redis, ledger, SEED)
+    faults = Faults(daemon, own_redis, ledger, SEED, clock=clocks[0], redis_clock=clocks[1])
     fallen = []
     producer.start()
     try:
