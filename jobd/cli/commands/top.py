@@ -28,11 +28,13 @@ def top(settings: Settings) -> None:
         raise click.UsageError("top needs a terminal; for programs there is: jobd status --json")
     try:
         from jobd.cli.top.app import Top
+        from jobd.cli.top.plain import draw_plainly
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
         text = f"no module {error.name}; top needs the tui extra: pip install '.[daemon,tui]' in a clone of jobd"
         raise Refused("extra-missing", text) from None
+    draw_plainly()
     view = Top(settings)
     try:
         view.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
@@ -65,12 +66,13 @@ class Rows(DataTable[Text]):
 
     def show(self, rows: Mapping[str, Sequence[str]], choose: str | None = None) -> None:
         """Have these rows, in this order; cells that did not change are left alone."""
+        self._make_room(rows)
         if list(rows) == list(self._rows_shown):
             for name, cells in rows.items():
                 before = self._rows_shown[name]
                 for at, (old, new) in enumerate(zip(before, cells, strict=True)):
                     if old != new and at not in self._columns_left_out:
-                        self.update_cell(name, str(at), self._styled(new, at), update_width=True)
+                        self.update_cell(name, str(at), self._styled(new, at))
             self._rows_shown = dict(rows)
             return
         chosen, at = choose or self.chosen or "", self.cursor_row
@@ -84,6 +86,17 @@ class Rows(DataTable[Text]):
         names = list(rows)
         if names:
             self.move_cursor(row=names.index(chosen) if chosen in names else min(max(at, 0), len(names) - 1))
+
+    def _make_room(self, rows: Mapping[str, Sequence[str]]) -> None:
+        """Give each column the width of its widest cell, before the cells are there.
+
+        The table would measure them by itself, but when it is idle: lines that were drawn meanwhile stay as they are,
+        cut at the old width.
+        """
+        for key, column in self.columns.items():
+            at = int(key.value or 0)
+            column.auto_width = False
+            column.width = max(map(cell_len, (self._headings[at], *(cells[at] for cells in rows.values()))))
 
     def _styled(self, cell: str, at: int) -> Text:
         """Return a cell of a column as it is, whatever looks like markup in it."""

@@ -153,6 +153,18 @@ def test_200_queues_scroll_and_filter(size: tuple[int, int], show: Any) -> None:
     show(World(*(queue(f"q{number:03}") for number in range(200))), drive, size)
 
 
+def test_a_cell_is_whole_however_early_its_line_was_drawn(show: Any) -> None:
+    async def drive(view: Top, pilot: Pilot[None]) -> None:
+        table = view.screen.query_one("#queues", Rows)
+        (cells,) = table._rows_shown.values()
+        table.show({"email": [*cells[:1], "state-of-a-longer-name", *cells[2:]]})
+        assert "state-of" in text(view)  # drawn before the table was idle, and kept
+        await pilot.pause()
+        assert "state-of-a-longer-name" in text(view)
+
+    show(World(queue("email")), drive)
+
+
 @pytest.mark.parametrize("daemon", [True, False])
 def test_queues_are_in_the_order_of_the_numbers_in_their_names(daemon: bool, show: Any) -> None:
     async def drive(view: Top, pilot: Pilot[None]) -> None:
