@@ -1,4 +1,4 @@
-"""`jobd exec`: one handler in this process, without a daemon; nothing is written to Redis."""
+"""`jobd exec`: one handler, here, without a daemon; nothing is written to Redis."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 def exec_(  # noqa: PLR0917 - click passes them by name
     settings: Settings, queue: str, name: str, data: str | None, job_id: str | None, as_batch: bool, pdb: bool
 ) -> int:
-    """Run the handler of one job here, in this process. No daemon is needed, nothing is written to Redis."""
+    """Run the handler of one job here, in this terminal. No daemon is needed, nothing is written to Redis."""
     if data is not None and job_id is not None:
         raise click.UsageError("give either data or --job")
     if as_batch and job_id is not None:
