@@ -44,18 +44,18 @@ class Notes:
         """Return the calls that write all that waits now, in order, and what they write."""
         if not self._waiting and not self._again:
             return [], []
-        again, self._again = self._again, []
-        batches: list[list[Note]] = [again] if again else []
-        size = BATCH_BYTES
         # Bounded: a job that never stops talking must not keep this turn from being sent.
-        for _ in range(len(self._waiting)):
-            note = self._waiting.popleft()
+        notes = [*self._again, *(self._waiting.popleft() for _ in range(len(self._waiting)))]
+        self._again = []
+        batches: list[list[Note]] = []
+        size = 0
+        for note in notes:
             size += len(note.payload)
             if size > BATCH_BYTES or not batches or len(batches[-1]) >= BATCH:
                 batches.append([])
                 size = len(note.payload)
             batches[-1].append(note)
-        return [annotate(self._keys, batch) for batch in batches], [note for batch in batches for note in batch]
+        return [annotate(self._keys, batch) for batch in batches], notes
 
     def answered(self, results: Sequence[Any], notes: Sequence[Note]) -> None:
         """Know what became of the calls: written, or refused."""

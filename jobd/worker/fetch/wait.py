@@ -168,7 +168,7 @@ class MarkerWait:
                 if not self._connection.is_open:
                     await self._connection.open()
                 await self._clock.follow(self._connection)
-                if self._taker.wants_marker() and await self._wait_once():
+                if self._taker.wants_marker() and await self._wait():
                     self._taker.look_again()
             except JobdError:
                 self._connection.drop()
@@ -188,8 +188,18 @@ class MarkerWait:
         known = self._next_due_ms
         return due_ms if known is None or known < _now_ms() else min(known, due_ms)
 
-    async def _wait_once(self) -> bool:
-        """Wait in Redis; return whether to look for work: not when a turn went along, or somebody asked meanwhile."""
+    async def _wait(self) -> bool:
+        """Wait in Redis until there is more than a moment to come; return whether to look for work."""
+        # A busy worker with a free slot meets such a marker at every delayed job that is added.
+        while (found := await self._wait_once()) is None:
+            pass
+        return found
+
+    async def _wait_once(self) -> bool | None:
+        """Wait in Redis; return whether to look for work: not when a turn went along, or somebody asked meanwhile.
+
+        None: wait again, only a moment came that is not there yet.
+        """
         timeout = self._timeout_s()
         wait = ("BZPOPMIN", self._keys.marker, f"{timeout:.3f}")
         ahead = None
@@ -225,14 +235,14 @@ class MarkerWait:
             self._expect(self._earlier(due))
         return refused
 
-    async def _use(self, reply: list[Any]) -> bool:
+    async def _use(self, reply: list[Any]) -> bool | None:
         member, score = reply[1], float(reply[2])
         if not self._taker.wants_marker():
             await self._connection.words(("ZADD", self._keys.marker, reply[2], member))
         elif score > _now_ms():
             # Not work yet but a moment; the earlier one counts, and the turn at that moment promotes the job.
             self._expect(self._earlier(score))
-            return await self._wait_once()
+            return None
         return True
 
     def _timeout_s(self) -> float:

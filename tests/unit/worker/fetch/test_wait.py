@@ -117,6 +117,11 @@ def test_due_time_of_a_marker_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> No
     assert found_after(monkeypatch, wire, None) == pytest.approx(20)
 
 
+def test_moments_in_any_number_are_waited_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [b"bull:mail:marker", b"1", str(NOW_MS + 20).encode()]
+    assert found_after(monkeypatch, FakeConnection(*[moment] * 5_000), None) == pytest.approx(20)
+
+
 def test_marker_of_work_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = FakeConnection([b"bull:mail:marker", b"0", b"0"])
     assert found_after(monkeypatch, wire, NOW_MS + 5_000) == 0
