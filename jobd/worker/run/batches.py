@@ -48,7 +48,20 @@ class Batch:
         self._over = over
         self._called: list[Attempt] = []
         self._refused: list[tuple[Attempt, BaseException]] = []
+        self._claims: dict[Attempt, bool] = {}
         self._span: CallSpan | None = None
+
+    def claim(self, attempt: Attempt, *, apart: bool = False) -> bool:
+        """Return whether an attempt is to be ended by who asks: by the call, or `apart` by a cancel of this job alone.
+
+        The first to ask has it, in whichever thread: setdefault is one step for all of them.
+        """
+        return self._claims.setdefault(attempt, apart) is apart
+
+    def is_for_others(self, attempt: Attempt) -> bool:
+        """Whether the call is for other jobs than this one, too."""
+        apart = [each for each, alone in self._claims.items() if alone]
+        return any(each is not attempt and not each.settled and each not in apart for each in self.attempts)
 
     def begin(self) -> Callable[[Any], Any]:
         """Show each job on the board and make the handler's list; a job whose data does not fit fails alone.
@@ -59,8 +72,8 @@ class Batch:
         self.started_at = monotonic()
         make, jobs = self.policy.entry, self.job
         for attempt in self.attempts:
-            if attempt.settled:
-                continue
+            if self._claims.get(attempt):
+                continue  # it was cancelled while the others were gathered
             try:
                 attempt.begin()
                 argument = make(attempt.job) if make is not None else attempt.job
@@ -130,10 +143,10 @@ class Batch:
         if self._span is not None:
             self._span.end(error)
         for attempt, refusal in self._refused:
-            if not attempt.settled:
+            if self.claim(attempt) and not attempt.settled:
                 yield attempt, refusal, None
         for index, attempt in enumerate(self._called):
-            if attempt.settled:
+            if not self.claim(attempt) or attempt.settled:
                 continue  # it was cancelled or lost meanwhile
             failure = error
             if failure is None and isinstance(value[index], BaseException):

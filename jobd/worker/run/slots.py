@@ -85,7 +85,6 @@ class Slots:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._poked = False
-        self._telling: set[asyncio.Task[None]] = set()
 
     def use(self, numbers: Numbers, policies: JobPolicies) -> None:
         """Run the jobs to come by these numbers and policies; what runs already keeps its own."""
@@ -182,9 +181,7 @@ class Slots:
                 attempt.taken.attempts_started,
                 (monotonic(), 0.0, 0.0),
             )
-            task = self._loop.create_task(self._tell_refused(attempt))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+            own_faults.run(self._loop, self._tell_refused(attempt))
             return
         self.ended.append(attempt)
         self._wake()
@@ -216,7 +213,7 @@ class Slots:
         self.suspects -= attempt.taken.suspect
         self._run(attempt, time.time_ns() // 1_000_000)
         self._batches.came()
-        if attempt.finish is not None:
+        if attempt.finish is not None and attempt.slot not in self.running:
             self._board.returned(attempt.slot)
         self._board.busy(len(self.running))
 
@@ -258,10 +255,11 @@ class Slots:
             attempt.interruption = why
         alone = why is not Interruption.STOPPED and why is not Interruption.TIMED_OUT
         batch = self._batches.of(attempt)
-        if batch is not None and alone and sum(not each.settled for each in batch.attempts) > 1:
-            # Its call goes on for the others.
-            self._batches.drop(attempt)
-            own_faults.run(self._loop, self._end_in_batch(attempt))
+        if batch is not None and alone and batch.is_for_others(attempt):
+            # Its call goes on for the others. If that is just ending all of them, it ends this one as interrupted.
+            if batch.claim(attempt, apart=True):
+                self._batches.drop(attempt)
+                own_faults.run(self._loop, self._end_in_batch(attempt))
             return
         if alone:
             attempt.kill_after_cancel(monotonic())
@@ -343,7 +341,7 @@ class Slots:
 
     def _batch_over(self, batch: Batch) -> None:
         for attempt in batch.attempts:
-            if self.running.get(attempt.slot) is attempt:
+            if batch.claim(attempt):
                 self._gone(attempt)
         # Once for all of them: one turn carries the whole batch.
         self._wake()
@@ -352,7 +350,7 @@ class Slots:
         del self.running[attempt.slot]
         finish = attempt.finish
         ran_s = attempt.ended_at - attempt.started_at
-        self._board.count_run(ran_s, finish is None or finish.outcome != "c")
+        self._board.count_run(ran_s, finish is None or finish.outcome is not Outcome.COMPLETED)
         end = end_of(attempt)
         self._counts.ran(self._labels.get(attempt.job.name, 0), end, ran_s)
         if attempt.span is not None:

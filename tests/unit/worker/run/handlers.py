@@ -140,5 +140,16 @@ async def atraced_batch(jobs: list[Job]) -> list[Any]:
     return traced_batch(jobs)
 
 
+def batch_until_gate(jobs: list[Job]) -> list[Any]:
+    gate.wait(10)
+    return [job.id for job in jobs]
+
+
+async def abatch_until_gate(jobs: list[Job]) -> list[Any]:
+    while not gate.is_set():
+        await asyncio.sleep(0.001)
+    return [job.id for job in jobs]
+
+
 def together(jobs: list[Job]) -> list[Any]:
     return [job.data for job in jobs]

@@ -296,3 +296,48 @@ def test_on_failed_that_fails_changes_nothing(handler: str) -> None:
         assert (finish.outcome, finish.value) == (Outcome.FAILED, b"no luck")
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("handler", ["batch_until_gate", "abatch_until_gate"])
+def test_a_job_of_a_batch_that_is_cancelled_while_the_call_returns_ends_once(handler: str) -> None:
+    async def scene() -> None:
+        through = asyncio.Event()
+
+        async def slow(job: Any, error: BaseException) -> None:
+            handlers.seen.append(job.id)
+            await through.wait()
+
+        bench = Bench(handler, on_failed=slow, batch_max=2)
+        bench.start(taken("1"), taken("2"))
+        await bench.until(lambda: len(bench.board.shown) == 2)
+        (first,) = (each for each in bench.slots.running.values() if each.taken.id == "1")
+        bench.slots.cancel(Cancel(first.slot, "1", 1, "cancelled"))
+        await bench.until(lambda: handlers.seen)
+        handlers.gate.set()
+        (second,) = await bench.ended()
+        through.set()
+        assert await bench.ended() == [first]
+        assert [each.finish and each.finish.outcome for each in (second, first)] == [Outcome.COMPLETED, Outcome.FAILED]
+        assert (second.taken.id, handlers.seen, bench.slots.running) == ("2", ["1"], {})
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("handler", ["batch_until_gate", "abatch_until_gate"])
+def test_the_call_of_a_batch_ends_with_the_last_of_its_jobs_that_is_cancelled(handler: str) -> None:
+    async def scene() -> None:
+        async def slow(job: Any, error: BaseException) -> None:
+            handlers.seen.append(job.id)
+            await asyncio.sleep(0.03)
+
+        bench = Bench(handler, on_failed=slow, batch_max=2)
+        bench.start(taken("1"), taken("2"))
+        await bench.until(lambda: len(bench.board.shown) == 2)
+        for attempt in list(bench.slots.running.values()):
+            bench.slots.cancel(Cancel(attempt.slot, attempt.taken.id, 1, "cancelled"))
+        if handler == "batch_until_gate":
+            handlers.gate.set()  # a thread hears of it when its wait is over
+        ends = await bench.ended(2)
+        assert [each.finish and each.finish.outcome for each in ends] == [Outcome.FAILED] * 2
+
+    asyncio.run(scene())
