@@ -25,7 +25,13 @@ def plural(count: int, noun: str) -> str:
 
 def natural(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts tenant-2 before tenant-10, and line 9 before line 10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+    return [_number_key(part) if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def _number_key(digits: str) -> tuple[int, str]:
+    """Return what numbers sort by; int() refuses those of thousands of digits, which a name may have."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def printable(text: object) -> str:

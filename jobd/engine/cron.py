@@ -28,6 +28,8 @@ _LONGEST_JUMP = timedelta(hours=26)
 _YEARS = 30
 """How far a search looks: 29 February on a given weekday comes within 28 years, but for a century's end."""
 
+_EARLIEST_MS, _LATEST_MS = -60_000_000_000_000, 250_000_000_000_000
+"""The years 68 to 9892: a search that begins there stays within those that Python has."""
 
 _FIELDS = ("the second", "the minute", "the hour", "the day of the month", "the month", "the weekday")
 _NAMES = {
@@ -50,7 +52,13 @@ class Cron:
         self._search, self._every_hour = _searcher(pattern)
 
     def after(self, moment_ms: int) -> int | None:
-        """Return the first due time strictly after a moment, both ms since 1970; None when there is none."""
+        """Return the first due time strictly after a moment, both ms since 1970; None when there is none.
+
+        Raises:
+            InputError: no calendar reaches so far.
+        """
+        if not _EARLIEST_MS < moment_ms < _LATEST_MS:
+            raise InputError(f"{moment_ms} ms from 1970 is beyond the years of a calendar")
         after = datetime.fromtimestamp(moment_ms // 1000, UTC)
         local = after.astimezone(self._zone)
         wall = local.replace(tzinfo=None, fold=0)

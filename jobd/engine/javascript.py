@@ -17,15 +17,17 @@ _LONGEST = 400
 
 def number(value: Any) -> float:
     """Return JavaScript's `Number(value)` of a value that came out of JSON; NaN for what is none."""
+    while isinstance(value, list):
+        # The text of a list is that of its only member: [3] is 3, [] is 0.
+        if len(value) != 1 or isinstance(value[0], bool):
+            return math.nan if value else 0.0
+        value = value[0]
     if value is None:
         return 0.0
     if isinstance(value, bool | int | float):
         return _finite(value)
     if isinstance(value, str):
         return _of_text(value.strip(_SPACE))
-    if isinstance(value, list) and len(value) < 2:
-        # The text of a list is that of its only member: [3] is 3, [] is 0.
-        return number(value[0]) if value and not isinstance(value[0], bool) else math.nan if value else 0.0
     return math.nan
 
 

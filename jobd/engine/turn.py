@@ -129,7 +129,7 @@ def read_taken(row: list[Any], token_prefix: str) -> Taken:
         return Taken(
             job_id, token_prefix + started.decode(), _text(name), data, opts, _number(timestamp),
             0 if delay == b"0" else _number(delay), 0 if priority == b"0" else _number(priority),
-            0, int(started), 0, None, None, None, None, None, False,
+            0, _number(started), 0, None, None, None, None, None, False,
         )  # fmt: skip
     of = dict(zip(names, row[1::2], strict=True)).get
     started = of(b"ats", b"0")
@@ -143,7 +143,7 @@ def read_taken(row: list[Any], token_prefix: str) -> Taken:
         _number(of(b"delay")),
         _number(of(b"priority")),
         _number(of(b"atm")),
-        int(started),
+        _number(started),
         _number(of(b"stc")),
         _text(of(b"deid")),
         _text(of(b"parentKey")),
@@ -202,14 +202,19 @@ def _text(raw: bytes | None) -> str | None:
     return None if raw is None else raw.decode("utf-8", "replace")
 
 
+_MOST = 2**53
+"""Larger numbers are none that a producer or a worker has written, and no float or board holds all of them."""
+
+
 def _number(raw: bytes | None) -> int:
     """Return the whole number a hash field holds; 0 for an absent or broken one (Node's parseInt gives NaN)."""
     if raw is None:
         return 0
     try:
-        return int(raw)
+        value = int(raw)
     except ValueError:
         try:
-            return int(float(raw))
+            value = int(float(raw))
         except (ValueError, OverflowError):
             return 0
+    return value if -_MOST < value < _MOST else 0

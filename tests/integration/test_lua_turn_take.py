@@ -190,6 +190,21 @@ def test_broken_numbers_and_text_in_a_hash_do_not_hurt_the_batch(q: QueueOf) -> 
     assert second.name == "n"
 
 
+@pytest.mark.parametrize("ats", ["-5", "inf", "-inf", "nan", "1e300", "9" * 400, "x", ""])
+def test_a_count_of_starts_that_is_none_begins_anew(q: QueueOf, ats: str) -> None:
+    q.put("1", ats=ats)
+    (job,) = q.take()
+    assert (job.token, job.attempts_started, q.hash("1")["ats"]) == (f"{PREFIX}1", 1, "1")
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "1e999", "-1e300", "nan", "9" * 5_000])
+def test_numbers_that_nothing_holds_are_none(q: QueueOf, number: str) -> None:
+    q.put("1", timestamp=number, delay=number, atm=number, stc=number)
+    q.r.hset(q.keys.job("1"), "priority", number)
+    (job,) = q.take()
+    assert (job.timestamp, job.delay_ms, job.priority, job.attempts_made, job.crashes) == (0, 0, 0, 0, 0)
+
+
 def test_a_busy_worker_passes_over_suspects_without_a_trace(q: QueueOf) -> None:
     q.put("s1", sus="1")
     q.put("s2", sus="1")

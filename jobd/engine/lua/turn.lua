@@ -240,7 +240,11 @@ while #rows < take and passed < MAX_PASSED and not stop and not (limit and limit
       end
       if id then
         local job, key = base .. id, row.key
-        local ats = row.ats and format('%.0f', (tonumber(row.ats) or 0) + 1) or '1'
+        local ats = '1'
+        if row.ats then -- what is no count begins anew: nobody could read it back
+          local before = tonumber(row.ats) or 0
+          ats = before >= 0 and before < 9007199254740991 and format('%.0f', before + 1) or ats
+        end
         call('SET', job .. ':lock', token_prefix .. ats, 'PX', lock_ms)
         call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
         local by = worker_name ~= '' and 'pb'

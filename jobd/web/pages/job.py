@@ -88,7 +88,7 @@ def _progress(job: Job, hidden: Hidden, values: list[str]) -> dict[str, Any] | N
     value = hidden.data(job["progress"], values)
     if value in (0, None):
         return None
-    share = min(max(float(value), 0), 100) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    share = min(max(value, 0), 100) if isinstance(value, int | float) and not isinstance(value, bool) else None
     return {"text": json.dumps(value, ensure_ascii=False), "share": share}
 
 

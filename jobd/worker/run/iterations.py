@@ -98,8 +98,7 @@ def _instead(attempt: Attempt, iteration: Iteration, now_ms: int) -> Finish | No
     if policies.catch_up == "none" and taken.attempts_started == 1 and slot is not None:
         late_ms = now_ms - slot - policies.jitter_ms
         if late_ms > LATE_MS:
-            due = datetime.fromtimestamp(slot / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            return _left_out(attempt, f"due at {due}, {late_ms // 1000} s ago")
+            return _left_out(attempt, f"due at {_written(slot)}, {late_ms // 1000} s ago")
     if iteration.other is None:
         return None
     if policies.overlap == "skip":
@@ -107,6 +106,13 @@ def _instead(attempt: Attempt, iteration: Iteration, now_ms: int) -> Finish | No
     waited_ms = now_ms - (slot or now_ms)
     delay_ms = min(LONGEST_TURN_MS, max(1000, waited_ms // 10))
     return Finish(taken.id, taken.token, Outcome.LATER, delay_ms=delay_ms, suspect=taken.suspect)
+
+
+def _written(moment_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # an id that nobody's scheduler has made
+        return f"{moment_ms} ms"
 
 
 def _left_out(attempt: Attempt, why: str) -> Finish:

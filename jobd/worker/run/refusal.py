@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from jobd.worker.handlers.job_policy import JobPolicies, JobPolicy
     from jobd.worker.run.attempt import Attempt
 
+_LONGEST_MS = 2**53
+"""A delay beyond that is no producer's."""
+
 EXPIRED = "expired"
 """The failedReason of a job that came too late to be run."""
 
@@ -63,7 +66,9 @@ def first_due(attempt: Attempt) -> int:
         return attempt.taken.timestamp + attempt.taken.delay_ms
     # The hash's own `delay` is 0 again once the job was promoted; the producer's wish stays in the options.
     delay = attempt.job.opts.get("delay")
-    return attempt.taken.timestamp + (delay if isinstance(delay, int) else attempt.taken.delay_ms)
+    if isinstance(delay, int) and abs(delay) < _LONGEST_MS:
+        return attempt.taken.timestamp + delay
+    return attempt.taken.timestamp + attempt.taken.delay_ms
 
 
 def _deferred(attempt: Attempt, reason: str) -> Finish:

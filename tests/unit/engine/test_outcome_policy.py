@@ -145,6 +145,12 @@ def test_attempts_are_as_many_as_javascript_makes_of_them(stored: object, attemp
     assert read_opts(json.dumps({"attempts": stored}).encode()).attempts == attempts
 
 
+def test_options_nested_as_deep_as_json_is_read_are_read() -> None:
+    for depth in range(100, 2_000, 50):
+        raw = b'{"attempts":' + b"[" * depth + b"3" + b"]" * depth + b"}"
+        assert read_opts(raw).attempts in (3, 0)  # 0: deeper than Python reads
+
+
 @pytest.mark.parametrize(
     ("stored", "kept"),
     [

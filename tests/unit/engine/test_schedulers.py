@@ -44,6 +44,12 @@ def test_a_pattern_without_a_date_is_never_due() -> None:
     assert Cron("0 0 30 2 *").after(0) is None
 
 
+@pytest.mark.parametrize("moment", [10**18, -(10**18), 253_402_300_799_000, 10**400])
+def test_a_moment_beyond_the_calendar_is_said(moment: int) -> None:
+    with pytest.raises(InputError, match="calendar"):
+        Cron("0 0 * * *", "Europe/Athens").after(moment)
+
+
 @pytest.mark.parametrize("pattern", ["", "1 2 3 4 5 6 7", "0 0 15W * *", "0 0 * * FRI-MON", "x * * * *"])
 def test_a_pattern_that_node_refuses_is_refused(pattern: str) -> None:
     with pytest.raises(InputError):
