@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,9 +16,11 @@ from jobd.engine.runner import AsyncRunner, Command, Word
 from jobd.locate import parse_redis_url
 
 if TYPE_CHECKING:
+    from jobd.errors import RedisRefused
     from jobd.locate import RedisSource
 
 T = TypeVar("T")
+R = TypeVar("R")
 NO_KEY = "{jobd}"
 """What has no key (PING, INFO) goes to the server of this one: any server answers it."""
 
@@ -55,13 +57,22 @@ class RoutedRunner(AsyncRunner):
 
     async def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
         """Run commands, those of one server in one round trip, in order there."""
+        return await self._spread(commands, AsyncRunner.run_many)
+
+    async def run_each(self, commands: Sequence[Command[T]]) -> list[T | RedisRefused]:
+        """As AsyncRunner.run_each, those of one server in one round trip."""
+        return await self._spread(commands, AsyncRunner.run_each)
+
+    async def _spread(
+        self, commands: Sequence[Command[T]], run: Callable[[AsyncRunner, Sequence[Command[T]]], Awaitable[list[R]]]
+    ) -> list[R]:
         shares: dict[AsyncRunner, list[int]] = {}
         for place, command in enumerate(commands):
             shares.setdefault(self._runner(key_of(command) or NO_KEY), []).append(place)
         answers = await asyncio.gather(
-            *(runner.run_many([commands[place] for place in places]) for runner, places in shares.items())
+            *(run(runner, [commands[place] for place in places]) for runner, places in shares.items())
         )
-        found: dict[int, T] = {}
+        found: dict[int, R] = {}
         for places, results in zip(shares.values(), answers, strict=True):
             found.update(zip(places, results, strict=True))
         return [found[place] for place in range(len(commands))]

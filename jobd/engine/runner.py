@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import redis.exceptions as failures
 
 from jobd.engine.trouble import is_demoted, translate
+from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -199,6 +200,9 @@ class SyncRunner:
         except (failures.RedisError, OSError) as error:
             connection.disconnect()  # replies to come would be taken for those of the next command
             raise translate(error) from None
+        except BaseException:
+            connection.disconnect()  # a handler's time limit came between two replies
+            raise
 
     def _reply(self, connection: Any) -> Any:
         try:
@@ -231,6 +235,10 @@ class AsyncRunner:
     async def run_many(self, commands: Sequence[Command[T]]) -> list[T]:
         """Run commands in one round trip, as SyncRunner.run_many."""
         return _read_all(commands, await self._talk(commands)) if commands else []
+
+    async def run_each(self, commands: Sequence[Command[T]]) -> list[T | RedisRefused]:
+        """Run commands as `run_many`, but what Redis refuses has the refusal as its answer: the others have theirs."""
+        return _answers(commands, await self._talk(commands)) if commands else []
 
     async def renew(self, source: RedisSource) -> None:
         """Have the next connections opened with the credentials of `source`; idle ones are closed now."""
@@ -376,6 +384,16 @@ def _read(command: Command[T], reply: Any) -> T:
     if isinstance(reply, failures.RedisError):
         raise translate(reply) from reply
     return command.read(reply)
+
+
+def _answers(commands: Sequence[Command[T]], replies: Sequence[Any]) -> list[T | RedisRefused]:
+    found: list[T | RedisRefused] = []
+    for command, reply in zip(commands, replies, strict=True):
+        try:
+            found.append(_read(command, reply))
+        except RedisRefused as refused:
+            found.append(refused)
+    return found
 
 
 def _read_all(commands: Sequence[Command[T]], replies: Sequence[Any]) -> list[T]:

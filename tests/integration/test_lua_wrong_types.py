@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from jobd.engine.admin import retry_job
+from jobd.engine.changing import change_priority
 from jobd.engine.job import Finish, Taken
 from jobd.engine.locks import check_stalled, hand_back_jobs, recover_jobs
 from jobd.engine.states import Outcome
@@ -71,6 +73,21 @@ def test_spoiled_queue_key_costs_no_recovery(q: QueueOf, name: str, act: str) ->
         "stalled": check_stalled(q.keys, now_ms=NOW, interval_ms=1000, max_crashes=1),
     }
     mend = spoil(q, name)
+    refused(q, lambda: q.run(acts[act]))
+    mend()
+    q.assert_sound()
+
+
+@pytest.mark.parametrize("name", ["wait", "prioritized", "events", "marker"])
+@pytest.mark.parametrize("act", ["retried", "moved"])
+@pytest.mark.parametrize("priority", [0, 1])
+def test_spoiled_queue_key_costs_no_job_that_is_moved(q: QueueOf, name: str, act: str, priority: int) -> None:
+    q.put("1", priority=priority if act == "retried" else 1 - priority)
+    if act == "retried":
+        (job,) = q.take()
+        q.turn(FINISHES["failed"](job))
+    mend = spoil(q, name)
+    acts = {"retried": retry_job(q.keys, "1"), "moved": change_priority(q.keys, "1", priority=priority)}
     refused(q, lambda: q.run(acts[act]))
     mend()
     q.assert_sound()

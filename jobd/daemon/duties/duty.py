@@ -10,7 +10,7 @@ from jobd.engine.trouble import Trouble
 from jobd.errors import RedisRefused, RedisUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 log = event_log(__name__)
 
@@ -24,6 +24,8 @@ class Duty:
     """
 
     name = "duty"
+    refused_pause_s = 1.0
+    """Until the next time when Redis has refused something."""
 
     def __init__(self, on_redis: Callable[[str, str | None], None] = lambda name, trouble: None) -> None:
         self._task: asyncio.Task[None] | None = None
@@ -63,7 +65,7 @@ class Duty:
         except RedisRefused as error:
             self._trouble("Redis refused", str(error))
             self._on_redis(self.name, shown_refusal(error))
-            return 1.0
+            return self.refused_pause_s
         except Exception as error:
             # A duty must go on: without renewal every job would run twice.
             log.exception("duty failed", duty=self.name, error=str(error))
@@ -79,6 +81,13 @@ class Duty:
         if not self._in_trouble:
             self._in_trouble = True
             log.warning(event, duty=self.name, error=error)
+
+
+def raise_refusal(answers: Iterable[object]) -> None:
+    """Raise the first refusal among answers, once those of the other queues have been seen to."""
+    for answer in answers:
+        if isinstance(answer, RedisRefused):
+            raise answer
 
 
 def shown_refusal(error: RedisRefused) -> str:

@@ -13,6 +13,7 @@ from jobd.daemon.logs import event_log
 from jobd.engine.job import KEEP_ALL
 from jobd.engine.keys import Keys
 from jobd.engine.locks import active_ids, recover_jobs, taken_by
+from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,27 +75,36 @@ class Earlier(Duty):
 
     async def _recover(self, incarnation: Incarnation) -> None:
         source = self._fleet.source
+        refused: RedisRefused | None = None
         for served in incarnation.queues:
             if (served.url, served.prefix) != (source.shown, source.prefix):
                 log.warning("jobs on another Redis are left to its stalled check", url=served.url, queue=served.queue)
                 continue
-            queue = self._fleet.config.queues.get(served.queue)
-            keys = Keys(source.prefix, served.queue)
-            jobs = await self._runner.run(
-                recover_jobs(
-                    keys,
-                    f"{incarnation.id}:",
-                    started=await self._taken_by(incarnation, keys),
-                    counted=False,
-                    max_crashes=queue.max_crashes if queue else 1,
-                    reason="the daemon was killed",
-                    now_ms=self._fleet.clock.now_ms(),
-                    keep=queue.keep_failed if queue else KEEP_ALL,
-                )
-            )
-            for job in jobs:
-                log.info("job of an earlier start recovered", queue=served.queue, job=job.job_id)
+            try:
+                await self._recover_queue(incarnation, served.queue)
+            except RedisRefused as error:
+                refused = refused or error  # the other queues need not wait for whoever repairs this one
+        if refused is not None:
+            raise refused
         self._record.settled(incarnation)
+
+    async def _recover_queue(self, incarnation: Incarnation, name: str) -> None:
+        queue = self._fleet.config.queues.get(name)
+        keys = Keys(self._fleet.source.prefix, name)
+        jobs = await self._runner.run(
+            recover_jobs(
+                keys,
+                f"{incarnation.id}:",
+                started=await self._taken_by(incarnation, keys),
+                counted=False,
+                max_crashes=queue.max_crashes if queue else 1,
+                reason="the daemon was killed",
+                now_ms=self._fleet.clock.now_ms(),
+                keep=queue.keep_failed if queue else KEEP_ALL,
+            )
+        )
+        for job in jobs:
+            log.info("job of an earlier start recovered", queue=name, job=job.job_id)
 
     async def _taken_by(self, incarnation: Incarnation, keys: Keys) -> list[str]:
         """The active jobs that its workers took: their locks may have run out while no daemon was there."""

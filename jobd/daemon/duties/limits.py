@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.daemon.duties.duty import Duty
+from jobd.daemon.duties.duty import Duty, raise_refusal
 from jobd.daemon.logs import event_log
 from jobd.engine.admin import global_concurrency, set_global_concurrency
 from jobd.engine.keys import Keys
+from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,12 +45,14 @@ class Limits(Duty):
         asked = sorted(limited) if now >= self._look_at else [n for n in limited if self._written.get(n) != limited[n]]
         self._written = {name: limit for name, limit in self._written.items() if name in limited}
         if asked:
-            found = await self._runner.run_many([global_concurrency(self._keys(name)) for name in asked])
-            wrong = [(name, had) for name, had in zip(asked, found, strict=True) if had != limited[name]]
+            found = await self._runner.run_each([global_concurrency(self._keys(name)) for name in asked])
+            known = {name: had for name, had in zip(asked, found, strict=True) if not isinstance(had, RedisRefused)}
+            wrong = [(name, had) for name, had in known.items() if had != limited[name]]
             await self._runner.run_many([set_global_concurrency(self._keys(name), limited[name]) for name, _ in wrong])
             for name, had in wrong:
                 self._tell(name, had, limited[name])
-            self._written |= {name: limited[name] for name in asked}
+            self._written |= {name: limited[name] for name in known}
+            raise_refusal(found)
         if now >= self._look_at:
             self._look_at = now + LOOK_S
         return TICK_S

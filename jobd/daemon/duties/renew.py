@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from jobd.daemon.duties.duty import Duty
+from jobd.daemon.duties.duty import Duty, raise_refusal
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exit_status import Ending
 from jobd.engine.codes import Code
 from jobd.engine.keys import Keys
 from jobd.engine.locks import renew_locks, renew_prefix
+from jobd.errors import RedisRefused
 from jobd.protocol.board import SlotState
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Renew(Duty):
     """
 
     name = "renew"
+    refused_pause_s = TICK_S
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class Renew(Duty):
         """Renew what is held; cancel what was lost."""
         shares: list[_Share] = []
         commands: list[Command[list[int | str]]] = []
-        scans: list[Command[list[str]]] = []
+        scans: list[tuple[Pool, Command[list[str]]]] = []
         now = self._fleet.clock.monotonic()
         due = self._due_workers(now)
         for pool, worker in due:
@@ -91,16 +93,21 @@ class Renew(Duty):
             # Taken and not begun: while one handler holds the GIL, the others of its turn wait for their first line.
             not_begun = sum(view.state is SlotState.RUNNING for view in views) < worker.board.busy
             if len(known) < len(views) or not_begun or (sent_at and now - sent_at > lock_ms / 3000):
-                scans.append(renew_prefix(keys, prefix, lock_ms))
+                scans.append((pool, renew_prefix(keys, prefix, lock_ms)))
             if known:
                 shares.append(_Share(pool, worker, known))
                 commands.append(renew_locks(keys, [(str(v.job_id), f"{prefix}{v.ats}") for v in known], lock_ms))
         # One pipeline; the answers to the scans come last and say nothing that is needed.
-        replies: list[Any] = await self._runner.run_many([*commands, *scans])
+        replies: list[Any] = await self._runner.run_each([*commands, *(scan for _, scan in scans)])
+        asked = [share.pool for share in shares] + [pool for pool, _ in scans]
+        refused = {pool for pool, reply in zip(asked, replies, strict=True) if isinstance(reply, RedisRefused)}
         for share, codes in zip(shares, replies, strict=False):
-            self._look_at(share, codes)
+            if not isinstance(codes, RedisRefused):
+                self._look_at(share, codes)
         for pool, _ in due:
-            self._renewed_at[pool] = now
+            if pool not in refused:
+                self._renewed_at[pool] = now
+        raise_refusal(replies)
         return self._pause()
 
     def look_at(self, queue: str) -> None:

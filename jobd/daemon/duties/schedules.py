@@ -116,19 +116,28 @@ class Schedules(Duty):
         if queues:
             await self._runner.run(register(self._prefix, app, list(queues)))
         foreign: dict[str, str] = {}
+        refused: RedisRefused | None = None
         known = await self._runner.run(known_queues(self._prefix, app))
         for queue in [*queues, *sorted(known - queues.keys())]:
-            own = {schedule.id: schedule for schedule in queues.get(queue) or ()}
-            rows = await self._look(app, queue, list(own.values()))
-            for row in rows:
-                await self._act(queue, own.get(row.id), row, app, foreign)
-            if not rows:
-                await self._runner.run(forget(self._prefix, app, queue))
-        self._loaded.replace(wanted)
+            try:
+                await self._bring_queue(queue, app, queues.get(queue) or [], foreign)
+            except RedisRefused as error:
+                refused = refused or error  # the schedules of the other queues are set all the same
         for sid, why in foreign.items():
             if self._foreign.get(sid) != why:
                 log.error("schedule is not set", schedule=sid, why=why)
         self._foreign = foreign
+        if refused is not None:
+            raise refused
+        self._loaded.replace(wanted)
+
+    async def _bring_queue(self, queue: str, app: str, schedules: list[OwnSchedule], foreign: dict[str, str]) -> None:
+        own = {schedule.id: schedule for schedule in schedules}
+        rows = await self._look(app, queue, schedules)
+        for row in rows:
+            await self._act(queue, own.get(row.id), row, app, foreign)
+        if not rows:
+            await self._runner.run(forget(self._prefix, app, queue))
 
     async def _numbers(self) -> tuple[ScheduleNumbers, ...]:
         """Return when each schedule of the file last ran, and how many moments passed without a run."""

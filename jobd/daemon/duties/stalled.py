@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.daemon.duties.duty import Duty
+from jobd.daemon.duties.duty import Duty, raise_refusal
 from jobd.daemon.logs import event_log
 from jobd.engine.keys import Keys
 from jobd.engine.locks import check_stalled
+from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ class Stalled(Duty):
         now = self._fleet.clock.monotonic()
         pools = [pool for pool in self._fleet.pools.values() if self._due.get(pool.name, 0.0) <= now]
         if pools:
-            found = await self._runner.run_many(
+            found = await self._runner.run_each(
                 [
                     check_stalled(
                         Keys(self._fleet.source.prefix, pool.name),
@@ -54,7 +55,10 @@ class Stalled(Duty):
             if set_back_ms:
                 log.warning("clock of Redis was set back: limits and lost locks end in time", by_s=set_back_ms // 1000)
             for pool, answer in zip(pools, found, strict=True):
+                if isinstance(answer, RedisRefused):
+                    continue
                 self._due[pool.name] = now + pool.queue.stalled_interval_ms / 1000
                 for job in answer if isinstance(answer, list) else ():
                     log.warning("stalled job recovered", queue=pool.name, job=job.job_id, failed=job.failed)
+            raise_refusal(found)
         return TICK_S

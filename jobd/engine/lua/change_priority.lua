@@ -8,6 +8,7 @@
 -- Events:     none, as BullMQ
 -- Complexity: O(log n), O(n) of wait for a job in it
 
+-- include: check_places
 -- include: place_waiting
 -- include: place_prioritized
 -- include: wake
@@ -18,6 +19,7 @@ local base, id, priority, lifo = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] ==
 if redis.call('EXISTS', job) == 0 then
   return -1
 end
+check_places(base)
 if redis.call('ZREM', prioritized, id) == 1 or redis.call('LREM', wait, -1, id) == 1
   or redis.call('LREM', base .. 'paused', -1, id) == 1 then
   if priority > 0 then

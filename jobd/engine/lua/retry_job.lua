@@ -9,6 +9,7 @@
 -- Events:     waiting (prev failed | completed)
 -- Complexity: O(log n)
 
+-- include: check_places
 -- include: max_events
 -- include: place_prioritized
 -- include: place_waiting
@@ -21,6 +22,7 @@ local base, id = ARGV[1], ARGV[2]
 if redis.call('EXISTS', job) == 0 then
   return -1
 end
+check_places(base)
 local prev
 if redis.call('ZREM', failed, id) == 1 then
   prev = 'failed'

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jobd.daemon.duties.limits import LOOK_S, Limits
+from jobd.errors import RedisRefused
 
 
 class Redis:
@@ -17,10 +18,18 @@ class Redis:
     def __init__(self) -> None:
         self.has: dict[str, int] = {}
         self.calls = 0
+        self.spoiled: set[str] = set()
 
     async def run_many(self, commands: list[Any]) -> list[Any]:
         self.calls += bool(commands)
         return [self._run(command) for command in commands]
+
+    async def run_each(self, commands: list[Any]) -> list[Any]:
+        self.calls += bool(commands)
+        return [
+            RedisRefused("WRONGTYPE") if command.words[1].split(":")[1] in self.spoiled else self._run(command)
+            for command in commands
+        ]
 
     def _run(self, command: Any) -> Any:
         verb, key, _, *value = command.words
@@ -55,6 +64,16 @@ class Host:
         self.now += seconds
         asyncio.run(self.duty.run_once())
         return {key.split(":")[1]: limit for key, limit in self.redis.has.items()}
+
+
+def test_a_queue_whose_keys_are_spoiled_costs_the_others_no_limit():
+    host = Host(mail=3, sms=5)
+    host.redis.spoiled = {"mail"}
+    with pytest.raises(RedisRefused):
+        host.run()
+    assert host.redis.has == {"bull:sms:meta": 5}
+    host.redis.spoiled = set()
+    assert host.run() == {"mail": 3, "sms": 5}
 
 
 def test_it_writes_what_the_file_says_and_nothing_else():

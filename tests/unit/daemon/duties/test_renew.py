@@ -13,7 +13,7 @@ from jobd.daemon.duties.renew import SHORTEST_S, TICK_S, Renew
 from jobd.daemon.processes.exit_status import Ending
 from jobd.engine.codes import Code
 from jobd.engine.scripts import script
-from jobd.errors import RedisUnavailable
+from jobd.errors import RedisRefused, RedisUnavailable
 from jobd.protocol.board import SlotState, SlotView
 
 LOCK_S = 30.0
@@ -65,9 +65,10 @@ class Redis:
         self.says: dict[str, int | str] = {}
         self.trips: list[list[tuple[str, ...]]] = []
         self.away = False
+        self.spoiled: set[str] = set()
         self.meanwhile = lambda: None
 
-    async def run_many(self, commands: list[Any]) -> list[Any]:
+    async def run_each(self, commands: list[Any]) -> list[Any]:
         if self.away:
             raise RedisUnavailable("gone")
         self.meanwhile()
@@ -82,7 +83,8 @@ class Redis:
             else:
                 ids, tokens = [word.decode() for word in rest[1::2]], rest[2::2]
                 trip += [(queue, job, token) for job, token in zip(ids, tokens, strict=True)]
-                answers.append([self.says.get(job, 1) for job in ids])
+                refusal = RedisRefused("WRONGTYPE") if queue in self.spoiled else None
+                answers.append(refusal or [self.says.get(job, 1) for job in ids])
         self.trips.append(trip)
         return answers
 
@@ -178,6 +180,21 @@ def test_a_renewal_that_redis_did_not_answer_stays_due():
         return await host.look(0.1)
 
     assert asyncio.run(looks()) == [("mail", "a", "inc:1.1:1")]
+
+
+def test_a_queue_whose_keys_are_spoiled_hides_no_lost_lock_of_another():
+    other = Worker("2.1", "b")
+    host = Host((Pool(LOCK_S), Worker("1.1", "a")), (Pool(LOCK_S, "sms"), other))
+    host.redis.spoiled, host.redis.says = {"mail"}, {"b": Code.LOCK_OF_ANOTHER}
+
+    async def looks() -> list[tuple[str, ...]]:
+        with pytest.raises(RedisRefused):
+            await host.look()
+        host.redis.spoiled = set()
+        return await host.look(0.25)
+
+    assert asyncio.run(looks()) == [("mail", "a", "inc:1.1:1")], "only that one is still due"
+    assert other.told == [("cancel", 0, "b", 1, None)]
 
 
 # --- which -----------------------------------------------------------------------------------------------------------
