@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from jobd.config.scaling import MAX_WORKERS
@@ -122,7 +123,8 @@ class Supervisor:
         self._reloads = 0
         self._last_reload: LastReload | None = None
         self._tallies: dict[str, Tally] = {}
-        self._started = False
+        self._started = asyncio.Event()
+        """The workers are being started, or a stop came before that."""
         self._ready_once = False
 
     def take_helpers(self, reloader: Reloads, stopper: Stops) -> None:
@@ -170,7 +172,7 @@ class Supervisor:
     @property
     def ready_once(self) -> bool:
         """Whether every queue has had a ready worker, or is held apart: then the start is over."""
-        if self._started and not self._ready_once:
+        if self._started.is_set() and not self._ready_once:
             pools = self.fleet.pools.values()
             self._ready_once = all(pool.was_ready or pool.hold.is_on for pool in pools)
         return self._ready_once
@@ -231,7 +233,7 @@ class Supervisor:
 
     def start_workers(self) -> None:
         """Start the workers of every queue; returns at once."""
-        self._started = True
+        self._started.set()
         self.fleet.make_room(self.in_force.selected(self.config).values())
         for queue in self.in_force.selected(self.config).values():
             pool = self.fleet.new_pool(queue, self.generation)
@@ -325,6 +327,9 @@ class Supervisor:
             ConfigError: the file is wrong or a handler does not import (exit 78).
             Refused: a change that needs a restart, a trial worker that is not ready, or the daemon stops.
         """
+        if not self._started.is_set():
+            progress("waiting for the start")
+            await self._started.wait()
         outcome: LastReload = {
             "by": who, "at_ms": self.clock.now_ms(), "applied": False, "error": None, "generation": 0, "interrupted": 0,
         }  # fmt: skip
@@ -350,6 +355,7 @@ class Supervisor:
     async def stop(self, grace_ms: int | None, now: bool, progress: Callable[[str], None]) -> StopReport:
         """Stop every worker as told; return when none of their processes is left. A later call hurries the first."""
         self.reloader.stop_came()
+        self._started.set()  # a reload that waits for it is to hear of the stop
         return await self.stopper.stop(grace_ms, now, progress)
 
     def facts(self) -> dict[str, Facts]:

@@ -70,8 +70,8 @@ class Daemon:
             degraded_by=lambda now: self.degraded
         )
         self.supervisor.take_helpers(self.parts, self.parts)  # type: ignore[arg-type]
-        self.supervisor._started = imported
         if imported:
+            self.supervisor._started.set()
             self.pool.fill()
             if ready:
                 self.world.all_ready()
@@ -141,6 +141,26 @@ def test_a_reload_before_the_start_is_over_does_not_end_the_start_for_systemd(re
     daemon = Daemon(ready=ready)
     daemon.reload()
     assert daemon.parts.asked == told
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_reload_while_the_handlers_are_imported_waits_for_the_workers_it_changes(stops: bool) -> None:
+    daemon = Daemon(imported=False)
+    said: list[str] = []
+
+    async def scene() -> None:
+        reload = asyncio.ensure_future(daemon.supervisor.reload(False, said.append, "ann"))
+        await asyncio.sleep(0)
+        assert (daemon.parts.asked, said) == ([], ["waiting for the start"])
+        if stops:
+            await daemon.supervisor.stop(None, False, lambda text: None)
+        else:
+            daemon.supervisor._started.set()
+        await reload
+
+    asyncio.run(scene())
+    orders = [asked for asked in daemon.parts.asked if asked.islower()]
+    assert orders == (["reload ends", "stop", "reload"] if stops else ["reload"])
 
 
 def test_what_became_of_a_reload_is_kept_for_whoever_asked_and_went_away() -> None:
