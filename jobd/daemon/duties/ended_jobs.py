@@ -56,6 +56,7 @@ class EndedJobs:
                     while heard not in worker.heard and worker.state is not WorkerState.GONE:
                         await self._fleet.changed(_LOOK_AGAIN_S)
                     if heard in worker.heard:
+                        worker.heard.discard(heard)
                         return
                 else:
                     await self._fleet.changed(_LOOK_AGAIN_S)

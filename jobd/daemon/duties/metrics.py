@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from jobd.daemon.counters import Counters
     from jobd.daemon.processes.fleet import Fleet
+    from jobd.daemon.processes.worker_state import Worker
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)
@@ -80,8 +81,10 @@ class Metrics(Duty):
             log.warning("last metrics are lost", error=str(error))
 
     def _news(self) -> Iterator[tuple[str, Finals]]:
-        for queue in {pool.name for pool in self._fleet.all_pools()} | set(self._counters.queues()):
-            workers = (worker for pool, worker in self._fleet.workers() if pool.name == queue)
-            finals = self._counters.of(queue).finals(workers)
+        workers: dict[str, list[Worker]] = {pool.name: [] for pool in self._fleet.all_pools()}
+        for pool, worker in self._fleet.workers():
+            workers.setdefault(pool.name, []).append(worker)
+        for queue in workers.keys() | set(self._counters.queues()):
+            finals = self._counters.of(queue).finals(workers.get(queue, ()))
             if finals != self._known.get(queue, Finals()):
                 yield queue, finals

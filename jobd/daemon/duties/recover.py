@@ -53,6 +53,7 @@ class Recover:
     def __init__(self, fleet: Fleet, runner: AsyncRunner, ended: Callable[[str, int, int], None]) -> None:
         """`ended` is told the queue and how many jobs completed, and failed for good, that no worker has counted."""
         self.handed_back: list[StoppedJob] = []
+        """What the stop of the daemon has handed back."""
         self.together = False
         """The daemon stops: a queue's jobs go back when its last worker has ended, in the order of their take."""
         self._away_since: float | None = None
@@ -131,7 +132,8 @@ class Recover:
             handed = await self._runner.run(hand_back_jobs(keys, prefix))
             self._put_back.setdefault(worker, set()).update(job_id for job_id, _ in handed)
             for job_id, times in handed:
-                self.handed_back.append(StoppedJob(loss.pool.name, job_id, "", times))
+                if self.together:
+                    self.handed_back.append(StoppedJob(loss.pool.name, job_id, "", times))
                 if times < HANDED_BACK_OFTEN:
                     log.info("job handed back", queue=loss.pool.name, job=job_id)
                 else:

@@ -31,9 +31,16 @@ class Lifeline:
         self._connection: Any = None
 
     async def open(self) -> None:
-        """Connect. Raises as redis-py does."""
+        """Connect.
+
+        Raises:
+            Refused: nobody answers.
+        """
         pool: Any = self._client.connection_pool
-        self._connection = await pool.get_connection()
+        try:
+            self._connection = await pool.get_connection()
+        except (failures.RedisError, OSError) as error:
+            raise Refused("embedded-failed", f"cannot connect to the embedded server: {error}") from error
 
     async def close(self) -> None:
         """Let it go."""

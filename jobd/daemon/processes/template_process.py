@@ -240,6 +240,8 @@ class Template:
                 future = self._forks.get(message.worker)
                 if future is not None and not future.done():
                     future.set_exception(self._error(f"cannot fork: {message.error}"))
+            case Exited() if message.pid not in self.workers and message.pid not in self._statuses:
+                pass  # it was killed while it was being forked, and nobody waits for it
             case Exited():
                 future_status = self._status_of(message.pid)
                 if not future_status.done():

@@ -150,6 +150,7 @@ class TemplateStore:
         wanted = set(keys)
         for key in [key for key in self._current if key not in wanted]:
             self._current.pop(key).template.retire()
+        self._locks = {key: lock for key, lock in self._locks.items() if key in wanted or lock.locked()}
 
     async def discard(self, loading: Loading) -> None:
         """End a template that is not going to be used."""
