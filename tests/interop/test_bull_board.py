@@ -20,7 +20,10 @@ from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.node,
-    pytest.mark.compat("states, logs, progress, failures, flows, workers", "bull-board shows and steers jobd"),
+    pytest.mark.compat(
+        "queues, states, logs, progress, failures, flows, schedulers, workers, metrics",
+        "bull-board shows and steers jobd",
+    ),
 ]
 
 HERE = Path(__file__).parent
@@ -28,6 +31,10 @@ QUEUES = """
 [queues]
 reports = "board_handlers:report"
 totals = "board_handlers:total"
+[schedules.yearly]
+queue = "reports"
+cron = "0 0 1 1 *"
+timezone = "Europe/Athens"
 """
 
 
@@ -108,6 +115,58 @@ def test_it_shows_what_a_job_logged_reached_returned_or_failed_with(
     assert all("board_handlers.py" in stack for stack in failed["stacktrace"])
     logged = board.ask(f"/queues/reports/{good}/logs")
     assert logged == ["reading the orders", "writing the page"]
+
+
+def test_it_counts_and_lists_the_jobs_of_every_state(
+    daemon: DaemonProcess, board: Board, reports: Jobs, queue: Callable[[str], Queue], tmp_path: Path
+) -> None:
+    until = tmp_path / "until"
+    good, bad, held = reports.add({}), reports.add({"fails": "no orders"}), reports.add({"until": str(until)})
+    reports.wait_state(good, "completed")
+    reports.wait_state(bad, "failed")
+    reports.wait_state(held, "active")
+    made = {
+        "waiting": reports.add({}), "prioritized": reports.add({}, priority=3), "delayed": reports.add({}, delay="1h"),
+        "active": held, "completed": good, "failed": bad,
+        "waiting-children": queue("reports").add_flow(Flow("sum", {}, children=[Flow("part", {}, delay="1h")])).job.id,
+    }  # fmt: skip
+    shown = board.queue("reports")
+    # Two more are delayed: the child, and the next run of the file's schedule.
+    assert shown["counts"] == {**dict.fromkeys(made, 1), "delayed": 3}
+    for state, job_id in made.items():
+        assert job_id in [job["id"] for job in board.queue("reports", state)["jobs"]], state
+    board.ask("/queues/reports/pause", "PUT")
+    assert board.queue("reports")["isPaused"] is True
+    until.touch()
+    reports.wait_state(held, "completed")
+
+
+def test_it_lists_and_steers_the_schedulers(
+    daemon: DaemonProcess, board: Board, reports: Jobs, queue: Callable[[str], Queue]
+) -> None:
+    queue("reports").schedule("nightly", "night", {"of": "May"}, cron="15 3 * * *")
+    queue("reports").schedule("hourly", "hour", {}, every="1h", limit=5)
+    listed = board.ask("/job-schedulers?queueName=reports")["schedulers"]
+    found = {one["id"]: one for one in listed}
+    assert {key: (one["name"], one.get("pattern"), one.get("every"), one.get("tz")) for key, one in found.items()} == {
+        "yearly": ("yearly", "0 0 1 1 *", None, "Europe/Athens"), "nightly": ("night", "15 3 * * *", None, "UTC"),
+        "hourly": ("hour", None, 3_600_000, None),
+    }  # fmt: skip
+    assert (found["nightly"]["template"]["data"], found["hourly"]["limit"]) == ({"of": "May"}, 5)
+    for key in ("yearly", "nightly"):
+        assert reports.state(f"repeat:{key}:{found[key]['next']}") == "delayed"
+    ran = board.ask("/queues/reports/job-schedulers/nightly/run", "PUT")["job"]
+    assert reports.wait_state(str(ran["id"]), "completed")["name"] == "night"
+    board.ask("/queues/reports/job-schedulers/nightly", "PATCH", {"pattern": "30 4 * * *", "tz": "Asia/Tokyo"})
+    changed = queue("reports").get_schedule("nightly")
+    assert changed is not None
+    assert (changed.repeat.pattern, changed.repeat.timezone, changed.template.name) == (
+        "30 4 * * *",
+        "Asia/Tokyo",
+        "night",
+    )
+    board.ask("/queues/reports/job-schedulers/nightly/remove", "PUT")
+    assert queue("reports").get_schedule("nightly") is None
 
 
 def test_its_charts_count_what_ended(daemon: DaemonProcess, board: Board, reports: Jobs) -> None:

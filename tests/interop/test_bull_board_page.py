@@ -20,7 +20,10 @@ __all__ = ["board", "daemon", "queue", "reports"]
 
 pytestmark = [
     pytest.mark.node,
-    pytest.mark.compat("states, logs, progress, failures, flows, workers", "bull-board shows and steers jobd"),
+    pytest.mark.compat(
+        "queues, states, logs, progress, failures, flows, schedulers, workers, metrics",
+        "bull-board shows and steers jobd",
+    ),
 ]
 
 
