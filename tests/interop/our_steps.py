@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from jobd.client.flow import Flow, flow_jobs
-from jobd.engine.adding import add_flow, add_job
+from jobd.engine.adding import add_flow, add_job, add_jobs
 from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job
 from jobd.engine.bulk import Tally
 from jobd.engine.changing import change_delay, change_priority, removing_orphans, update_data
@@ -56,7 +56,7 @@ class Side:
         verb, *args = step
         if verb == "remove current":
             verb, args = "remove", [args[0], self.do_current(*args)]
-        getattr(self, f"do_{verb}")(*args)
+        getattr(self, f"do_{verb.replace(' ', '_')}")(*args)
 
     def do_flow(self, tree: dict[str, Any]) -> None:
         now = now_ms()
@@ -71,6 +71,25 @@ class Side:
     def do_add(self, queue: str, name: str, data: Any, opts: dict[str, Any]) -> None:
         q = self.queue(queue)
         q.run(add_job(q.keys, new_job(name, data, our_options(opts, self.prefix), now_ms=now_ms(), prefix=self.prefix)))
+
+    def do_bulk(self, queue: str, jobs: list[dict[str, Any]]) -> None:
+        q, now = self.queue(queue), now_ms()
+        made = [
+            new_job(job["name"], job["data"], our_options(job["opts"], self.prefix), now_ms=now, prefix=self.prefix)
+            for job in jobs
+        ]
+        q.run(add_jobs(q.keys, made))
+
+    def do_limit(self, queue: str, length_ms: int) -> None:
+        """What a handler's RateLimited leaves; there is no job to raise it here."""
+        self.r.set(self.queue(queue).keys.limiter, "9007199254740991", px=length_ms)
+
+    def do_global_limit(self, queue: str, most: int, length_ms: int) -> None:
+        self.r.hset(self.queue(queue).keys.meta, mapping={"max": most, "duration": length_ms})
+
+    def do_no_limit(self, queue: str) -> None:
+        self.r.delete(self.queue(queue).keys.limiter)
+        self.r.hdel(self.queue(queue).keys.meta, "max", "duration")
 
     def do_retry_if(self, queue: str, job_id: str, state: str) -> None:
         q = self.queue(queue)
@@ -106,8 +125,11 @@ class Side:
         q.run(promote_job(q.keys, job_id))
 
     def do_lose(self, queue: str) -> None:
-        [taken] = self.queue(queue).turn(take=1, now=now_ms()).jobs
-        self.r.delete(self.queue(queue).keys.lock(taken.id))
+        q = self.queue(queue)
+        for taken in q.turn(take=1, now=now_ms()).jobs:
+            if taken.scheduler_id is not None:
+                q.run(next_iteration(q.keys, taken, now_ms=now_ms(), chance=0.0))
+            self.r.delete(q.keys.lock(taken.id))
 
     def do_stalled(self, queue: str, most: int) -> None:
         q = self.queue(queue)
@@ -169,7 +191,10 @@ class Side:
                 due = reply.next_due_ms or now_ms() + 2
                 wait_until(lambda due=due: now_ms() >= due)  # type: ignore[misc]
 
-    def do_run(self, *names: str) -> None:
+    def do_run_now(self, *names: str) -> None:
+        self.do_run(*names, waits=False)
+
+    def do_run(self, *names: str, waits: bool = True) -> None:
         while True:
             ran, due = False, []
             for name in names:
@@ -179,7 +204,7 @@ class Side:
                 for job in reply.jobs:
                     ran = True
                     self._process(name, job)
-            if not ran and not due:
+            if not ran and not (due and waits):
                 return
             if not ran:
                 wait_until(lambda due=due: now_ms() >= min(due))  # type: ignore[misc]
@@ -212,7 +237,7 @@ class Side:
             return fails("fatal", final=True)
         if job.name in ("adds", "waits") and job.attempts_started == 1:
             data = json.loads(job.data or b"{}")
-            for step in data["steps"]:
+            for step in data.get("steps", []):
                 self.step(step)
             if data.get("fails"):
                 return fails("boom")

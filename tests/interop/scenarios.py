@@ -1,6 +1,7 @@
 """Scenarios that BullMQ and we act out alike, each a row of steps over any queues; add one here and it is compared.
 
-A step is a list: ["flow", tree], ["add", queue, name, data, opts], ["run", *queues] (until nothing is left), ["runs",
+A step is a list: ["flow", tree], ["add", queue, name, data, opts], ["run", *queues] (until nothing is left), ["run
+now", *queues] (until nothing is left but what is delayed), ["runs",
 queue, count] (until that many ran), ["retry", queue, id], ["retry_if", queue, id, state] (nothing unless it is in that
 state), ["remove", queue, id, with children], ["pause", queue], ["resume", queue], ["schedule", queue, id, repeat,
 template] (startIn, endIn: ms from now), ["unschedule", queue, id], ["remove current", queue, scheduler] (the job of its

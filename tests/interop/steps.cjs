@@ -39,14 +39,15 @@ class Side {
     else if (verb === "pause") await this.queue(args[0]).pause();
     else if (verb === "resume") await this.queue(args[0]).resume();
     else if (verb === "empty") await this.queue(args[0]).drain(args[1] ?? false);
-    else if (verb === "delay") await (await this.queue(args[0]).getJob(args[1])).changeDelay(args[2]).catch(() => {});
-    else if (verb === "priority") await (await this.queue(args[0]).getJob(args[1])).changePriority(args[2]);
-    else if (verb === "data") await (await this.queue(args[0]).getJob(args[1])).updateData(args[2]);
-    else if (verb === "promote") await (await this.queue(args[0]).getJob(args[1])).promote().catch(() => {});
+    else if (verb === "delay") await (await this.queue(args[0]).getJob(args[1]))?.changeDelay(args[2]).catch(() => {});
+    else if (verb === "priority") await (await this.queue(args[0]).getJob(args[1]))?.changePriority(args[2]);
+    else if (verb === "data") await (await this.queue(args[0]).getJob(args[1]))?.updateData(args[2]);
+    else if (verb === "promote") await (await this.queue(args[0]).getJob(args[1]))?.promote().catch(() => {});
     else if (verb === "orphans") await this.queue(args[0]).removeOrphanedJobs();
     else if (verb === "clean") await this.queue(args[0]).clean(args[2], args[3], args[1]);
     else if (verb === "obliterate") await this.queue(args[0]).obliterate({ force: args[1] ?? false });
     else if (verb === "run") await this.run(args);
+    else if (verb === "run now") await this.run(args, false);
     else if (verb === "runs") await this.runs(...args);
     else if (verb === "schedule") await this.queue(args[0]).upsertJobScheduler(args[1], this.when(args[2]), args[3]).catch(() => {});
     else if (verb === "unschedule") await this.queue(args[0]).removeJobScheduler(args[1]);
@@ -58,6 +59,10 @@ class Side {
     else if (verb === "global limit") await this.queue(args[0]).setGlobalRateLimit(args[1], args[2]);
     else if (verb === "limit") await this.queue(args[0]).rateLimit(args[1]);
     else if (verb === "limit away") await this.queue(args[0]).removeRateLimitKey();
+    else if (verb === "no limit") {
+      await this.queue(args[0]).removeRateLimitKey();
+      await this.queue(args[0]).removeGlobalRateLimit();
+    }
     else if (verb === "log") await (await this.queue(args[0]).getJob(args[1])).log(args[2]);
     else if (verb === "deduplication away") await this.queue(args[0]).removeDeduplicationKey(args[1]);
     else if (verb === "children away") await (await this.queue(args[0]).getJob(args[1])).removeUnprocessedChildren();
@@ -101,8 +106,9 @@ class Side {
 
   // As if the worker of the next job had died.
   async lose(name) {
+    this.worker(name).limitUntil = 0;
     const job = await this.worker(name).getNextJob("token", { block: false });
-    await redis.del(`${this.at.prefix}:${name}:${job.id}:lock`);
+    if (job) await redis.del(`${this.at.prefix}:${name}:${job.id}:lock`);
   }
 
   async stalled(name, most) {
@@ -127,7 +133,9 @@ class Side {
     }
   }
 
-  async run(names) {
+  async run(names, waits = true) {
+    // A worker that has met a limit asks no more until that would be over, even when it was taken away.
+    for (const name of names) this.worker(name).limitUntil = 0;
     for (;;) {
       let ran = false;
       for (const name of names) {
@@ -137,6 +145,7 @@ class Side {
         await this.process(name, job);
       }
       if (ran) continue;
+      if (!waits) return;
       const delayed = await Promise.all(names.map((name) => this.queue(name).getDelayedCount()));
       if (!delayed.some((count) => count > 0)) return;
       await sleep(5);
@@ -162,11 +171,11 @@ class Side {
     if (job.name === "fail" || (job.name === "flaky" && job.attemptsMade === 0)) throw new Error("boom");
     if (job.name === "fatal") throw new UnrecoverableError("fatal");
     if (job.name === "adds" && first) {
-      for (const step of job.data.steps) await this.step(step);
+      for (const step of job.data.steps ?? []) await this.step(step);
       if (job.data.fails) throw new Error("boom");
     }
     if (job.name === "waits" && first) {
-      for (const step of job.data.steps) await this.step(step);
+      for (const step of job.data.steps ?? []) await this.step(step);
       if (await job.moveToWaitingChildren("token")) throw new WaitingChildrenError();
     }
     if (job.name === "reads") return [await job.getChildrenValues(), await job.getIgnoredChildrenFailures()].map(
