@@ -192,7 +192,10 @@ def test_a_signal_ends_exec_and_its_handler(number: int, code: int, to_all: bool
     (home / "jobd.toml").write_text(_CONFIG + '[queues]\nlong = "long:handle"\n')
     env = {**os.environ, "SECRET_KEY": "x", "PYTHONPATH": str(Path(__file__).parents[2])}
     words = [sys.executable, "-m", "jobd", "exec", "long", "x"]
+    # Whoever runs the tests in the background has SIGINT ignored; a terminal has not.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(words, cwd=home, env=env, start_new_session=True, stderr=subprocess.DEVNULL)
+    signal.signal(signal.SIGINT, ignored)
     try:
         pid = wait_until(lambda: (home / "pid").exists() and (home / "pid").read_text(), 30, what="the handler runs")
         (os.killpg if to_all else os.kill)(process.pid, number)
