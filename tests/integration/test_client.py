@@ -200,6 +200,7 @@ def test_more_threads_than_connections_wait_for_a_free_one(queue: Queue) -> None
     assert len(ids) == queue.counts()["waiting"] == 100
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # of xdist
 def test_a_forked_child_uses_connections_of_its_own(queue: Queue, r: redis.Redis) -> None:
     first = queue.add("parent")
     in_thread(lambda: first.wait(timeout=0.01))[0].join(5)

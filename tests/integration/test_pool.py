@@ -100,6 +100,7 @@ def test_a_server_that_went_away_gives_its_place_in_the_pool_back(own_redis: Red
         assert runner.run(WHO) > 0
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # of xdist
 def test_a_forked_child_uses_connections_of_its_own(client: redis.Redis) -> None:
     runner = SyncRunner(client)
     ours = runner.run(WHO)

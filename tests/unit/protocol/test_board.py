@@ -117,6 +117,7 @@ def test_what_is_no_board_is_refused() -> None:
     os.close(fd)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # of xdist
 def test_writer_killed_at_any_moment_leaves_a_readable_board() -> None:
     for _ in range(20):
         fd = board.create()
