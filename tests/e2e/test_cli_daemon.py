@@ -203,6 +203,21 @@ def test_a_command_is_one_call(
     assert daemon.asked == [asked]
 
 
+@pytest.mark.parametrize(
+    ("queue", "why", "told"),
+    [("emial", "no_workers", 'notice: no worker anywhere takes jobs of "emial"; did you mean "email"?\n'),
+     ("video", "no_workers", 'notice: no worker anywhere takes jobs of "video"\n'), ("emial", None, ""),
+     ("email", "no_workers", "")],
+)  # fmt: skip
+def test_a_job_for_a_queue_that_nobody_serves_and_the_file_does_not_name_is_told(
+    queue: str, why: str | None, told: str, run: Run, short_tmp: Path
+) -> None:
+    (short_tmp / "jobd.toml").write_text('[redis]\nembedded = true\n[queues]\nemail = "shop:send"\n')
+    shown = {"queue": {"name": queue, "state": "running", "why": why}}
+    with _fake(short_tmp, {"job.add": _ADDED, "queue.show": shown}):
+        assert run("job", "add", queue, "w") == (0, "7\n", told)
+
+
 def test_a_bulk_verb_counts_first_and_reports_what_was_gone(run: Run, short_tmp: Path) -> None:
     def retry(params: dict[str, Any]) -> dict[str, Any]:
         return {"done": 815 if params["dry_run"] else 812, "gone": 0 if params["dry_run"] else 3, "ids": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,15 @@ import click
 from jobd.cli.click_commands import Command, command
 from jobd.cli.output import answer, json_text, warn
 from jobd.cli.params import DURATION, read_payload
+from jobd.cli.queue_names import names_in_file
 from jobd.cli.reach import ask
 from jobd.cli.waiting import wait_for
 from jobd.duration import spell_duration
-from jobd.errors import DurationError
+from jobd.errors import DurationError, JobdError
 from jobd.exits import Exit
-from jobd.operations.table import JOB_ADD
+from jobd.operations.reasons import state_word
+from jobd.operations.table import JOB_ADD, QUEUE_SHOW
+from jobd.words import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,10 +102,23 @@ def add(settings: Settings, /, queue: str, name: str, data: str | None, wait: st
         warn(f"job {job['id']} has that deduplication id; nothing was added")
     if wait is None:
         answer(settings, document, lambda found: [found["job"]["id"]])
+        _wonder(settings, queue)
         return Exit.OK
     result = wait_for(settings, queue, job["id"], limit, job["event_id"])
     answer(settings, {"job": job, "result": result}, lambda found: [json_text(found["result"])])
     return Exit.OK
+
+
+def _wonder(settings: Settings, queue: str) -> None:
+    """Say so when nobody takes the jobs of a queue that is not in the file: its name may be a slip."""
+    known = names_in_file(settings.config)
+    if settings.json or not known or queue in known:
+        return
+    # It has been added, whatever becomes of this question.
+    with contextlib.suppress(JobdError, OSError):
+        if state_word(ask(settings, QUEUE_SHOW, {"queue": queue})["queue"]) == "no workers":
+            near = nearest(queue, known)
+            warn(f'notice: no worker anywhere takes jobs of "{queue}"' + (f'; did you mean "{near}"?' if near else ""))
 
 
 def _backoff(text: str) -> dict[str, str]:
