@@ -54,12 +54,13 @@ check:
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@$(QUIETLY) $(BIN)/lint-imports
-	@$(QUIETLY) $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
-	@if [ -e $(NEWEST)/bin/python ]; then \
-		$(QUIETLY) $(NEWEST)/bin/python -m pytest tests/unit tests/integration $(SHARED_OUT); \
-	else \
+	@failed=; $(QUIETLY) $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) & lowest=$$!; \
+	if [ ! -e $(NEWEST)/bin/python ]; then \
 		echo "not run on Python $(NEWEST_PYTHON), which neither this machine nor Debian's packages have: unit and integration tests"; \
-	fi
+	elif ! $(QUIETLY) $(NEWEST)/bin/python -m pytest tests/unit tests/integration $(SHARED_OUT); then \
+		failed=yes; \
+	fi; \
+	wait $$lowest && [ -z "$$failed" ]
 	@$(BIN)/python -m pytest $(SHARED_OUT) -r aR
 
 chaos: install-test
