@@ -66,5 +66,11 @@ class Ledger:
                 for before, after in itertools.pairwise(runs)
             )
             if surplus > excused:
-                complaints.append(f"{job_id}: {len(runs)} runs, {excused} explained: {runs}")
+                complaints.append(f"{job_id}: {len(runs)} runs, {excused} explained: {runs}; {self._around(runs)}")
         return complaints
+
+    def _around(self, runs: list[Run]) -> str:
+        """Return the faults from five seconds before a job's first run until its last, in seconds from then."""
+        first, last = runs[0].started, runs[-1].started
+        near = [f for f in self.faults if f.ended >= first - 5_000_000_000 and f.began <= last]
+        return ", ".join(f"{f.kind} {(f.began - first) / 1e9:+.2f} to {(f.ended - first) / 1e9:+.2f}" for f in near)

@@ -1,11 +1,13 @@
 """A ledger under fire: jobs, faults, and afterwards the sum must be right.
 
-CHAOS_SECONDS (20) is how long faults fall, CHAOS_SEED which ones; a failure names the seed.
+CHAOS_SECONDS (20) is how long faults fall, CHAOS_SEED which ones; a failure names the seed. CHAOS_KEEP is a folder
+that gets the daemon's log and the ledger of a sum that is wrong.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +90,13 @@ def test_every_accepted_job_finishes_once_whatever_is_killed(
             wait_until(lambda: not any(_left(r, keys)), 60, what="nothing is left", every=0.2)
         except AssertionError as error:
             raise AssertionError(f"seed {SEED}: {_left(r, keys)} left\n{daemon.log_tail()}") from error
-        _assert_sum_is_right(r, keys, ledger, producer, noted)
+        try:
+            _assert_sum_is_right(r, keys, ledger, producer, noted)
+        except AssertionError:
+            if kept := os.environ.get("CHAOS_KEEP"):
+                shutil.copy(daemon.log, f"{kept}/daemon-{SEED}.log")
+                shutil.copy(noted, f"{kept}/ledger-{SEED}")
+            raise
         below = daemon.children()
         assert daemon.stop() == 0
         assert [pid for pid in below if alive(pid)] == []

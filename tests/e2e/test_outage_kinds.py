@@ -77,6 +77,15 @@ def read_only(server: RedisServer) -> Iterator[None]:
 
 
 @contextmanager
+def without_replicas(server: RedisServer) -> Iterator[None]:
+    """It refuses every write, as it does when its disk is full, and answers all the same."""
+    with server.client() as r:
+        r.config_set("min-replicas-to-write", 1)
+        yield
+        r.config_set("min-replicas-to-write", 0)
+
+
+@contextmanager
 def other_password(server: RedisServer) -> Iterator[None]:
     with server.client() as r:
         r.config_set("requirepass", "changed")
@@ -154,6 +163,7 @@ def cpu_s(daemon: DaemonProcess) -> float:
         pytest.param(killed, 6, 2, "redis: down", id="killed for 6 s, longer than a lock lives"),
         pytest.param(stopped, 6, 2, "redis: down", id="stopped for 6 s"),
         pytest.param(read_only, 3, 5, "redis: read only", id="a replica"),
+        pytest.param(without_replicas, 4, 5, "redis: too few replicas", id="refusing writes"),
         pytest.param(other_password, 3, 5, "redis: wrong credentials", id="another password"),
         pytest.param(loading, 3, 30, "redis: loading", id="loading"),
         *(pytest.param(killed, long, 10, "redis: down", id=f"killed for {long} s") for long in LONG),
@@ -177,7 +187,8 @@ def test_an_outage_is_named_costs_no_cpu_and_no_job_and_ends_at_once(
         until.touch()
         wait_until(lambda: word in daemon.status()["degraded_by"], 20, what=word)
         if seconds >= 3:
-            wait_until(lambda: daemon.status()["redis"]["up"] is False or outage in (read_only,), 20)
+            answers = outage in (read_only, without_replicas)
+            wait_until(lambda: daemon.status()["redis"]["up"] is False or answers, 20)
         if outage in (killed, stopped):
             status = daemon.status()
             assert (status["state"], status["queues"][0]["waiting"]) == ("degraded", None)
@@ -201,6 +212,20 @@ def test_an_outage_is_named_costs_no_cpu_and_no_job_and_ends_at_once(
     wait_until(lambda: daemon.status()["state"] == "ready", 20)
     assert daemon.call("health", kind="ready")["ready"] is True
     assert [line for line in daemon.logged("worker exited") if line["why"] != "asked"] == []
+
+
+def test_idle_workers_say_once_that_redis_refuses_writes_and_once_that_it_takes_them_again(make, jobs, server):
+    daemon = make(QUEUE.format(5), url=server.url)
+    a = jobs("a", server)
+    with without_replicas(server):
+        wait_until(lambda: len(daemon.logged("worker lost Redis")) >= 2, 20)
+        refused = time.monotonic()
+        wait_until(lambda: time.monotonic() - refused > 3, 5)
+        assert "redis: too few replicas" in daemon.status()["degraded_by"]
+    wait_until(lambda: len(daemon.logged("worker has Redis again")) >= 2, 20)
+    assert a.result(a.add({}, name="ok"), 10)
+    told = [len(daemon.logged(event)) for event in ("worker lost Redis", "worker has Redis again")]
+    assert told == [2, 2]
 
 
 def test_clients_killed_and_scripts_flushed_again_and_again_cost_no_job(make, jobs, server):

@@ -322,7 +322,7 @@ class FetchLoop:
         self._policy.recovered()
         self._turns.begin(jobs)
         self._turns.found()
-        self._outage.recovered()
+        self._outage.recovered(asks=self._policy.room() > 0)
 
     def _notes_refused(self, why: RedisRefused | None) -> None:
         self._report(True, None if why is None else str(why), None if why is None else why.trouble)

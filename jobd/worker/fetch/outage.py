@@ -1,4 +1,4 @@
-"""Whether Redis is there, as far as this worker knows: three states, one method per event. Decisions only.
+"""Whether Redis is there, as far as this worker knows: four states, one method per event. Decisions only.
 
 The way back is walked by the loop (`FetchLoop._recover`); here stands how long to wait before each try, and who is told
 what.
@@ -28,6 +28,10 @@ class Contact(Enum):
     so nobody has been told yet."""
     AWAY = "away"
     """Nobody answers, or what answers refuses; the daemon and the log have been told."""
+    ASKED = "asked"
+    """It answers again, and had refused turns before: whether it takes them now, the next one tells. Until then nobody
+    hears of an end, which would be one a second while its disk is full.
+    """
 
 
 class Outage:
@@ -42,6 +46,8 @@ class Outage:
     def turn_answered(self) -> None:
         """A turn was answered: the next trouble is a new one."""
         self._delay.worked()
+        if self.contact is Contact.ASKED:
+            self._back()
 
     def not_there_at_start(self, error: JobdError) -> None:
         """Redis did not answer before the daemon had heard of this worker; its Ready will say so."""
@@ -61,10 +67,16 @@ class Outage:
         log.debug("Redis is still away: %s", error)
         self._gone(error)
 
-    def recovered(self) -> None:
-        """Redis is there again, and all that was lost is found."""
+    def recovered(self, *, asks: bool) -> None:
+        """Redis is there again, and all that was lost is found. `asks`: a turn follows at once."""
+        if asks and self.contact is Contact.AWAY and self._delay.refused:
+            self.contact = Contact.ASKED
+        else:
+            self._back()
+
+    def _back(self) -> None:
         was, self.contact = self.contact, Contact.THERE
-        if was is Contact.AWAY:
+        if was in (Contact.AWAY, Contact.ASKED):
             log.info("Redis is back")
             self._report(True, None, None)
 
@@ -73,9 +85,9 @@ class Outage:
         return self._delay.next_s()
 
     def _gone(self, error: JobdError, *, tell: bool = True) -> None:
-        if self.contact is Contact.AWAY:
+        was, self.contact = self.contact, Contact.AWAY
+        if was in (Contact.AWAY, Contact.ASKED):
             return
-        self.contact = Contact.AWAY
         log.warning("Redis is away: %s", error)
         if tell:
             self._report(False, str(error), _trouble(error))
@@ -101,6 +113,11 @@ class ReconnectDelay:
     def __init__(self) -> None:
         self._tries = 0
         self._refusals = 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether a turn was refused since the last that worked."""
+        return self._refusals > 0
 
     @property
     def refused_again(self) -> bool:

@@ -31,6 +31,10 @@ LOST = [
     (Contact.AWAY, FULL, Contact.AWAY, STAYS),
     (Contact.AWAY, READ_ONLY, Contact.AWAY, STAYS),
     (Contact.AWAY, MOVED, Contact.AWAY, STAYS),
+    (Contact.ASKED, GONE, Contact.AWAY, STAYS),
+    (Contact.ASKED, FULL, Contact.AWAY, STAYS),
+    (Contact.ASKED, READ_ONLY, Contact.AWAY, STAYS),
+    (Contact.ASKED, MOVED, Contact.ASKED, STAYS),
 ]
 
 
@@ -52,6 +56,9 @@ def at(contact: Contact) -> tuple[Outage, Witness]:
         outage.turn_lost(READ_ONLY)
     elif contact is Contact.AWAY:
         outage.turn_lost(GONE)
+    elif contact is Contact.ASKED:
+        outage.turn_lost(FULL)
+        outage.recovered(asks=True)
     assert outage.contact is contact
     witness.told.clear()
     return outage, witness
@@ -65,7 +72,9 @@ def test_a_turn_that_is_lost(before: Contact, error: JobdError, after: Contact, 
     assert [up for up, _, _ in witness.told] == ([False] if told == DOWN else [])
 
 
-@pytest.mark.parametrize(("before", "told"), [(Contact.THERE, DOWN), (Contact.MOVED, DOWN), (Contact.AWAY, STAYS)])
+@pytest.mark.parametrize(
+    ("before", "told"), [(Contact.THERE, DOWN), (Contact.MOVED, DOWN), (Contact.AWAY, STAYS), (Contact.ASKED, STAYS)]
+)
 def test_a_try_that_fails_is_an_outage_told_once(before: Contact, told: str) -> None:
     outage, witness = at(before)
     outage.try_failed(GONE)
@@ -77,9 +86,26 @@ def test_a_try_that_fails_is_an_outage_told_once(before: Contact, told: str) -> 
 @pytest.mark.parametrize(("before", "told"), [(Contact.THERE, STAYS), (Contact.MOVED, STAYS), (Contact.AWAY, UP)])
 def test_the_end_is_told_to_those_who_heard_of_the_outage(before: Contact, told: str) -> None:
     outage, witness = at(before)
-    outage.recovered()
+    outage.recovered(asks=True)
     assert outage.contact is Contact.THERE
     assert witness.told == ([(True, None, None)] if told == UP else [])
+
+
+def test_the_end_of_refusals_is_told_when_a_turn_was_answered() -> None:
+    outage, witness = at(Contact.ASKED)
+    for _ in range(3):
+        outage.turn_lost(FULL)
+        outage.recovered(asks=True)
+    assert (outage.contact, witness.told) == (Contact.ASKED, [])
+    outage.turn_answered()
+    assert (outage.contact, witness.told) == (Contact.THERE, [(True, None, None)])
+
+
+def test_the_end_of_refusals_is_told_at_once_by_a_worker_that_asks_for_nothing() -> None:
+    outage, witness = at(Contact.ASKED)
+    outage.turn_lost(FULL)
+    outage.recovered(asks=False)
+    assert (outage.contact, witness.told) == (Contact.THERE, [(True, None, None)])
 
 
 def test_redis_that_is_away_at_the_start_is_told_by_the_workers_ready_and_its_return_by_a_report() -> None:
@@ -87,13 +113,13 @@ def test_redis_that_is_away_at_the_start_is_told_by_the_workers_ready_and_its_re
     outage = Outage(witness.report)
     outage.not_there_at_start(GONE)
     assert (outage.contact, witness.told) == (Contact.AWAY, [])
-    outage.recovered()
+    outage.recovered(asks=True)
     assert witness.told == [(True, None, None)]
 
 
 def test_a_server_that_moved_twice_with_work_done_between_is_no_outage() -> None:
     outage, witness = at(Contact.MOVED)
-    outage.recovered()
+    outage.recovered(asks=True)
     outage.turn_answered()
     outage.turn_lost(READ_ONLY)
     assert (outage.contact, witness.told) == (Contact.MOVED, [])
