@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ _LEFT, _TOP, _BASE = 44, 8, 86
 _MINUTE_MS = 60_000
 _POINTS = 120
 """A chart has at most so many points: six hours are drawn in steps of three minutes."""
+
+_ROUND_S = (1.0, 2.0, 4.0, 10.0, 20.0, 30.0, 60.0, 120.0, 240.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0,
+            28800.0, 43200.0, 86400.0)  # fmt: skip
+"""Durations that end a scale: people know them, and their halves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ def _throughput(done: Series) -> Chart:
     now = sum(last) / len(last)
     total = sum(value or 0.0 for value in done.values)
     note = f"{formats.count(total)} in {format_duration(len(done.values) * _MINUTE_MS)}"
-    svg = _drawn(done, "line", formats.count, f"Jobs done per minute, now {now:.0f}")
+    svg = _drawn(done, "line", _count_scale, formats.count, f"Jobs done per minute, now {now:.0f}")
     shown = formats.count(now) if now >= 10 or now == 0 else f"{now:.1f}"
     return Chart("Done per minute", shown, note, False, svg)
 
@@ -98,7 +103,9 @@ def _wait(queues: Sequence[QueueHistory]) -> Chart:
         where = f"{worst}: " if len(queues) > 1 else ""
         note = f"{where}behind since {_clock(since)}"
     now = current[worst]
-    svg = _drawn(oldest, "line", lambda value: format_duration(value * 1000), f"Longest wait, {note}")
+    svg = _drawn(
+        oldest, "line", _seconds_scale, lambda value: format_duration(value * 1000), f"Longest wait, {note}"
+    )  # fmt: skip
     return Chart("Oldest waiting", format_duration(now * 1000) if now else "none", note, bad, svg)
 
 
@@ -110,14 +117,18 @@ def _failures(queues: Sequence[QueueHistory], failed: Series) -> Chart:
     if total:
         runs = sum(value or 0.0 for queue in queues for value in queue["done"][-60:]) or total
         note = f"{total / runs:.1%} of attempts" if len(queues) == 1 else f"most in {worst}"
-    svg = _drawn(failed, "bars", formats.count, f"Failed attempts per minute, {formats.count(total)} in the last hour")
+    told = f"Failed attempts per minute, {formats.count(total)} in the last hour"
+    svg = _drawn(failed, "bars", _count_scale, formats.count, told)
     return Chart("Failed attempts", f"{formats.count(total) if total else 'none'} in 1h", note, bool(total), svg)
 
 
-def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) -> Markup:
-    """Return the picture: an area or bars over a time axis, the highest value named at the left."""
+def _drawn(
+    series: Series, kind: str, end_of: Callable[[float], float], tell: Callable[[float], str], label: str
+) -> Markup:
+    """Return the picture: an area or bars over a time axis. `end_of` rounds the highest value up to where it ends."""
     values, per = _thinned(series.values)
-    top = max([value for value in values if value is not None] or [0.0])
+    highest = max([value for value in values if value is not None] or [0.0])
+    top = end_of(highest) if highest else 0.0
     scale = (_BASE - _TOP) / (top or 1.0)
     inset = 4 if kind == "bars" else 0  # half of the widest bar: the first one would stand on the axis' labels
     step = (_WIDTH - _LEFT - 4 - 2 * inset) / max(len(values) - 1, 1)
@@ -126,6 +137,10 @@ def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) 
         for at, value in enumerate(values)
     ]
     parts = [f'<line class="plot-axis" x1="{_LEFT}" y1="{_BASE}" x2="{_WIDTH - 4}" y2="{_BASE}"/>']
+    for share in (0.5, 1.0) if top else ():
+        y = _BASE - share * (_BASE - _TOP)
+        parts.append(f'<line class="plot-grid" x1="{_LEFT}" y1="{y:.0f}" x2="{_WIDTH - 4}" y2="{y:.0f}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{escape(tell(share * top))}</text>')
     if kind == "bars":
         width = max(min(step * 0.7, 8), 1.2)
         parts += [
@@ -135,11 +150,24 @@ def _drawn(series: Series, kind: str, tell: Callable[[float], str], label: str) 
         ]
     else:
         parts += [_area(run) for run in _runs(spots)]
-    if top:
-        parts.append(f'<text x="{_LEFT - 4}" y="{_TOP + 8}" text-anchor="end">{escape(tell(top))}</text>')
-    parts.append(f'<text x="{_LEFT - 4}" y="{_BASE}" text-anchor="end">0</text>')
+    parts.append(f'<text x="{_LEFT - 6}" y="{_BASE}" text-anchor="end">0</text>')
     parts += _ticks(series.until, len(values) * per)
     return safe(f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>')
+
+
+def _count_scale(highest: float) -> float:
+    """Return 2, 4, 6, 8 or 10 times a power of ten: the half is a whole number as well."""
+    power = 1.0
+    while 10 * power < highest:
+        power *= 10
+    return next(end * power for end in (2, 4, 6, 8, 10) if end * power >= highest)
+
+
+def _seconds_scale(highest: float) -> float:
+    """Return a duration that people know."""
+    if highest > _ROUND_S[-1]:
+        return _ROUND_S[-1] * _count_scale(highest / _ROUND_S[-1])
+    return _ROUND_S[bisect_left(_ROUND_S, highest)]
 
 
 def _area(run: Sequence[tuple[float, float]]) -> str:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from jobd.operations.documents.workers import Worker
 
 _COUNTS = ("waiting", "prioritized", "delayed", "active", "completed", "failed", "waiting_children")
-_BAD = ("breaker", "no_workers", "redis_down")
+_BAD = ("breaker", "no_workers")
+"""Not that Redis is away: that is no one queue's trouble, and the page says it once."""
 
 BEHIND_S = 60.0
 """A queue whose next job has waited longer is not keeping up."""

@@ -145,6 +145,7 @@ def test_it_says_when_it_is_not_live_and_is_again(browser: Browser, daemon: Daem
         browser.open(web.link)
         browser.wait_text("live", "#pulse")
     browser.wait_text("lost", "#trouble")
+    browser.wait_text("seen 1s ago", "#pulse")
 
 
 def test_all_that_match_are_retried_by_clicks(browser: Browser, page: WebPage, queue: Callable[[str], Jobs]) -> None:

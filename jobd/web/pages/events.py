@@ -61,12 +61,17 @@ def _line(event: Mapping[str, Any], hidden: Hidden, values: list[str]) -> dict[s
     }
 
 
+def _short(number: str) -> float:
+    """Return a number with the digits that one reads in passing: progress is often a third of something."""
+    return float(f"{float(number):.6g}")
+
+
 def _value(name: str, value: object, hidden: Hidden, values: list[str]) -> str:
     """Return a member as text; JSON is looked through as JSON, so that nothing hides in its quoting."""
     written = str(value)
     if name in _JSON:
         try:
-            return json.dumps(hidden.data(json.loads(written), values), ensure_ascii=False)
+            return json.dumps(hidden.data(json.loads(written, parse_float=_short), values), ensure_ascii=False)
         except ValueError:
             pass
     return hidden.text(written, values)

@@ -44,7 +44,6 @@ async def page(visit: Visit) -> View:
         "timeline": timeline(job, stacks),
         "log": [hidden.text(line, values) for line in lines],
         "verbs": _VERBS.get(job["state"], _OTHER_VERBS),
-        "address": formats.path("queues", job["queue"], "jobs", job["id"]),
         "again": json.dumps(hidden.data(job["data"], values), indent=2, ensure_ascii=False) if editable else None,
         "parent": parent_of(job),
         "tree": await _tree(visit, which, hidden, values),

@@ -31,7 +31,8 @@ async def page(visit: Visit) -> View:
     redis_up = status is None or status["redis"]["up"]
     others = await _others(visit, {row["name"] for row in own}) if redis_up else []
     rows = by_trouble([Row.of(row, own=True) for row in own] + [Row.of(row, own=False) for row in others])
-    histories = await _histories(visit, rows) if redis_up else []
+    # Of its own queues a daemon remembers the past; of the others it would have to ask.
+    histories = await _histories(visit, [row for row in rows if redis_up or row.own])
     hosts = await _hosts(visit) if redis_up else []
     context = {
         "status": status,

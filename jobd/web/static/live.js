@@ -33,23 +33,49 @@ function put(id, html) {
   }
 }
 
+// What is wrong, and since when what is shown is old: a page that stands still must not pass for one that is up to date.
+let wrong = "";
+let seen = Date.now();
+let asked = true;
+
+function age() {
+  const seconds = Math.max(0, Math.round((Date.now() - seen) / 1000));
+  return seconds < 60 ? `${seconds}s` : seconds < 3600 ? `${Math.floor(seconds / 60)}m` : `${Math.floor(seconds / 3600)}h`;
+}
+
+function beat() {
+  pulse.className = asked && !wrong ? "pulse pulse-on" : "pulse pulse-off";
+  pulse.textContent = asked && !wrong ? "live" : `seen ${age()} ago`;
+}
+
 function say(text) {
-  trouble.textContent = text;
-  trouble.hidden = !text;
+  if (wrong !== text) {
+    wrong = text;
+    trouble.textContent = text;
+    trouble.hidden = !text;
+  }
+  beat();
 }
 
 if (live && window.EventSource) {
   pulse.textContent = "connecting…";
   const source = new EventSource(live);
-  source.addEventListener("open", () => { pulse.textContent = "live"; say(""); });
+  source.addEventListener("open", () => { asked = true; seen = Date.now(); say(""); });
   source.addEventListener("parts", (event) => {
+    seen = Date.now();
     for (const [id, html] of Object.entries(JSON.parse(event.data))) put(id, html);
   });
-  source.addEventListener("trouble", (event) => say(JSON.parse(event.data)));
-  source.addEventListener("error", () => {
-    pulse.textContent = "not live";
-    say("The connection to jobd web is lost; what is shown may be old. Trying again.");
+  source.addEventListener("trouble", (event) => {
+    const text = JSON.parse(event.data);
+    if (text && !wrong) seen = Date.now();
+    say(text);
   });
+  source.addEventListener("error", () => {
+    if (asked) seen = Date.now();
+    asked = false;
+    say("The connection to jobd web is lost; what is shown is not up to date. Trying again.");
+  });
+  setInterval(beat, 1000);
   window.addEventListener("pagehide", () => source.close());
 }
 

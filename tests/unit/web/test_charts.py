@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
+import pytest
+
 from jobd.operations.documents.history import QueueHistory
 from jobd.web.charts import charts, spark
 
@@ -68,3 +70,31 @@ def test_a_row_has_its_last_hour() -> None:
     ET.fromstring(picture)
     assert "120 done in the last hour, at most 2 a minute" in picture
     assert str(spark(queue("a", [2.0]))) == ""
+
+
+@pytest.mark.parametrize(
+    ("highest", "marks"),
+    [(1.0, ["1", "2"]), (3.0, ["2", "4"]), (57.0, ["30", "60"]), (1969.0, ["1\u202f000", "2\u202f000"])],
+)
+def test_a_scale_of_counts_ends_at_a_round_number_and_names_its_half(highest: float, marks: list[str]) -> None:
+    picture = ET.fromstring(str(charts([queue("a", [highest] * 10)])[0].svg))
+    assert [text.text for text in picture.iter("text")][:3] == [*marks, "0"]
+
+
+@pytest.mark.parametrize(
+    ("longest", "marks"), [(0.3, ["500ms", "1s"]), (100.0, ["1m", "2m"]), (400.0, ["5m", "10m"]), (5e5, ["3d", "6d"])]
+)
+def test_a_scale_of_waits_ends_at_a_duration_people_know(longest: float, marks: list[str]) -> None:
+    picture = ET.fromstring(str(charts([queue("a", [1.0] * 10, oldest=[longest] * 10)])[1].svg))
+    assert [text.text for text in picture.iter("text")][:3] == [*marks, "0"]
+
+
+def test_a_chart_says_to_who_does_not_see_it_what_it_shows() -> None:
+    labels = [
+        ET.fromstring(str(chart.svg)).attrib["aria-label"]
+        for chart in charts([queue("a", [10.0] * 10, [1.0] * 10, [70.0] * 10)])
+    ]
+    assert labels == [
+        "Jobs done per minute, now 10", "Longest wait, behind since 07:50",
+        "Failed attempts per minute, 10 in the last hour",
+    ]  # fmt: skip

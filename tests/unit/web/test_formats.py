@@ -41,3 +41,9 @@ def test_filters_go_into_the_address_and_back() -> None:
 def test_all_that_match_without_a_filter_is_all() -> None:
     assert Wanted().choice("mail") == {"queue": "mail", "all": True}
     assert Wanted(id="7").choice("mail") == {"queue": "mail", "ids": ["7"]}
+
+
+def test_a_long_reason_is_shown_by_the_beginning_of_its_first_line_that_says_something() -> None:
+    assert formats.first_line("\n  \nno such host\nmore") == "no such host"
+    assert formats.first_line("x" * 300) == "x" * 199 + "…"
+    assert formats.first_line(None) == ""
