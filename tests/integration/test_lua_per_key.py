@@ -215,7 +215,7 @@ def test_any_end_of_an_attempt_frees_the_place(q: QueueOf, outcome: Outcome) -> 
     q.assert_sound()
 
 
-@pytest.mark.parametrize("outcome", [Outcome.HAND_BACK, Outcome.LIMITED])
+@pytest.mark.parametrize("outcome", [Outcome.HAND_BACK, Outcome.LIMITED, Outcome.LATER])
 def test_a_job_that_goes_back_to_the_front_is_the_first_of_its_key(q: QueueOf, outcome: Outcome) -> None:
     put(q, "a1", "a2")
     (job,) = q.take(2, per_key=ONE)

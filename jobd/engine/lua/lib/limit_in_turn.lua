@@ -22,8 +22,10 @@ local function limit_in_turn(base, most, path)
       end
       if key ~= '' and (code == 0 or code == -1) then
         local outcome = i > quick and ARGV[at + 2]
+        -- A finish that put_back has put to the front, as finish_job has it.
+        local to_front = outcome == 'b' or outcome == 'x' or (outcome == 'l' and ARGV[at + 5] == '0')
         size = size + 1
-        ids[size], keys[size], first[size] = ARGV[at], key, code == 0 and (outcome == 'b' or outcome == 'x')
+        ids[size], keys[size], first[size] = ARGV[at], key, code == 0 and to_front
       end
     end
     leave_keys(limit, ids, keys, first)
