@@ -52,7 +52,7 @@ def test_the_page_shows_what_jobd_made_and_ran(
         for word in words:
             browser.wait_text(word, "body")
 
-    sees("/", "reports", "totals", "5 Jobs", "1 Job")
+    sees("/", "reports", "totals", "6 Jobs", "1 Job")
     sees("/queue/reports?status=failed", f"#{bad}", "Failed at", "board_handlers.py", "ValueError: no orders")
     sees(f"/queue/reports/{good}", "monthly", f"by {os.uname().nodename}:reports:{pid}", 'of:"May"', "pages:3")
     browser.press("Logs")
@@ -62,6 +62,10 @@ def test_the_page_shows_what_jobd_made_and_ran(
     sees(f"/queue/totals/{total.id}", "returnValue:6", "Job flow", "2 done", "part")
     sees("/queue/reports?status=delayed", "repeat:nightly:", "Will run at")
     sees("/job-schedulers?queueName=reports", "nightly", "15 3 * * *", "UTC")
+    sees("/queue/reports?status=completed", "Completed")
+    browser.one('button[aria-label="Queue info"]').click()
+    browser.press("Connected workers")
+    browser.wait_text(f"{os.uname().nodename}:reports:{pid}", "[role=dialog]")
 
 
 def test_the_page_charts_the_metrics_that_jobd_writes(
