@@ -285,15 +285,26 @@ def _check_files(tree: Tree, queue: Queue) -> None:
     ]
     for key, file, is_there, what in wanted:
         place = _first_written(tree, queue, (key,))
-        if file is not None and not is_there(file) and not tree.is_broken(place):
+        if file is not None and not _holds(is_there, file) and not tree.is_broken(place):
             tree.refuse(place, f"there is no {what} {file}")
     for index, folder in enumerate(queue.path):
         table = _first_written(tree, queue, ("path",))
         place = (*table, index) if table[-1] == "path" else table
-        if not folder.is_dir() and folder.suffix not in {".zip", ".whl", ".egg"} and not tree.is_broken(place):
+        if (
+            not _holds(lambda file: file.is_dir(), folder)
+            and folder.suffix not in {".zip", ".whl", ".egg"}
+            and not tree.is_broken(place)
+        ):
             tree.warnings.append(
                 _warning(tree, place, f"there is no folder {folder}", "handlers are imported from there")
             )
+
+
+def _holds(fact: Callable[[Path], bool], file: Path) -> bool:
+    try:
+        return fact(file)
+    except OSError:  # a folder on the way may not be entered, or the name is too long
+        return False
 
 
 MIN_LOCK_MS = 100

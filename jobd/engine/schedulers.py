@@ -276,7 +276,8 @@ def next_iteration(keys: Keys, taken: Taken, *, now_ms: int, chance: float) -> C
     """Make the iteration after a taken one, unless it was made, is one too many, or the scheduler is gone.
 
     Raises:
-        InputError: when its pattern is due next cannot be told: the pattern or zone is wrong, or croniter is missing.
+        InputError: when its pattern is due next cannot be told: the pattern or zone is wrong, or croniter is missing;
+            or its options hold what JSON cannot.
     """
     sid = taken.scheduler_id or ""
     opts = _opts_of(taken)
@@ -285,9 +286,13 @@ def next_iteration(keys: Keys, taken: Taken, *, now_ms: int, chance: float) -> C
     following = _following(opts, now_ms) if opts is not None else None
     if following is not None:
         opts, slot, missed = following
+    try:
+        written = "" if following is None else _encode(opts)
+    except (ValueError, RecursionError) as error:  # 1e999 was read as infinite
+        raise InputError(f"its options cannot be written: {error}") from None
     words = (
         3, keys.repeat, keys.schedules, keys.active,
-        keys.base, now_ms, sid, taken.id, "" if following is None else _encode(opts), "" if slot is None else slot,
+        keys.base, now_ms, sid, taken.id, written, "" if slot is None else slot,
         missed, f"{chance:.6f}", int(taken.attempts_made == 0),
     )  # fmt: skip
 

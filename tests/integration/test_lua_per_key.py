@@ -48,6 +48,16 @@ def test_one_too_many_is_delayed_by_a_minute_and_the_next_key_has_its_turn(q: Qu
     q.assert_sound()
 
 
+@pytest.mark.parametrize("priority", ["nan", "-nan", "inf", "1e300", "-5", "x", ""])
+def test_a_priority_that_is_none_costs_no_job_its_place(q: QueueOf, priority: str) -> None:
+    put(q, "a1", "a2", "a3", "b1")
+    for job_id in ("a2", "a3"):
+        q.r.hset(q.keys.job(job_id), "priority", priority)
+    assert q.ids(4, per_key=ONE) == ["a1", "b1"]
+    assert aside(q, "a") == ["a2", "a3"]
+    q.assert_sound()
+
+
 def test_the_finish_of_a_job_of_its_key_brings_the_oldest_back(q: QueueOf) -> None:
     put(q, "a1", "a2", "a3", "b1")
     first, other = q.take(4, per_key=ONE)

@@ -134,6 +134,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
         (SCHEDULE + "every = '5m'\ncatch_up = 'all'", "8:12", 'expected "once" or "none"'),
         (SCHEDULE + "every = '5m'\ndata = { at = 2026-01-01 }", "8:8", "data.at is a date"),
         (REDIS + "[app]\npython = 'no/such'", "4:10", "is no program"),
+        (REDIS + f"[app]\npython = '{'y' * 300}'", "4:10", "is no program"),
     ],
 )
 def test_each_mistake_has_its_place(tmp_path: Path, text: str, place: str, said: str) -> None:

@@ -84,6 +84,14 @@ def made(opts: dict[str, Any], job_id: str = f"repeat:s:{NOW}") -> tuple[Any, ..
     return (json.loads(asked) if asked else None, words[9], words[10])
 
 
+@pytest.mark.parametrize("value", ["1e999", "-Infinity", "NaN"])
+def test_options_that_no_json_can_hold_are_said(value: str) -> None:
+    opts = f'{{"attempts":{value},"repeat":{{"every":1000}}}}'.encode()
+    job = Taken("repeat:s:1", "t", "n", b"{}", opts, NOW, 0, 0, 0, 1, 0, None, None, "s", None, None, False)
+    with pytest.raises(InputError, match="options"):
+        next_iteration(Keys("bull", "q"), job, now_ms=NOW, chance=0.5)
+
+
 def test_the_next_iteration_counts_on_and_reads_its_backoff_as_bullmq() -> None:
     opts, slot, missed = made({"repeat": {"every": 1000, "count": 1}, "backoff": 500, "priority": 3, "tm": "T"})
     assert opts == {

@@ -17,6 +17,8 @@ local function admit(limit, ids, scores, at, row, now_ms, max_len)
     return id, row
   end
   local priority = tonumber(field_of(row, 'priority') or '') or 0
+  -- Within BullMQ's bounds: "nan" is a number to Lua and none to Redis, whose error would cost what was popped its place.
+  priority = priority > 0 and math.min(priority, 2097152) or 0
   if row.ats then
     leave_key(holders, key, id) -- started before: whoever ran it may not have struck it off
   end
