@@ -287,7 +287,8 @@ def next_iteration(keys: Keys, taken: Taken, *, now_ms: int, chance: float) -> C
     if following is not None:
         opts, slot, missed = following
     try:
-        written = "" if following is None else _encode(opts)
+        # Half a character pair becomes \udXXX, which is also what JSON calls it.
+        written = b"" if following is None else _encode(opts).encode("utf-8", "backslashreplace")
     except (ValueError, RecursionError) as error:  # 1e999 was read as infinite
         raise InputError(f"its options cannot be written: {error}") from None
     words = (

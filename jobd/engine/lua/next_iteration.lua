@@ -28,6 +28,7 @@ local function make_next()
   if job_opts == '' or not prev or id ~= own .. string.format('%.0f', prev) then
     return -1
   end
+  local opts = cjson.decode(job_opts) -- an error now, not when the scheduler has moved on to a job that is not made
   local stored = redis.call('HMGET', base .. 'repeat:' .. sid, 'name', 'data', 'every', 'offset')
   local every, slot = tonumber(stored[3] or ''), cron_slot
   if every and not slot then
@@ -48,7 +49,7 @@ local function make_next()
   if missed > 0 and text then
     redis.call('HINCRBY', NOTES, 'm:' .. sid, missed)
   end
-  add_iteration(base, sid, slot, cron_slot ~= nil, stored[1] or sid, stored[2] or '{}', cjson.decode(job_opts), now_ms,
+  add_iteration(base, sid, slot, cron_slot ~= nil, stored[1] or sid, stored[2] or '{}', opts, now_ms,
     math.floor((note.jitter_ms or 0) * chance))
   return slot
 end

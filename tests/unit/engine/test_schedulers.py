@@ -80,7 +80,7 @@ def made(opts: dict[str, Any], job_id: str = f"repeat:s:{NOW}") -> tuple[Any, ..
     text = json.dumps(opts).encode()
     job = Taken(job_id, "t", "n", b"{}", text, NOW, 0, 0, 0, 1, 0, None, None, "s", None, None, False)
     words = next_iteration(Keys("bull", "q"), job, now_ms=NOW, chance=0.5).words
-    asked = str(words[8])
+    asked: Any = words[8]
     return (json.loads(asked) if asked else None, words[9], words[10])
 
 
@@ -90,6 +90,13 @@ def test_options_that_no_json_can_hold_are_said(value: str) -> None:
     job = Taken("repeat:s:1", "t", "n", b"{}", opts, NOW, 0, 0, 0, 1, 0, None, None, "s", None, None, False)
     with pytest.raises(InputError, match="options"):
         next_iteration(Keys("bull", "q"), job, now_ms=NOW, chance=0.5)
+
+
+def test_half_a_surrogate_pair_in_options_is_written_as_it_was() -> None:
+    opts = b'{"jobId":"\\ud800","repeat":{"every":1000}}'
+    job = Taken("repeat:s:1", "t", "n", b"{}", opts, NOW, 0, 0, 0, 1, 0, None, None, "s", None, None, False)
+    words = next_iteration(Keys("bull", "q"), job, now_ms=NOW, chance=0.5).words
+    assert any(b'"jobId":"\\ud800"' in word for word in words if isinstance(word, bytes))
 
 
 def test_the_next_iteration_counts_on_and_reads_its_backoff_as_bullmq() -> None:
