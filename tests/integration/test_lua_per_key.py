@@ -48,6 +48,15 @@ def test_one_too_many_is_delayed_by_a_minute_and_the_next_key_has_its_turn(q: Qu
     q.assert_sound()
 
 
+def test_an_id_that_waits_twice_is_read_twice(q: QueueOf) -> None:
+    put(q, "a1", "b1")
+    q.r.rpush(q.keys.wait, "a1", "b1", "a1")
+    found = [(job.id, job.key) for job in q.take(5, per_key=KeyLimit("t", 9))]
+    assert sorted(found) == [("a1", b'"a"')] * 3 + [("b1", b'"b"')] * 2
+    q.r.delete(q.keys.active)
+    q.r.lpush(q.keys.active, "a1", "b1")
+
+
 @pytest.mark.parametrize("priority", ["nan", "-nan", "inf", "1e300", "-5", "x", ""])
 def test_a_priority_that_is_none_costs_no_job_its_place(q: QueueOf, priority: str) -> None:
     put(q, "a1", "a2", "a3", "b1")

@@ -190,6 +190,20 @@ def test_broken_numbers_and_text_in_a_hash_do_not_hurt_the_batch(q: QueueOf) -> 
     assert second.name == "n"
 
 
+@pytest.mark.parametrize("score", ["-inf", "-1e300", "-5", "0", "0.5"])
+def test_a_score_below_all_times_holds_up_no_delayed_job(q: QueueOf, score: str) -> None:
+    q.put("old")
+    q.r.delete(q.keys.wait)
+    q.r.zadd(q.keys.delayed, {"old": score})
+    q.put_delayed("due", NOW)
+    assert q.ids(2) == ["old", "due"]
+    q.put_delayed("later", NOW + 5_000)
+    q.r.zadd(q.keys.delayed, {"never": "inf"})
+    assert q.turn(take=1).next_due_ms == NOW + 5_000
+    q.r.zrem(q.keys.delayed, "never")
+    q.assert_sound()
+
+
 @pytest.mark.parametrize("ats", ["-5", "inf", "-inf", "nan", "1e300", "9" * 400, "x", ""])
 def test_a_count_of_starts_that_is_none_begins_anew(q: QueueOf, ats: str) -> None:
     q.put("1", ats=ats)

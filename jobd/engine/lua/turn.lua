@@ -224,7 +224,13 @@ while #rows < take and passed < MAX_PASSED and not stop and not (limit and limit
   local found = limit and limit.look_up(limit, base, ids)
   for i = 1, #ids do
     local id = ids[i]
+    if found and found[id] == false then -- popped twice, and a row is sent once
+      found[id] = limit.look_up(limit, base, { id })[id]
+    end
     local row = not stop and (found and found[id] or read_job(base .. id))
+    if found then
+      found[id] = false
+    end
     local alone = row and row.sus and busy == '0' and #rows == 0 and passed == 0
     if stop or row and row.sus and not alone then -- goes back at the end
       passed = passed + (stop and 0 or 1)

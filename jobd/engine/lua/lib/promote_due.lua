@@ -10,7 +10,7 @@ local function promote_due(base, now_ms, limit)
   local delayed = base .. 'delayed'
   -- The bound is the last score of this millisecond: jobs due right now may carry a tie step.
   local bound = string.format('%.0f', (now_ms + 1) * 4096 - 1)
-  local ids = redis.call('ZRANGEBYSCORE', delayed, 0, bound, 'LIMIT', 0, 1000)
+  local ids = redis.call('ZRANGEBYSCORE', delayed, '-inf', bound, 'LIMIT', 0, 1000)
   if #ids == 0 then
     return 0
   end
