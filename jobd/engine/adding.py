@@ -105,4 +105,4 @@ def _read_all(reply: Any) -> list[Added]:
 
 
 def _added(job_id: bytes, event_id: bytes, outcome: int) -> Added:
-    return Added(job_id.decode(), event_id.decode(), outcome == 1, outcome == 2, min(outcome, 0))
+    return Added(job_id.decode(errors="replace"), event_id.decode(), outcome == 1, outcome == 2, min(outcome, 0))

@@ -129,7 +129,7 @@ def _found(sid: bytes, *rest: Any) -> Found:
     note, there, as_made, paused, gone, listed, lost = rest
     kept = (load_json(text) for text in (note, paused, gone))
     known, held, removed = (found if isinstance(found, dict) else None for found in kept)
-    return Found(sid.decode(), known, there == 1, as_made == 1, held, removed, listed == 1, lost == 1)
+    return Found(sid.decode(errors="replace"), known, there == 1, as_made == 1, held, removed, listed == 1, lost == 1)
 
 
 def set_paused(keys: Keys, wanted: OwnSchedule, paused: dict[str, Any]) -> Command[int]:

@@ -103,7 +103,8 @@ def list_jobs(
     """Read the jobs of one state by rank, both ends included; at most a page of 1,000.
 
     Ascending begins with the job that runs next, or that finished or is due first. An id without a hash is given as
-    text, so that a page shorter than asked for always is the last one. `field_max` is as in get_job.
+    text, so that a page shorter than asked for always is the last one. `field_max` is as in get_job. Of an id that is
+    no UTF-8 the wrong bytes are shown as U+FFFD: whoever acts on that finds no such job.
     """
     key = container(keys, state)
     sooner = keys.legacy_paused if state is State.WAITING else key
@@ -112,8 +113,8 @@ def list_jobs(
 
     def read(reply: Any) -> list[JobRecord | str]:
         return [
-            record(keys.queue, job_id.decode(), state, fields, cut) if fields else job_id.decode()
-            for job_id, fields, cut in reply
+            record(keys.queue, job_id, state, fields, cut) if fields else job_id
+            for job_id, fields, cut in ((raw.decode(errors="replace"), fields, cut) for raw, fields, cut in reply)
         ]
 
     return Command(words, read, script("list_jobs"))

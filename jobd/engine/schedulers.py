@@ -299,7 +299,9 @@ def next_iteration(keys: Keys, taken: Taken, *, now_ms: int, chance: float) -> C
 
     def read(reply: Any) -> Iteration:
         made, note, other = reply
-        return Iteration(None if made < 0 else made, policies_of(load_json(note) or {}), other.decode() or None)
+        return Iteration(
+            None if made < 0 else made, policies_of(load_json(note) or {}), other.decode(errors="replace") or None
+        )
 
     return Command(words, read, script("next_iteration"))
 
@@ -353,7 +355,8 @@ def _opts_of(taken: Taken) -> dict[str, Any] | None:
 
 def _scheduler(row: list[Any]) -> Scheduler:
     sid, slot, fields, note, paused, last, missed = row
-    stored = {key.decode(): text.decode(errors="replace") for key, text in zip(fields[::2], fields[1::2], strict=True)}
+    texts = [text.decode(errors="replace") for text in fields]
+    stored = dict(zip(texts[::2], texts[1::2], strict=True))
     kept = load_json(paused) if not slot else None
     if isinstance(kept, dict):
         stored = kept.get("fields") or {}
@@ -366,7 +369,7 @@ def _scheduler(row: list[Any]) -> Scheduler:
         load_json(note) or {},
         {"by": kept.get("by"), "at": _whole(kept.get("at"))} if isinstance(kept, dict) else None,
         slot_of(last.decode(errors="replace")),
-        _whole(missed.decode()) or 0,
+        _whole(missed.decode(errors="replace")) or 0,
     )
 
 

@@ -38,6 +38,11 @@ class Listed:
                 pipe.zadd(getattr(self._keys, state), {str(number): now + number})
         pipe.execute()
 
+    def put_bytes(self, job_id: bytes, state: str) -> None:
+        """Put a job of this id into a state."""
+        self._r.hset(self._keys.base.encode() + job_id, mapping={"name": "n", "data": "{}"})
+        self._r.zadd(getattr(self._keys, state), {job_id: 1})
+
     def page(self, after: str = "", **filters: Any) -> Any:
         """Return one page."""
         return perform(self._url, self._prefix, "job.list", queue="email", after=after, **filters)
@@ -83,6 +88,12 @@ def test_a_page_goes_on_into_the_next_state(listed: Listed) -> None:
 def test_a_full_last_page_has_no_next(listed: Listed) -> None:
     listed.put(range(50), "waiting")
     assert listed.page(state="waiting")["next"] is None
+
+
+def test_an_id_that_is_no_text_hides_no_other(listed: Listed) -> None:
+    listed.put(range(2), "failed")
+    listed.put_bytes(b"\xff\xfe", "failed")
+    assert sorted(job["id"] for job in listed.page(state="failed")["jobs"]) == ["0", "1", "\ufffd\ufffd"]
 
 
 def test_what_is_shown_is_all_that_is_read(listed: Listed) -> None:
