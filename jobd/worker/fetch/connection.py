@@ -115,7 +115,7 @@ class Connection:
         Raises:
             RedisUnavailable: the connection broke; whether anything ran is unknown. It is closed now.
         """
-        return await self._answer(self._begin(commands))
+        return await self.answer(self.begin_words(commands))
 
     def begin(self, *commands: Command[Any], direct: Direct | None = None) -> asyncio.Future[list[Any]]:
         """Send commands in one write, now; `finish` awaits what this returns, and meets there what went wrong.
@@ -133,7 +133,7 @@ class Connection:
                 return False
             return direct(results)
 
-        return self._begin([command.parts() for command in commands], offer)
+        return self.begin_words([command.parts() for command in commands], offer)
 
     async def finish(
         self, commands: Sequence[Command[Any]], begun: asyncio.Future[list[Any]], *, may_refuse: int = 0
@@ -146,7 +146,7 @@ class Connection:
             RedisUnavailable: as `words`.
             RedisRefused: one of them got an error; the others may have run.
         """
-        replies = await self._answer(begun)
+        replies = await self.answer(begun)
         results: list[Any] = []
         for index, (command, reply) in enumerate(zip(commands, replies, strict=True)):
             found = reply
@@ -166,7 +166,11 @@ class Connection:
         """Send commands in one write and return their results; raises as `finish`."""
         return await self.finish(commands, self.begin(*commands), may_refuse=may_refuse)
 
-    def _begin(self, commands: Sequence[Sequence[Any]], direct: Direct | None = None) -> asyncio.Future[list[Any]]:
+    def begin_words(self, commands: Sequence[Sequence[Any]], direct: Direct | None = None) -> asyncio.Future[list[Any]]:
+        """Send commands in one write, now; `answer` awaits what this returns.
+
+        `direct` is offered the raw replies where they come in; what it takes is not to be awaited.
+        """
         if self._replies is None:
             nowhere: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
             nowhere.set_exception(RedisUnavailable("Redis is away: not connected"))
@@ -175,7 +179,8 @@ class Connection:
         request = pack(commands[0]) if len(commands) == 1 else b"".join(map(pack, commands))
         return self._replies.ask(request, len(commands), direct)
 
-    async def _answer(self, begun: asyncio.Future[list[Any]]) -> list[Any]:
+    async def answer(self, begun: asyncio.Future[list[Any]]) -> list[Any]:
+        """Return the raw replies to what was begun. Raises as `words`."""
         try:
             return await begun
         except (RedisError, OSError) as error:

@@ -148,22 +148,22 @@ class FetchLoop:
     def _answered(self, results: list[Any]) -> bool:
         """Take the answer of a turn where it comes in, while the loop sleeps; it sleeps on where nothing more is to do.
 
-        So a job costs two turns of the event loop and not four: its answer, its handler.
+        So a job costs one turn of the event loop and not four, unless its handler waits for something.
         """
         if not self._is_asleep:
             return False
-        policy, step = self._policy, None
+        policy = self._policy
         try:
             self._turns.landed(results)
             self._outage.turn_answered()
-            step = policy.next_step()
-            if step is Step.SEND:
+            # Before the handlers: they may compute, and Redis works meanwhile.
+            if policy.next_step() is Step.SEND:
                 self._turns.send()
-                step = None
+            self._slots.go()
         except Exception as error:
             # As in `_send_now`: the caller is the connection's transport.
             self._failure = error
-        if self._failure is not None or not policy.rests(step):
+        if self._failure is not None or not policy.rests():
             self._rouse()
         return True
 
@@ -199,6 +199,7 @@ class FetchLoop:
                 await self._do(step)
             except JobdError as error:
                 self._went_down(error)
+            self._slots.go()
         await self._leave()
 
     async def _do(self, step: Step) -> None:
@@ -278,6 +279,7 @@ class FetchLoop:
     def landed(self, reply: TurnReply) -> None:
         """Take what the turn sent ahead has brought."""
         self._turns.ahead_landed(reply)
+        self._slots.go()
         self.wake()
 
     def lost_ahead(self, error: JobdError) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import base64
 import contextlib
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.exceptions import RedisError
@@ -83,6 +84,15 @@ class Taker(Protocol):
         """Know that the answer to the turn sent ahead is lost: whether it took jobs is unknown."""
 
 
+@dataclass(slots=True)
+class _Ahead:
+    """A wait with a turn behind it, under way. `begun` hears of replies that were not taken where they came in."""
+
+    turn: Command[TurnReply]
+    begun: asyncio.Future[list[Any]]
+    is_landed: bool = False
+
+
 class MarkerWait:
     """Blocks on the marker while the taker wants one."""
 
@@ -96,6 +106,12 @@ class MarkerWait:
         self._alarm: asyncio.TimerHandle | None = None
         self._soon: asyncio.TimerHandle | None = None
         self._resting = False
+        self._parked = False
+        """Whether `run` does nothing until it is asked."""
+        self._ahead: _Ahead | None = None
+        """The turn that lies in Redis behind the wait."""
+        self._failure: Exception | None = None
+        """What the taker died of there."""
         self._free = asyncio.Event()
         self._free.set()
         self.give_up_at = 0.0
@@ -119,9 +135,9 @@ class MarkerWait:
             self._soon.cancel()
             self._soon = None
         if busy:
-            self._soon = asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._asked.set)
+            self._soon = asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._begin_or_ask)
         else:
-            self._asked.set()
+            self._begin_or_ask()
 
     def drop(self) -> None:
         """Break off: the connection is closed, whatever it waits for."""
@@ -156,24 +172,32 @@ class MarkerWait:
                 await self._free.wait()
 
     async def run(self) -> None:
-        """Wait whenever asked to, until cancelled."""
+        """Wait whenever asked to, until cancelled. Raises what the taker raises."""
         while True:
+            self._parked = True
             await self._asked.wait()
-            self._asked.clear()
-            if self._resting:
-                self._connection.drop()
-                continue
+            self._parked = False
+            if self._failure is not None:
+                raise self._failure
             try:
-                # Open even when there is no need to wait yet: BullMQ lists workers by this connection.
-                if not self._connection.is_open:
-                    await self._connection.open()
-                await self._clock.follow(self._connection)
-                if self._taker.wants_marker() and await self._wait():
+                if await (self._serve() if self._ahead is None else self._ended(self._ahead)):
                     self._taker.look_again()
             except JobdError:
                 self._connection.drop()
                 await asyncio.sleep(RETRY_S)
                 self._taker.look_again()
+
+    async def _serve(self) -> bool:
+        """Do what was asked; return whether to look for work."""
+        self._asked.clear()
+        if self._resting:
+            self._connection.drop()
+            return False
+        # Open even when there is no need to wait yet: BullMQ lists workers by this connection.
+        if not self._connection.is_open:
+            await self._connection.open()
+        await self._clock.follow(self._connection)
+        return self._taker.wants_marker() and await self._wait()
 
     def _expect(self, due_ms: float | None) -> None:
         """Call `look_again` at that moment too: Redis looks at the ends of waits only every 100 ms."""
@@ -188,6 +212,69 @@ class MarkerWait:
         known = self._next_due_ms
         return due_ms if known is None or known < _now_ms() else min(known, due_ms)
 
+    def _begin_or_ask(self) -> None:
+        """Wait with a turn behind it, here and now, where `run` need not be asked: the usual case of an idle worker."""
+        idle = self._parked and self._ahead is None and not self._asked.is_set()
+        can = idle and self._connection.is_open and self._clock.is_fresh and self._taker.wants_marker()
+        if not (can and self._begin()):
+            self._asked.set()
+
+    def _begin(self) -> _Ahead | None:
+        """Send a wait and a turn behind it; None where there is no turn to send."""
+        # Without its number the connection could not be unblocked when the worker goes quiet.
+        if self._clock.ahead_ms is None or not self._connection.client_id:
+            return None
+        turn = self._taker.turn_ahead(self._clock.ahead_ms)
+        if turn is None:
+            return None
+        begun = self._connection.begin_words((self._blocking(), turn.parts()), self._came)
+        begun.add_done_callback(self._heard)
+        self._ahead = _Ahead(turn, begun)
+        return self._ahead
+
+    def _heard(self, _: object) -> None:
+        if self._parked:  # else `run` awaits it
+            self._asked.set()
+
+    def _came(self, replies: list[Any]) -> bool:
+        """Take the replies where they come in: the job starts a turn or two of the event loop earlier."""
+        ahead = self._ahead
+        if ahead is None or any(isinstance(reply, RedisError) for reply in replies):
+            return False
+        unheard = self._parked
+        if unheard:
+            self._over()
+        try:
+            ahead.is_landed = True
+            self._land(ahead.turn, *replies)
+        except Exception as error:  # the caller is the connection's transport
+            self._failure = error
+            self._asked.set()
+        return unheard
+
+    async def _ended(self, ahead: _Ahead) -> bool:
+        """Read the replies to what was begun; return whether to look for work."""
+        try:
+            replies = await self._connection.answer(ahead.begun)
+        except JobdError as error:
+            self._taker.lost_ahead(error)
+            raise
+        finally:
+            self._over()
+        return not ahead.is_landed and self._land(ahead.turn, *replies)
+
+    def _blocking(self) -> tuple[str, ...]:
+        """Return the command that waits, and note that it is under way."""
+        timeout = self._timeout_s()
+        self.give_up_at = time.monotonic() + timeout + POLL_S
+        self._free.clear()
+        return "BZPOPMIN", self._keys.marker, f"{timeout:.3f}"
+
+    def _over(self) -> None:
+        self.give_up_at = 0.0
+        self._ahead = None
+        self._free.set()
+
     async def _wait(self) -> bool:
         """Wait in Redis until there is more than a moment to come; return whether to look for work."""
         # A busy worker with a free slot meets such a marker at every delayed job that is added.
@@ -200,36 +287,22 @@ class MarkerWait:
 
         None: wait again, only a moment came that is not there yet.
         """
-        timeout = self._timeout_s()
-        wait = ("BZPOPMIN", self._keys.marker, f"{timeout:.3f}")
-        ahead = None
-        # Without its number the connection could not be unblocked when the worker goes quiet.
-        if self._clock.ahead_ms is not None and self._connection.client_id:
-            ahead = self._taker.turn_ahead(self._clock.ahead_ms)
-        self.give_up_at = time.monotonic() + timeout + POLL_S
-        self._free.clear()
+        if ahead := self._begin():
+            return await self._ended(ahead)
         try:
-            replies = await self._connection.words(wait, *((ahead.parts(),) if ahead else ()))
-        except JobdError as error:
-            if ahead is not None:
-                self._taker.lost_ahead(error)
-            raise
+            (reply,) = await self._connection.words(self._blocking())
         finally:
-            self.give_up_at = 0.0
-            self._free.set()
-        if ahead is not None:
-            return self._land(ahead, *replies)
-        (reply,) = replies
+            self._over()
         if isinstance(reply, RedisError):
             raise RedisUnavailable(f"Redis refused to block: {reply}") from reply
         if reply is None:
             return not self._asked.is_set()
         return await self._use(reply)
 
-    def _land(self, ahead: Command[TurnReply], marker: Any, reply: Any) -> bool:
+    def _land(self, turn: Command[TurnReply], marker: Any, reply: Any) -> bool:
         refused = isinstance(reply, RedisError)
         # A refused one did not run, and an ordinary turn meets the same refusal and tells of it.
-        self._taker.landed(TurnReply([], []) if refused else ahead.read(reply))
+        self._taker.landed(TurnReply([], []) if refused else turn.read(reply))
         if isinstance(marker, list) and (due := float(marker[2])) > _now_ms():
             # The marker was a moment, and it is gone from Redis: nobody else will think of it.
             self._expect(self._earlier(due))
@@ -268,16 +341,23 @@ class RedisClock:
             return None
         return round(self._redis_ms + (time.monotonic() - self._asked_at) * 1000)
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the last answer is young and no clock was set since."""
+        now = time.monotonic()
+        offset = time.time() - now
+        return bool(self._asked_at) and now - self._asked_at < ASK_EVERY_S and abs(offset - self._offset_s) < STEP_S
+
     async def follow(self, connection: Connection) -> None:
         """Ask when the answer is old or a clock was set; else return at once.
 
         Raises:
             RedisUnavailable: the connection broke.
         """
+        if self.is_fresh:
+            return
         now = time.monotonic()
         offset = time.time() - now
-        if self._asked_at and now - self._asked_at < ASK_EVERY_S and abs(offset - self._offset_s) < STEP_S:
-            return
         before = time.time()
         (reply,) = await connection.words(("TIME",))
         after = time.time()

@@ -230,6 +230,7 @@ class Alone:
             has_threads(slots.threads)
             try:
                 slots.start([taken for taken, _ in batch], now_ms)
+                slots.go()
                 while len(slots.ended) < len(batch):
                     over.clear()
                     await over.wait()

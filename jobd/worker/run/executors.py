@@ -17,6 +17,7 @@ from jobd.errors import Cancelled, JobTimeout
 from jobd.worker import own_faults, standard_files
 from jobd.worker.handlers.awaitables import cancel_in
 from jobd.worker.run.attempt import Attempt, Interruption
+from jobd.worker.run.first_step import FirstSteps
 from jobd.worker.run.handover import QUICK_S, Handover
 
 if TYPE_CHECKING:
@@ -31,15 +32,26 @@ _raise_in_thread.argtypes = [ctypes.c_ulong, ctypes.py_object]
 
 
 class CoroutineExecutor:
-    """Runs async handlers: one task, with a context of its own, for each job."""
+    """Runs async handlers: one task, with a context of its own, for each job.
+
+    They begin by `go` and not by `start`: all jobs of a reply are shown as running before the first of them computes.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, over: Callable[[Attempt], None]) -> None:
         self._loop = loop
         self._over = over
+        self._first_steps = FirstSteps(loop)
+        self._waiting: list[Attempt] = []
 
     def start(self, attempt: Attempt) -> None:
-        """Begin an attempt."""
-        attempt.task = self._loop.create_task(self._serve(attempt))
+        """Have an attempt begun by the next `go`."""
+        self._waiting.append(attempt)
+
+    def go(self) -> None:
+        """Begin what waits for it, in order; a handler that awaits nothing is over by then."""
+        waiting, self._waiting = self._waiting, []
+        for attempt in waiting:
+            attempt.task = self._first_steps.begin(self._serve(attempt))
 
     def start_batch(self, batch: Batch) -> None:
         """Begin a call with several jobs, which tells by itself when it is over."""

@@ -116,11 +116,18 @@ class Slots:
         return frozenset(self._held)
 
     def start(self, jobs: Iterable[Taken], now_ms: int) -> None:
-        """Begin jobs just taken; one that must not run ends at once, its failure rides in the next turn."""
+        """Begin jobs just taken; one that must not run ends at once, its failure rides in the next turn.
+
+        Coroutines begin by `go`.
+        """
         for taken in jobs:
             self._begin(taken, now_ms)
         self._batches.came()
         self._board.busy(len(self.running))
+
+    def go(self) -> None:
+        """Begin the coroutines that `start` has made ready: here and now, up to what each first waits for."""
+        self._coroutines.go()
 
     def _begin(self, taken: Taken, now_ms: int) -> None:
         policy = self.policies.of(taken.name or "")
@@ -216,6 +223,7 @@ class Slots:
         if attempt.finish is not None and attempt.slot not in self.running:
             self._board.returned(attempt.slot)
         self._board.busy(len(self.running))
+        self.go()
 
     def _refusal(self, attempt: Attempt, policy: JobPolicy | None, now_ms: int) -> Finish | None:
         if policy is not None and policy.expire_ms is not None:

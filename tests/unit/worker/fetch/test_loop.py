@@ -11,7 +11,7 @@ from jobd.errors import RedisRefused, RedisUnavailable
 from jobd.worker.fetch import turns as fetch_turns
 from tests.unit.worker.fetch.harness import FetchBench, fetching
 from tests.unit.worker.run.bench import taken
-from tests.unit.worker.run.handlers import held
+from tests.unit.worker.run.handlers import held, probes, seen
 
 
 def test_the_board_shows_a_turn_before_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +92,51 @@ def test_one_job_after_another_goes_by_answers_and_ends_while_the_loop_sleeps(mo
             bench.loop.look_again()
             assert (await bench.sent(7)).turn.take == 1
 
+    asyncio.run(main())
+
+
+def test_handler_that_awaits_nothing_is_over_and_its_result_sent_where_the_answer_comes_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with fetching(monkeypatch, "aecho", concurrency=1) as bench:
+            (await bench.sent(1)).reply(taken("0"))
+            second = await bench.sent(2)
+            await bench.until(lambda: bench.loop._is_asleep)
+            aio = asyncio.get_running_loop()
+            seen = aio.create_future()
+
+            def arrive() -> None:
+                second.reply(taken("1"))
+                seen.set_result([finish.job_id for sent in bench.redis.sent[2:] for finish in sent.turn.finishes])
+
+            # As the transport does: from a callback, not from within a task.
+            aio.call_soon(arrive)
+            assert await seen == ["1"]
+
+    asyncio.run(main())
+
+
+def test_results_of_earlier_jobs_leave_before_the_handlers_of_a_reply_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with fetching(monkeypatch, "probe", concurrency=2) as bench:
+            probes.append(lambda: len(bench.redis.sent))
+            (await bench.sent(1)).reply(taken("0"))
+            await bench.until(lambda: bench.loop._is_asleep and "0" in held)
+            bench.loop.look_again()
+            second = await bench.sent(2)
+            await bench.until(lambda: bench.loop._is_asleep)
+            held["0"].set_result(None)
+            await bench.until(lambda: bench.slots.ended)
+            asyncio.get_running_loop().call_soon(lambda: second.reply(taken("1")))
+            third = await bench.sent(3)
+            assert [finish.job_id for finish in third.turn.finishes] == ["0"]
+            await bench.until(lambda: "1" in held)
+            assert seen == [("0", 1), ("1", 3)]
+
+    held.clear()
+    seen.clear()
+    probes.clear()
     asyncio.run(main())
 
 

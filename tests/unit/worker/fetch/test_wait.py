@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
+from jobd.engine.job import TurnReply
 from jobd.engine.keys import Keys
+from jobd.engine.runner import Command
 from jobd.locate import RedisSource
 from jobd.worker.fetch import wait as marker
 from jobd.worker.fetch.wait import MarkerWait, RedisClock, client_name
@@ -147,3 +151,133 @@ def test_redis_time_goes_on_whatever_is_done_to_the_clock_of_the_host(monkeypatc
         assert 1_000_500 <= known < 1_030_000
 
     asyncio.run(scene())
+
+
+class Wire(FakeConnection):
+    """A connection on which the test answers each wait that has a turn behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[tuple[asyncio.Future[list[Any]], Any]] = []
+
+    async def words(self, *commands: Any) -> list[Any]:
+        return [[b"1700000000", b"0"]]
+
+    def begin_words(self, commands: Any, direct: Any) -> asyncio.Future[list[Any]]:
+        self.begun.append((asyncio.get_running_loop().create_future(), direct))
+        return self.begun[-1][0]
+
+    async def answer(self, begun: asyncio.Future[list[Any]]) -> list[Any]:
+        return await begun
+
+    def arrive(self, *replies: Any) -> None:
+        """Answer the last wait, as Redis does: replies to the wait and to the turn."""
+        begun, direct = self.begun[-1]
+        if not direct(list(replies)):
+            begun.set_result(list(replies))
+
+
+class Idle:
+    """Stands in for the turn loop of an idle worker; `landed` gets what the turns sent ahead have brought."""
+
+    def __init__(self) -> None:
+        self.brought: list[TurnReply] = []
+        self.dies: Exception | None = None
+        self.looks = 0
+
+    def wants_marker(self) -> bool:
+        return True
+
+    def look_again(self) -> None:
+        self.looks += 1
+
+    def turn_ahead(self, clock_ms: int) -> Command[TurnReply]:
+        return Command(("TURN",), lambda reply: TurnReply([], reply))
+
+    def landed(self, reply: TurnReply) -> None:
+        self.brought.append(reply)
+        if self.dies is not None:
+            raise self.dies
+
+    def lost_ahead(self, error: Exception) -> None:
+        raise AssertionError("no reply was lost")
+
+
+@contextlib.asynccontextmanager
+async def idle_worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[MarkerWait, Wire, Idle, Any]]:
+    """A wait whose first turn has brought nothing; nobody has asked since."""
+    wire, taker = Wire(), Idle()
+    monkeypatch.setattr(marker, "Connection", lambda *_, **__: wire)
+    wait = MarkerWait(RedisSource("redis://nowhere"), Keys("bull", "mail"), "w", taker, RedisClock())
+    running = asyncio.ensure_future(wait.run())
+    wait.ask(None)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    wire.arrive(None, [])
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(wire.begun) == len(taker.brought) == 1
+    try:
+        yield wait, wire, taker, running
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+def test_idle_worker_waits_again_where_it_is_asked_and_takes_the_reply_where_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with idle_worker(monkeypatch) as (wait, wire, taker, _):
+            wait.ask(None)
+            assert len(wire.begun) == 2
+            assert wait.blocked_client
+            wire.arrive([b"bull:mail:marker", b"0", b"0"], ["job"])
+            assert taker.brought[1].jobs == ["job"]
+            assert not wait.blocked_client
+            wait.ask(None)
+            assert len(wire.begun) == 3
+
+    asyncio.run(main())
+
+
+def test_asked_while_a_turn_lies_behind_the_wait_it_waits_again_behind_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with idle_worker(monkeypatch) as (wait, wire, taker, _):
+            wait.ask(None)
+            wait.ask(None)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert len(wire.begun) == 2
+            wire.arrive([b"bull:mail:marker", b"0", b"0"], ["job"])
+            assert len(taker.brought) == 2
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert len(wire.begun) == 3
+
+    asyncio.run(main())
+
+
+def test_refused_turn_behind_the_wait_lets_the_worker_look_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with idle_worker(monkeypatch) as (wait, wire, taker, _):
+            wait.ask(None)
+            wire.arrive([b"bull:mail:marker", b"0", b"0"], ResponseError("OOM command not allowed"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert [reply.jobs for reply in taker.brought] == [[], []]
+            assert taker.looks == 1
+
+    asyncio.run(main())
+
+
+def test_what_the_taker_dies_of_where_the_reply_comes_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with idle_worker(monkeypatch) as (wait, wire, taker, running):
+            wait.ask(None)
+            taker.dies = ZeroDivisionError("a fault of jobd's own")
+            wire.arrive([b"bull:mail:marker", b"0", b"0"], ["job"])
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(running, 5)
+
+    asyncio.run(main())

@@ -82,6 +82,7 @@ class Bench:
 
     def start(self, *jobs: Taken, now_ms: int = 1_000_000) -> None:
         self.slots.start(jobs, now_ms)
+        self.slots.go()
 
     async def ended(self, count: int = 1) -> list[Attempt]:
         """Return the attempts that are through, once there are so many."""
