@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "drain": throughput.drain,
     "threads": throughput.drain_in_threads,
     "two-workers": throughput.drain_with_two_workers,
+    "busy-workers": throughput.busy_workers,
     "batch": throughput.batches,
     "per-key": throughput.per_key,
     "steady": throughput.steady,

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from benchmarks.figures import Figure, at_most, compared, ratio_at_most
+from benchmarks.on_the_wire import starts_after_the_wire
 from benchmarks.rounds import interleaved
 from benchmarks.sides import Bench, JobdDaemon, Side
 from jobd.client import Queue
@@ -23,13 +24,22 @@ _HANG = {"handler": "benchmarks.handlers:hang", "max_crashes": 10}
 
 
 def latency(bench: Bench) -> Iterator[Figure]:
-    """One job each 50 ms on an idle queue: from the call of `add` in Node to the first line of the handler."""
+    """One job each 50 ms on an idle queue, until the first line of its handler.
+
+    From the call of `add` in Node; then from the byte on the wire of a producer that does nothing else.
+    """
     rounds = interleaved(
         bench, "idle latency", lambda: _latencies(bench, bench.jobd({_QUEUE: _STAMP})),
         lambda: _latencies(bench, bench.node(_QUEUE)),
     )  # fmt: skip
     yield compared("idle latency, p50", "ms", rounds.figures(lambda one: one[49]), ratio_at_most(0.5))
     yield compared("idle latency, p99", "ms", rounds.figures(lambda one: one[98]), ratio_at_most(0.3))
+    rounds = interleaved(
+        bench, "idle latency from the wire", lambda: _latencies_from_the_wire(bench, bench.jobd({_QUEUE: _STAMP})),
+        lambda: _latencies_from_the_wire(bench, bench.node(_QUEUE)),
+    )  # fmt: skip
+    yield compared("idle latency from the wire, p50", "ms", rounds.figures(lambda one: one[49]), ratio_at_most(0.5))
+    yield compared("idle latency from the wire, p99", "ms", rounds.figures(lambda one: one[98]), ratio_at_most(0.3))
 
 
 def recovery(bench: Bench) -> Iterator[Figure]:
@@ -84,6 +94,11 @@ def _latencies(bench: Bench, side: AbstractContextManager[Side]) -> list[float]:
         bench.driver.ask("paced", _QUEUE, count=count, every_ms=50)
         wait_until(lambda: bench.completed(_QUEUE) >= 20 + count, 30, what="all are completed")
         return quantiles([nanoseconds / 1e6 for nanoseconds in bench.results(_QUEUE)[20:]], n=100)
+
+
+def _latencies_from_the_wire(bench: Bench, side: AbstractContextManager[Side]) -> list[float]:
+    with side:
+        return quantiles(starts_after_the_wire(bench, _QUEUE, bench.sized(400), every_ms=50), n=100)
 
 
 def _add_hanging(bench: Bench, notes: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Figure, compared, ratio_at_least, ratio_at_most
 from benchmarks.rounds import Rounds, interleaved
-from benchmarks.sides import Bench, Side, cpu_s, since
+from benchmarks.sides import Bench, Side, cpu_s, memory_mb, since
 from jobd.client import Queue
 from tests.support.waiting import wait_until
 
@@ -60,6 +60,25 @@ def drain_with_two_workers(bench: Bench) -> Iterator[Figure]:
     """Two worker processes on each side."""
     both = _both(bench, "drain, two workers", 100, 100, workers=2)
     yield compared("drain, two worker processes", "jobs/s", both.figures(_rate), ratio_at_least(3.5))
+
+
+def busy_workers(bench: Bench) -> Iterator[Figure]:
+    """A hundred workers of twenty queues, all with work: what they do, and what that takes of their daemon."""
+    queues = {f"busy-{number}": {**_table(10), "workers": 5} for number in range(20)}
+    each = bench.sized(10_000)
+    with bench.jobd(queues, ready_s=120) as daemon:
+        for name in queues:
+            bench.driver.ask("pause", name)
+            bench.fill(name, each)
+        before, start = cpu_s([daemon.pid]), time.monotonic()
+        for name in queues:
+            bench.driver.ask("resume", name)
+        wait_until(lambda: all(bench.completed(name) >= each for name in queues), 600, what="all are completed")
+        seconds, used = since(start), cpu_s([daemon.pid]) - before
+        memory = memory_mb(daemon.pid, "Rss")
+    yield Figure("100 busy workers of 20 queues", "jobs/s", each * len(queues) / seconds)
+    yield Figure("100 busy workers: CPU of the daemon", "%", used / seconds * 100)
+    yield Figure("100 busy workers: memory of the daemon", "MB", memory)
 
 
 def backlog(bench: Bench) -> Iterator[Figure]:
