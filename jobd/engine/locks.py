@@ -106,17 +106,17 @@ def hand_back_jobs(keys: Keys, token_prefix: str) -> Command[list[tuple[str, int
 
 
 def check_stalled(
-    keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int
+    keys: Keys, *, now_ms: int, interval_ms: int, max_crashes: int, recovers: bool = True
 ) -> Command[list[Recovered] | int | None]:
     """Put back active jobs without a lock that were active at the last check too: BullMQ's check, shared with peers.
 
     `failed` in the answer: over max_crashes, the next taker fails it. None: another check ran within the interval.
     A number: the server's clock was set back by about so many ms, and what was to end by it has been shortened.
-    Safe to send twice.
+    With `recovers` false nothing is put back, and the next check is like the second. Safe to send twice.
     """
     words = (
         6, keys.meta, keys.active, keys.events, keys.stalled, keys.stalled_check, keys.repeat,
-        keys.base, now_ms, interval_ms, max_crashes,
+        keys.base, now_ms, interval_ms, max_crashes, int(recovers),
     )  # fmt: skip
 
     def read(reply: list[Any] | int | None) -> list[Recovered] | int | None:

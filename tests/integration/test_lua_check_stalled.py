@@ -108,3 +108,15 @@ def test_a_host_that_looks_more_rarely_keeps_its_pace(q: QueueOf) -> None:
     assert q.run(check_stalled(q.keys, now_ms=NOW, interval_ms=1_000, max_crashes=1)) is None
     assert q.r.pttl(q.keys.stalled_check) > 50_000
     assert q.r.pttl(q.keys.limiter) > 3_500_000
+
+
+def test_a_check_that_recovers_nothing_makes_the_next_one_the_second(q: QueueOf) -> None:
+    q.put("1")
+    q.take()
+    check(q)
+    q.r.delete(q.keys.lock("1"), q.keys.stalled_check)
+    command = check_stalled(q.keys, now_ms=NOW, interval_ms=30_000, max_crashes=1, recovers=False)
+    before = q.tables()
+    assert q.run(command) == []
+    assert q.changed_since(before) == {"stalled-check": str(NOW)}
+    assert [job.job_id for job in check(q)] == ["1"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty, raise_refusal
 from jobd.daemon.logs import event_log
+from jobd.engine.inspect import server_time
 from jobd.engine.keys import Keys
 from jobd.engine.locks import check_stalled
 from jobd.errors import RedisRefused
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobd.daemon.processes.fleet import Fleet
+    from jobd.daemon.processes.pool import Pool
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)
 
 TICK_S = 0.25
+
+STEP_S = 1.0
+"""A clock of Redis that is this much before where it should be was set forward: locks that live may seem lost."""
 
 
 class Stalled(Duty):
@@ -34,12 +39,15 @@ class Stalled(Duty):
         self._fleet = fleet
         self._runner = runner
         self._due: dict[str, float] = {}
+        self._redis_ahead_s: float | None = None
+        self._stepped_at: float | None = None
 
     async def run_once(self) -> float:
         """Check the queues that are due, in one round trip."""
         now = self._fleet.clock.monotonic()
         pools = [pool for pool in self._fleet.pools.values() if self._due.get(pool.name, 0.0) <= now]
         if pools:
+            await self._watch_clock()
             found = await self._runner.run_each(
                 [
                     check_stalled(
@@ -47,6 +55,7 @@ class Stalled(Duty):
                         now_ms=self._fleet.clock.now_ms(),
                         interval_ms=pool.queue.stalled_interval_ms,
                         max_crashes=pool.queue.max_crashes,
+                        recovers=self._knows_locks(pool, now),
                     )
                     for pool in pools
                 ]
@@ -62,3 +71,21 @@ class Stalled(Duty):
                     log.warning("stalled job recovered", queue=pool.name, job=job.job_id, failed=job.failed)
             raise_refusal(found)
         return TICK_S
+
+    async def _watch_clock(self) -> None:
+        """See whether Redis's clock was set forward since the last time: all locks are over then, also of who lives."""
+        try:
+            told_s = await self._runner.run(server_time())
+        except RedisRefused:
+            return  # not allowed to ask: then nobody knows
+        now = self._fleet.clock.monotonic()
+        before, self._redis_ahead_s = self._redis_ahead_s, told_s - now
+        if before is not None and self._redis_ahead_s - before > STEP_S:
+            self._stepped_at = now
+            by_s = round(self._redis_ahead_s - before)
+            log.info("clock of Redis was set forward, or this host slept: lost locks are looked for later", by_s=by_s)
+
+    def _knows_locks(self, pool: Pool, now: float) -> bool:
+        """Whether a lock that is not there is lost: each host has renewed its own since Redis's clock was set."""
+        renewed_s = pool.queue.lock_duration_ms / 2000  # they do so at a third of it
+        return self._stepped_at is None or now - self._stepped_at > renewed_s

@@ -7,6 +7,7 @@
 --             6 repeat (zset)   From base also: wait, paused, marker, limiter, and per job its hash and lock; those of
 --             free_key.
 -- ARGV:       1 base (prefix of the queue, ends in a colon)   2 now_ms   3 interval_ms   4 max_crashes
+--             5 recovers (0: this is like the first check, whatever was seen before)
 -- Returns:    nil when another check ran within the interval; a number when the clock was set back: by how many ms, about;
 --             else per recovered job: id, 1 when it is to fail or 0
 -- Events:     waiting (prev active), stalled
@@ -21,6 +22,7 @@
 
 local META, ACTIVE, EVENTS, STALLED, CHECK, REPEAT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local base, now_ms, interval_ms, max_crashes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local recovers = ARGV[5] == '1'
 -- Other hosts, Node's too, may look this much less often than this one does.
 local SELDOM_MS = 120000
 local call = redis.call
@@ -86,7 +88,7 @@ if not call('SET', CHECK, now_ms, 'PX', interval_ms, 'NX') then
 end
 call('XTRIM', EVENTS, 'MAXLEN', '~', max_events(META))
 local marked = {}
-for _, id in ipairs(call('SMEMBERS', STALLED)) do
+for _, id in ipairs(recovers and call('SMEMBERS', STALLED) or {}) do
   marked[id] = true
 end
 call('DEL', STALLED)

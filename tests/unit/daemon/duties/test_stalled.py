@@ -1,0 +1,79 @@
+"""When a lock that is not there is taken for lost: not right after Redis's clock was set forward."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from jobd.daemon.duties import stalled
+from jobd.daemon.duties.stalled import Stalled
+from jobd.errors import RedisRefused
+
+
+class World:
+    """A fleet with one queue, whose lock lives for 6 s, and a Redis with a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.redis_s = 100.0, 5_000.0
+        self.recovers: list[bool] = []
+        queue = SimpleNamespace(stalled_interval_ms=1000, max_crashes=1, lock_duration_ms=6000)
+        clock = SimpleNamespace(monotonic=lambda: self.now, now_ms=lambda: 0)
+        fleet: Any = SimpleNamespace(
+            pools={"mail": SimpleNamespace(name="mail", queue=queue)},
+            clock=clock,
+            source=SimpleNamespace(prefix="bull"),
+        )
+        monkeypatch.setattr(stalled, "server_time", lambda: "time")
+        monkeypatch.setattr(stalled, "check_stalled", lambda keys, *, recovers, **_: recovers)
+        self.duty = Stalled(fleet, self, lambda duty, trouble: None)  # type: ignore[arg-type]
+
+        self.refuses = False
+
+    async def run(self, command: Any) -> float:
+        assert command == "time"
+        if self.refuses:
+            raise RedisRefused("no permissions")
+        return self.redis_s
+
+    async def run_each(self, commands: list[Any]) -> list[Any]:
+        self.recovers += commands
+        return [[] for _ in commands]
+
+    def look(self, after_s: float, *, stepped_s: float = 0.0) -> bool:
+        """Let time pass, have it look, and return whether what it found unlocked was recovered."""
+        self.now += after_s
+        self.redis_s += after_s + stepped_s
+        asyncio.run(self.duty.run_once())
+        return self.recovers[-1]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_with_a_clock_that_goes_as_it_should_lost_locks_are_lost(world: World) -> None:
+    assert [world.look(after) for after in (0.0, 1.0, 1.2, 30.0)] == [True] * 4
+
+
+@pytest.mark.parametrize("step_s", [5.0, 3600.0])
+def test_after_a_step_forward_every_host_may_renew_first(world: World, step_s: float) -> None:
+    world.look(0.0)
+    assert not world.look(1.0, stepped_s=step_s)
+    assert not world.look(1.0)
+    assert not world.look(1.0)
+    assert world.look(1.1)
+
+
+def test_a_step_back_and_a_host_that_was_slow_change_nothing(world: World) -> None:
+    world.look(0.0)
+    assert world.look(1.0, stepped_s=-3600.0)
+    assert world.look(1.0, stepped_s=0.4)
+
+
+def test_a_redis_that_does_not_tell_its_time_is_checked_all_the_same(world: World) -> None:
+    world.refuses = True
+    assert [world.look(after) for after in (0.0, 1.0)] == [True, True]
