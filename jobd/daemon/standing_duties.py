@@ -35,11 +35,12 @@ def standing_duties(
     `awaited_pids` are the children of the daemon that somebody else waits for; any other that ends is an orphan's.
     """
     fleet, told = supervisor.fleet, supervisor.condition.redis_said
+    renew = Renew(fleet, runner, told, supervisor.counters.renewed)
     return [
         Probe(fleet, runner, told),
-        Renew(fleet, runner, told, supervisor.counters.renewed),
+        renew,
         Earlier(fleet, runner, record, told),
-        Stalled(fleet, runner, told),
+        Stalled(fleet, runner, told, renew.renew_now),
         Limits(fleet, runner, told),
         Trim(fleet, runner, told),
         Autoscaling(fleet, runner, told),

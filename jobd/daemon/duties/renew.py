@@ -20,7 +20,7 @@ from jobd.errors import RedisRefused
 from jobd.protocol.board import SlotState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from jobd.daemon.processes.fleet import Fleet
     from jobd.daemon.processes.pool import Pool
@@ -76,11 +76,23 @@ class Renew(Duty):
 
     async def run_once(self) -> float:
         """Renew what is held; cancel what was lost."""
+        replies, _ = await self._renew(self._due_workers(self._fleet.clock.monotonic()))
+        raise_refusal(replies)
+        return self._pause()
+
+    async def renew_now(self, queues: Collection[str]) -> set[str]:
+        """Renew what these queues' workers hold, due or not; return the queues of which Redis refused it."""
+        _, refused = await self._renew(
+            [(pool, worker) for pool, worker in self._fleet.workers() if pool.name in queues]
+        )
+        return {pool.name for pool in refused}
+
+    async def _renew(self, due: list[tuple[Pool, Worker]]) -> tuple[list[Any], set[Pool]]:
+        """Do it for these workers; return all answers, and the queues that have a refusal among theirs."""
         shares: list[_Share] = []
         commands: list[Command[list[int | str]]] = []
         scans: list[tuple[Pool, Command[list[str]]]] = []
         now = self._fleet.clock.monotonic()
-        due = self._due_workers(now)
         for pool, worker in due:
             if worker.board is None or not worker.is_up:
                 continue
@@ -107,8 +119,7 @@ class Renew(Duty):
         for pool, _ in due:
             if pool not in refused:
                 self._renewed_at[pool] = now
-        raise_refusal(replies)
-        return self._pause()
+        return replies, refused
 
     def look_at(self, queue: str) -> None:
         """Renew this queue's locks at the next tick: a job of it was cancelled, and its mark is seen then."""

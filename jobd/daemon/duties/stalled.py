@@ -15,7 +15,7 @@ from jobd.engine.locks import check_stalled
 from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from jobd.daemon.processes.fleet import Fleet
     from jobd.daemon.processes.pool import Pool
@@ -34,10 +34,15 @@ class Stalled(Duty):
 
     name = "stalled"
 
-    def __init__(self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str, str | None], None]) -> None:
+    def __init__(
+        self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str, str | None], None],
+        renew: Callable[[Collection[str]], Awaitable[set[str]]],
+    ) -> None:  # fmt: skip
+        """`renew` renews what workers of this host hold of some queues; it returns those of which Redis refused it."""
         super().__init__(on_redis)
         self._fleet = fleet
         self._runner = runner
+        self._renew = renew
         self._due: dict[str, float] = {}
         self._redis_ahead_s: float | None = None
         self._stepped_at: float | None = None
@@ -48,6 +53,10 @@ class Stalled(Duty):
         pools = [pool for pool in self._fleet.pools.values() if self._due.get(pool.name, 0.0) <= now]
         if pools:
             await self._watch_clock()
+            # After an outage that outlived the locks, this look would be the first: at jobs that run here, and at
+            # results that wait for their turn.
+            refused = await self._renew({pool.name for pool in pools})
+            pools = [pool for pool in pools if pool.name not in refused]
             found = await self._runner.run_each(
                 [
                     check_stalled(

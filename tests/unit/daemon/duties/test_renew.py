@@ -360,3 +360,16 @@ def test_a_handler_that_let_go_in_time_costs_nothing(over):
     worker.cancel = obey  # type: ignore[method-assign]
     asyncio.run(host.look())
     assert [what for what, *_ in worker.told] == ["cancel"]
+
+
+def test_a_renewal_that_is_asked_for_does_not_wait_until_it_is_due_and_names_what_was_refused():
+    async def scene():
+        first, second = Pool(LOCK_S), Pool(LOCK_S, "video")
+        host = Host((first, Worker("w1", "a")), (second, Worker("w2", "b")))
+        await host.look()
+        assert await host.duty.renew_now({"video"}) == set()
+        assert host.redis.trips[-1] == [("video", "b", "inc:w2:1")]
+        host.redis.spoiled = {"mail"}
+        assert await host.duty.renew_now({"mail", "video"}) == {"mail"}
+
+    asyncio.run(scene())

@@ -28,9 +28,15 @@ class World:
         )
         monkeypatch.setattr(stalled, "server_time", lambda: "time")
         monkeypatch.setattr(stalled, "check_stalled", lambda keys, *, recovers, **_: recovers)
-        self.duty = Stalled(fleet, self, lambda duty, trouble: None)  # type: ignore[arg-type]
+        self.renewed: list[set[str]] = []
+        self.not_renewed: set[str] = set()
+        self.duty = Stalled(fleet, self, lambda duty, trouble: None, self.renew)  # type: ignore[arg-type]
 
         self.refuses = False
+
+    async def renew(self, queues: Any) -> set[str]:
+        self.renewed.append(set(queues))
+        return self.not_renewed
 
     async def run(self, command: Any) -> float:
         assert command == "time"
@@ -77,3 +83,13 @@ def test_a_step_back_and_a_host_that_was_slow_change_nothing(world: World) -> No
 def test_a_redis_that_does_not_tell_its_time_is_checked_all_the_same(world: World) -> None:
     world.refuses = True
     assert [world.look(after) for after in (0.0, 1.0)] == [True, True]
+
+
+def test_what_this_host_holds_is_renewed_first_and_where_that_is_refused_nothing_is_looked_for(world: World) -> None:
+    world.look(0.0)
+    world.look(0.5)
+    assert world.renewed == [{"mail"}], "a check that is not due renews nothing"
+    world.not_renewed = {"mail"}
+    checks = len(world.recovers)
+    world.look(1.0)
+    assert (world.renewed[1:], len(world.recovers)) == ([{"mail"}], checks)
