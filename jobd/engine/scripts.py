@@ -6,7 +6,7 @@ import hashlib
 import re
 from functools import cache
 
-_INCLUDE = re.compile(r"^-- include( when used)?: ([a-z_]+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *-- include( here)?( when used)?: ([a-z_]+)$", re.MULTILINE)
 
 
 class Script:
@@ -14,7 +14,8 @@ class Script:
 
     A library file is pulled in once however often it is named, before its first user. `-- include when used: <name>`
     pulls it and what it needs into a function that runs at the first call: functions that few calls of a script need
-    cost the others next to nothing, while every `local function` in the open is made anew at each EVALSHA.
+    cost the others next to nothing, while every `local function` in the open is made anew at each EVALSHA. With `here`
+    the library belongs to the block that the line is in: it is made only when that block is entered.
     """
 
     __slots__ = ("name", "sha", "source")
@@ -50,14 +51,16 @@ def _pull_into(text: str, seen: set[str]) -> str:
     """Return the text with its include lines replaced; `seen` are the libraries that it can call already."""
 
     def pull(match: re.Match[str]) -> str:
-        when_used, library = match.groups()
+        here, when_used, library = match.groups()
         if library in seen:
             return ""
-        seen.add(library)
+        # What is pulled in for one block cannot be called from another.
+        known = set(seen) if here else seen
+        known.add(library)
         source = _read(f"lib/{library}.lua")
         if when_used:
-            return _MADE_WHEN_USED.format(name=library, source=_pull_into(source, set(seen)).rstrip())
-        return _pull_into(source, seen).rstrip()
+            return _MADE_WHEN_USED.format(name=library, source=_pull_into(source, set(known)).rstrip())
+        return _pull_into(source, known).rstrip()
 
     return _INCLUDE.sub(pull, text)
 

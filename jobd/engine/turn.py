@@ -33,28 +33,28 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
 
     Safe to send twice only with `take` 0.
     """
-    quick, others = _split(request.finishes)
-    keep = request.finishes[quick[0]].keep if quick else KEEP_ALL
-    limiter, per_key = request.limiter, request.per_key
-    words: list[Word] = [
-        10, keys.meta, keys.wait, keys.active, keys.prioritized, keys.delayed, keys.events, keys.marker, keys.limiter,
-        keys.stalled, keys.completed,
-        keys.base, request.now_ms, request.lock_ms, request.token_prefix, request.worker_name,
-        min(request.take, MAX_TAKE), request.busy,
-        limiter.max if limiter else "", limiter.duration_ms if limiter else "",
-        len(quick), *keep_words(keep), "" if request.clock_ms is None else request.clock_ms,
-        per_key.max if per_key else "", per_key.path if per_key else "",
-    ]  # fmt: skip
-    finishes = request.finishes
-    for index in quick:
-        finish = finishes[index]
-        words += (encode_id(finish.job_id), finish.token, finish.value, finish.made + 1)  # type: ignore[operator]
-    for index in others:
-        words += _other_words(finishes[index], keys.prefix)
+    finishes, limiter, per_key = request.finishes, request.limiter, request.per_key
+    extras: list[Word] = [] if request.clock_ms is None else [request.clock_ms]
+    if limiter or per_key:
+        extras = ["" if request.clock_ms is None else request.clock_ms]
+        extras += (limiter.max, limiter.duration_ms) if limiter else ("", "")
     if per_key:
-        words += [finishes[index].key or "" for index in (*quick, *others)]
-    order = quick + others if others else None
-    read = partial(_read_turn, request.token_prefix, order)
+        extras += (per_key.max, per_key.path)
+    words: list[Word] = [
+        1, keys.meta,
+        keys.base, request.now_ms, request.lock_ms, request.token_prefix, request.worker_name,
+        min(request.take, MAX_TAKE), request.busy, len(extras), *extras,
+    ]  # fmt: skip
+    order = None
+    if finishes:
+        quick, others = _split(finishes)
+        words += _quick_words([finishes[index] for index in quick])
+        for index in others:
+            words += _other_words(finishes[index], keys.prefix)
+        if per_key:
+            words += [finishes[index].key or "" for index in (*quick, *others)]
+        order = quick + others if others else None
+    read = partial(_read_turn, request.token_prefix, len(finishes), order)
     return Command(tuple(words), read, script("turn"))
 
 
@@ -80,6 +80,40 @@ def _split(finishes: Sequence[Finish]) -> tuple[list[int], list[int]]:
     return quick, others
 
 
+def _quick_words(finishes: list[Finish]) -> list[Word]:
+    """Return the words of the finishes that share commands: what is the same for all once, the rest kind by kind."""
+    if not finishes:
+        return [0, "", "", "", ""]
+    first = finishes[0]
+    token, made = first.token, first.made
+    same = all(finish.token == token and finish.made == made for finish in finishes)
+    ids = [encode_id(finish.job_id) for finish in finishes]
+    words: list[Word] = [
+        len(finishes), _keep_word(first.keep), token if same else "", _next(made) if same else "", _are_custom(ids),
+    ]  # fmt: skip
+    words += ids
+    words += [finish.value for finish in finishes]
+    if not same:
+        words += [finish.token for finish in finishes]
+        words += [_next(finish.made) for finish in finishes]
+    return words
+
+
+def _next(made: int | None) -> int:
+    return (made or 0) + 1
+
+
+def _are_custom(ids: list[bytes]) -> Word:
+    """Return 1 unless Redis has counted all these ids: producers refuse to add one with such an id themselves."""
+    return "" if b"".join(ids).isdigit() and min(ids) >= b"1" else 1
+
+
+def _keep_word(keep: Keep) -> str:
+    if keep == KEEP_ALL:
+        return ""
+    return "{} {} {}".format(*keep_words(keep))
+
+
 def keep_words(keep: Keep) -> tuple[Word, Word, Word]:
     """Return a keep rule as scripts take it: count, age_s, limit, "" for none."""
     return (
@@ -103,28 +137,41 @@ def _other_words(finish: Finish, prefix: str) -> tuple[Word, ...]:
     )  # fmt: skip
 
 
-def _read_turn(token_prefix: str, order: list[int] | None, reply: list[Any]) -> TurnReply:
-    codes, rows, limited_ms, next_due_ms, blocked, skipped = reply
+def _read_turn(token_prefix: str, finishes: int, order: list[int] | None, reply: Any) -> TurnReply:
+    """Read what turn.lua returns; `order`: the places of its codes among the finishes, None when they are in order."""
+    if reply == 0:
+        return TurnReply([0] * finishes, [])
+    rest = iter(reply)
+    head = next(rest)
+    jobs, first_token = [], token_prefix + "1"
+    for row in rest:
+        if row.__class__ is list:
+            jobs.append(read_taken(row, token_prefix))
+        else:
+            jobs.append(Taken(
+                decode_id(row[13:]), first_token, _text(next(rest)), next(rest), next(rest), _number(row[:13]),
+                0, 0, 0, 1, 0, None, None, None, None, None, False,
+            ))  # fmt: skip
+    if head == 0:
+        return TurnReply([0] * finishes, jobs)
+    codes, limited_ms, next_due_ms, blocked, skipped = head
+    codes = codes or [0] * finishes
     if order is not None:
         placed = [0] * len(order)
         for index, code in zip(order, codes, strict=True):
             placed[index] = code
         codes = placed
     return TurnReply(
-        codes,
-        [read_taken(row, token_prefix) for row in rows],
-        limited_ms if limited_ms >= 0 else None,
-        next_due_ms if next_due_ms >= 0 else None,
-        blocked == 1,
-        skipped == 1,
-    )
+        codes, jobs, limited_ms if limited_ms >= 0 else None, next_due_ms if next_due_ms >= 0 else None,
+        blocked == 1, skipped == 1,
+    )  # fmt: skip
 
 
 def read_taken(row: list[Any], token_prefix: str) -> Taken:
     """Return the job of one row: the fields of its hash, name and value in turn, then ats of the take, then the id."""
     names = row[::2]
     job_id = decode_id(names.pop())
-    if names == _FRESH:  # most jobs, and a dictionary would cost as much as all the rest
+    if names == _FRESH:  # as most prioritized jobs: a dictionary would cost as much as all the rest
         _, name, _, data, _, opts, _, timestamp, _, delay, _, priority, _, started, _ = row
         return Taken(
             job_id, token_prefix + started.decode(), _text(name), data, opts, _number(timestamp),

@@ -350,6 +350,49 @@ def test_a_released_parent_wakes_the_workers_of_its_queue(q: QueueOf) -> None:
     assert q.r.zscore(f"{base}marker", "0") == 0
 
 
+def test_a_parent_attached_while_the_job_ran_hears_of_its_end(q: QueueOf) -> None:
+    base = f"{q.prefix}:other:"
+    q.put("mine")
+    q.put("2")
+    jobs = q.take(2)
+    q.r.hset(
+        q.keys.job("mine"), mapping={"parentKey": f"{base}p", "parent": f'{{"id":"p","queueKey":"{q.prefix}:other"}}'}
+    )
+    q.r.sadd(f"{base}p:dependencies", q.keys.job("mine"))
+    q.r.hset(f"{base}p", "name", "n")
+    q.r.zadd(f"{base}waiting-children", {"p": NOW})
+    assert q.turn(*map(done, jobs)).codes == [0, 0]
+    assert q.r.lrange(f"{base}wait", 0, -1) == ["p"]
+
+
+def test_first_and_later_attempts_end_together_each_by_its_own_token(q: QueueOf) -> None:
+    for job_id in ("1", "2", "3"):
+        q.put(job_id)
+    (first,) = q.take()
+    q.turn(ended(first, Outcome.RETRY, b"boom"))
+    jobs = q.take(3)
+    assert [job.token for job in jobs] == [f"{PREFIX}{ats}" for ats in (1, 1, 2)]
+    assert q.turn(*(done(job, job.id.encode()) for job in jobs)).codes == [0, 0, 0]
+    assert [(q.hash(each)["atm"], q.hash(each)["returnvalue"]) for each in "231"] == [
+        ("1", "2"),
+        ("1", "3"),
+        ("2", "1"),
+    ]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 0, 2, 1)])
+def test_a_batch_among_those_of_others_leaves_these_in_their_order(q: QueueOf, order: tuple[int, ...]) -> None:
+    for number in range(12):
+        q.put(f"j{number}")
+    q.take(2, prefix="incarnation1:w2:")
+    mine = q.take(2)
+    q.take(3, prefix="incarnation1:w2:")
+    mine += q.take(2)
+    q.take(2, prefix="incarnation1:w2:")
+    assert q.turn(*(done(mine[at]) for at in order)).codes == [0] * 4
+    assert q.r.lrange(q.keys.active, 0, -1) == ["j10", "j9", "j6", "j5", "j4", "j1", "j0"]
+
+
 def test_hundreds_of_finishes_in_any_order_of_two_workers_complete(q: QueueOf) -> None:
     for number in range(1_300):
         q.put(f"j{number}")

@@ -70,6 +70,37 @@ def test_a_take_of_the_last_job_wakes_nobody(q: QueueOf, take: int) -> None:
     assert not q.r.exists(q.keys.marker)
 
 
+@pytest.mark.parametrize("waiting", [2, 3])
+def test_a_take_of_all_jobs_leaves_no_marker_that_would_wake_a_worker_for_nothing(q: QueueOf, waiting: int) -> None:
+    for number in range(waiting):
+        q.put(f"j{number}")
+    q.r.zadd(q.keys.marker, {"1": NOW + 5})
+    assert len(q.take(3)) == waiting
+    assert q.r.zrange(q.keys.marker, 0, -1) == (["1"] if waiting < 3 else ["0", "1"])
+
+
+def test_a_job_that_was_moved_to_wait_as_it_was_keeps_its_delay_and_priority(q: QueueOf) -> None:
+    q.put("1", opts='{"attempts":0,"delay":5000,"priority":3}', delay=5000)
+    q.r.hset(q.keys.job("1"), "priority", 3)
+    q.put("2", opts='{"attempts":0,"delay":5000}')
+    q.put("3", data="x" * 500, opts='{"attempts":0,"priority":0}')
+    jobs = q.take(3)
+    assert [(job.id, job.delay_ms, job.priority) for job in jobs] == [("1", 5000, 3), ("2", 0, 0), ("3", 0, 0)]
+    assert (jobs[2].data, jobs[2].opts, jobs[2].timestamp) == (b"x" * 500, b'{"attempts":0,"priority":0}', NOW)
+
+
+@pytest.mark.parametrize("missing", ["name", "data", "opts", "timestamp"])
+def test_a_job_without_one_of_its_fields_is_taken_all_the_same(q: QueueOf, missing: str) -> None:
+    q.put("1", rjk="s")
+    q.r.hdel(q.keys.job("1"), missing)
+    (job,) = q.take()
+    assert (job.name, job.data, job.scheduler_id) == (
+        None if missing == "name" else "n",
+        None if missing == "data" else b"{}",
+        "s",
+    )
+
+
 def test_a_turn_sent_ahead_of_its_time_goes_by_the_clock_of_redis(q: QueueOf) -> None:
     q.put_delayed("due", NOW + 50)
     seconds, micros = q.r.time()

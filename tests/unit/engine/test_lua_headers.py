@@ -94,7 +94,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (remove_scheduler(KEYS, "s"), 0),
     (pause_scheduler(KEYS, "s", who="me", now_ms=1), 0),
     (list_schedulers(KEYS), 0),
-    (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name", [QUICK, OTHER], 5, 0, Limiter(1, 1000))), 4 + 12),
+    (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name", [QUICK, OTHER], 5, 0, Limiter(1, 1000))), 3 + 5 + 2 + 12),
     (look(KEYS, ["s", "t"], app="shop", daemon="d", now_ms=1, until_ms=2), 2),
 ]
 
@@ -140,6 +140,6 @@ def test_every_script_has_a_wrapper_and_every_library_a_user() -> None:
     assert {path.stem for path in LUA.glob("*.lua")} == {
         command.script.name for command, _ in COMMANDS if command.script
     }
-    include = re.compile(r"^-- include(?: when used)?: (\w+)$", re.M)
+    include = re.compile(r"^ *-- include(?: here)?(?: when used)?: (\w+)$", re.M)
     used = {name for path in LUA.rglob("*.lua") for name in include.findall(path.read_text())}
     assert {path.stem for path in (LUA / "lib").glob("*.lua")} == used

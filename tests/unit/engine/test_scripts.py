@@ -18,14 +18,17 @@ def test_a_library_is_pulled_in_once_however_often_it_is_named() -> None:
 
 
 def test_what_is_used_rarely_is_made_at_its_first_call_with_what_only_it_needs() -> None:
-    parts = re.split(r"^promote_due = function|^end$(?=\nlocal limit_in_turn)", script("turn").source, flags=re.M)
-    before, made, after = parts
-    assert functions(made, "place_ready") == 1
-    assert functions(before + after, "promote_due") == 0
+    before, made = re.split(r"^settle_child = function", script("recover_jobs").source, flags=re.M)
+    assert functions(made, "release_parent") == 1
+    assert functions(before, "release_parent") == 0
 
 
 def test_what_the_script_has_in_the_open_is_not_made_again_for_what_is_used_rarely() -> None:
-    assert functions(script("turn").source, "check_places") == 1
+    assert functions(script("recover_jobs").source, "json_of") == 1
+
+
+def test_what_is_pulled_in_for_one_block_is_there_for_each_that_asks() -> None:
+    assert functions(script("turn").source, "next_due") == 2
 
 
 @pytest.mark.parametrize("name", ["turn", "recover_jobs", "cancel_job"])
