@@ -157,7 +157,8 @@ class Private(Protocol):
 
 
 _private: WeakSet[Private] = WeakSet()
-_is_child = threading.Event()
+_child: list[None] = []
+"""Not empty in a process that a handler forked."""
 _held = threading.local()
 
 
@@ -178,7 +179,7 @@ def end_if_child(error: BaseException | None) -> None:
 
     `error` is what the handler raised there; it is printed.
     """
-    if not _is_child.is_set():
+    if not _child:  # for each job: a truth of a list costs nothing
         return
     if error is not None:
         with contextlib.suppress(Exception):
@@ -197,7 +198,7 @@ def _resume() -> None:
 
 
 def _part() -> None:
-    _is_child.set()
+    _child.append(None)
     _replace(thing.fileno() for thing in list(_private))
     release_signals()
     _resume()

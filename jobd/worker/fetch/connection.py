@@ -125,8 +125,11 @@ class Connection:
         """
 
         def offer(replies: list[Any]) -> bool:
-            if direct is None or any(isinstance(reply, RedisError) for reply in replies):
+            if direct is None:
                 return False
+            for reply in replies:
+                if isinstance(reply, RedisError):
+                    return False
             try:
                 results = [command.read(reply) for command, reply in zip(commands, replies, strict=True)]
             except Exception:  # `finish` meets it again, where it is known what to do

@@ -66,6 +66,8 @@ class FetchLoop:
         self._woken: asyncio.Future[None] | None = None
         self._signal = False
         """Whether there was a `wake` since the last sleep."""
+        self._going = False
+        """Whether handlers begin where an answer came in; what is next is looked at once all have."""
         self._failure: Exception | None = None
         """What a turn sent from a callback died of."""
         self._quieted: Callable[[], None] | None = None
@@ -125,8 +127,9 @@ class FetchLoop:
         """Look for something to do; harmless at any time on the loop's thread. Called for every job that ends."""
         self._signal = True
         policy = self._policy
-        if not self._is_asleep or (policy.turns and policy.order is Order.TAKE and self._failure is None):
-            # It looks by itself: at its next step, or when the answer comes that it sleeps for.
+        answer_comes = policy.turns and policy.order is Order.TAKE and self._failure is None
+        if self._going or answer_comes or not self._is_asleep:
+            # Somebody looks: `_answered`, or the loop at its next step or when the answer comes that it sleeps for.
             if policy.sends_another():
                 self._send_now()
             return
@@ -152,18 +155,24 @@ class FetchLoop:
         """
         if not self._is_asleep:
             return False
-        policy = self._policy
+        policy, step = self._policy, None
         try:
             self._turns.landed(results)
             self._outage.turn_answered()
             # Before the handlers: they may compute, and Redis works meanwhile.
-            if policy.next_step() is Step.SEND:
+            if (policy.has_news() or self._slots.free) and policy.next_step() is Step.SEND:
                 self._turns.send()
+            self._going = True
             self._slots.go()
+            self._going = False
+            step = policy.next_step()
+            if step is Step.SEND:
+                self._turns.send()
+                step = None
         except Exception as error:
             # As in `_send_now`: the caller is the connection's transport.
             self._failure = error
-        if self._failure is not None or not policy.rests():
+        if self._failure is not None or not policy.rests(step):
             self._rouse()
         return True
 

@@ -52,6 +52,7 @@ class Replies(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport, closed: Callable[[], None]) -> None:
         """Take the transport over from whoever opened it; nothing may be waiting to be read."""
         self._reader = _reader()
+        self._loop = asyncio.get_running_loop()  # asking for it each time is a system call
         self._transport = transport
         self._waiting: deque[tuple[asyncio.Future[list[Any]], int, Direct | None]] = deque()
         self._got: list[Any] = []
@@ -70,7 +71,7 @@ class Replies(asyncio.Protocol):
 
         `direct` is offered the replies first; of those that it takes the future never hears.
         """
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
         if self.lost:
             _fail(future, Broken("connection closed"))
             return future
