@@ -85,8 +85,8 @@ class Iterations:
             except RedisUnavailable:
                 pass
             except RedisRefused as error:
-                if error.trouble == Trouble.OTHER:
-                    raise
+                if error.trouble in (Trouble.OTHER, Trouble.WRONG_TYPE):
+                    raise  # asked again it would say the same, and the job would hold its slot for ever
             await asyncio.sleep(AGAIN_S)
         return None
 

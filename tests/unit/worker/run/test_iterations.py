@@ -93,8 +93,11 @@ def test_a_deferred_failure_makes_the_next_iteration_too() -> None:
     assert (attempt.finish.outcome, len(queue.asked), attempt.started_at) == (Outcome.FAILED, 1, 0.0)
 
 
-def test_a_pattern_that_cannot_be_read_fails_the_job_and_says_so() -> None:
-    attempt = one(Queue(NOTHING, InputError("no such zone")), opts={"removeOnFail": True, "attempts": 5})
+@pytest.mark.parametrize(
+    "why", [InputError("no such zone"), RedisRefused("no such zone", trouble="wrong type of a key")]
+)
+def test_a_pattern_that_cannot_be_read_fails_the_job_and_says_so(why: Exception) -> None:
+    attempt = one(Queue(NOTHING, why), opts={"removeOnFail": True, "attempts": 5})
     assert attempt.finish is not None
     assert attempt.finish.outcome is Outcome.FAILED
     assert attempt.finish.value == b'cannot plan the next run of schedule "s": no such zone'
