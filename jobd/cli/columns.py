@@ -60,11 +60,12 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
 
 def cut(text: str, width: int) -> str:
     """Return `text` in at most `width` cells, an ellipsis where it was cut."""
-    if cell_width(text) <= width:
+    head = text[: 4 * width]  # the results of jobs have megabytes; signs that combine take no cell
+    if len(head) == len(text) and cell_width(text) <= width:
         return text
-    while text and cell_width(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
+    while head and cell_width(head) > width - 1:
+        head = head[:-1]
+    return head + "…"
 
 
 def fields(document: Mapping[str, Any], indent: str = "") -> Iterator[str]:

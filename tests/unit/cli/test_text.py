@@ -157,3 +157,8 @@ def test_json_holds_no_half_of_a_surrogate_pair() -> None:
     assert json_text({"a": "x\ud800y", "b": "\U0001f600"}) in (
         '{"a": "x\ufffdy", "b": "\U0001f600"}', '{"a": "x\\ufffdy", "b": "\\ud83d\\ude00"}',
     )  # fmt: skip
+
+
+def test_a_text_of_megabytes_is_cut_at_once() -> None:
+    assert cut("x" * 50_000_000, 10) == "x" * 9 + "…"
+    assert cut("名" * 5_000_000, 10) == "名" * 4 + "…"
