@@ -246,6 +246,20 @@ def test_without_a_daemon_any_redis_is_served(redis_server: RedisServer, short_t
     client.close()
 
 
+def test_a_job_that_no_bullmq_has_written_has_its_page(redis_server: RedisServer, short_tmp: Path, prefix: str) -> None:
+    (short_tmp / "jobd.toml").write_text(f'[redis]\nurl = "{redis_server.url}"\nprefix = "{prefix}"\n[queues]\n')
+    jobs = {
+        "bare": {"name": "n"}, "odd": {"name": "n", "opts": "{}", "progress": "9" * 400},
+        "wrong": {"name": "n", "opts": '{"attempts":{"a":[]}}', "timestamp": "9" * 400, "stacktrace": "5"},
+    }  # fmt: skip
+    with redis_server.client() as client, WebPage(short_tmp) as web:
+        for job_id, fields in jobs.items():
+            client.hset(f"{prefix}:mail:{job_id}", mapping=fields)
+            client.lpush(f"{prefix}:mail:wait", job_id)
+        web.enter()
+        assert {job_id: web.get(f"/queues/mail/jobs/{job_id}").status for job_id in jobs} == dict.fromkeys(jobs, 200)
+
+
 def test_with_redis_away_the_page_says_so_and_comes_back(own_redis: RedisServer, short_tmp: Path) -> None:
     toml = '[queues]\nmail = "daemon_handlers:ok"'
     with DaemonProcess(short_tmp / "d", own_redis.url, toml) as daemon:
