@@ -14,7 +14,7 @@ from jobd.engine.compact_json import compact
 from jobd.engine.options import new_job
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
-from jobd.errors import InputError
+from jobd.errors import InputError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +121,21 @@ class Template:
     data: str = ""
     opts: str = ""
 
+    def options(self) -> dict[str, Any]:
+        """Return the options as an object.
+
+        Raises:
+            Refused: others have written what is none.
+        """
+        try:
+            found = json.loads(self.opts) if self.opts else {}
+            _encode(found)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise Refused("schedule-broken", f"the options of its jobs are no JSON object: {self.opts[:60]!r}")
+        return found
+
     @classmethod
     def of(cls, name: str, data: Any, options: Mapping[str, Any], *, now_ms: int) -> Template:
         """Return the template of checked options, which are those of `add`.
@@ -218,7 +233,7 @@ def upsert_scheduler(
     slot = None if repeat.pattern is None else repeat.first_slot(now_ms)
     if repeat.pattern is not None and slot is None:
         return None
-    opts = json.loads(template.opts) if template.opts else {}
+    opts = template.options()
     opts["repeat"] = {**repeat.stored(), "count": 1}
     words = (
         2, keys.meta, keys.repeat,

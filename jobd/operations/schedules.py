@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
+from jobd.engine.javascript import whole
 from jobd.engine.keys import Keys
 from jobd.engine.new_job import NewJob
 from jobd.engine.options import check_queue_name
@@ -50,9 +50,9 @@ async def run(place: Place, params: OneSchedule) -> ScheduledJob:
     """
     queue, found = await _one(place, params)
     template, now_ms = found.template, SYSTEM_CLOCK.now_ms()
-    opts = {"attempts": 0, **(json.loads(template.opts) if template.opts else {})}
+    opts = {"attempts": 0, **template.options()}
     job = NewJob(template.name, template.data.encode() or b"{}", opts, now_ms)
-    job.priority, job.lifo = int(opts.get("priority", 0)), opts.get("lifo") is True
+    job.priority, job.lifo = whole(opts.get("priority")) or 0, opts.get("lifo") is True
     added = await place.runner.run(add_job(Keys(place.prefix, queue), job))
     return {"queue": queue, "schedule": found.id, "id": added.job_id, "name": template.name}
 

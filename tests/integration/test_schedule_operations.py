@@ -122,3 +122,13 @@ def test_one_name_in_two_queues_needs_the_queue(do: Do, queue: Queue, redis_serv
     with pytest.raises(Refused, match="mail, reports; add --queue"):
         do("schedule.pause", name="tick")
     assert do("schedule.pause", name="tick", queue="mail")["schedule"]["queue"] == "mail"
+
+
+@pytest.mark.parametrize("opts", ["[", "[]", '{"delay":1e999}', "5"])
+def test_options_that_others_have_broken_are_told(do: Do, queue: Queue, r: redis.Redis, prefix: str, opts: str) -> None:
+    queue.schedule("nightly", "full", cron="15 3 * * *")
+    r.hset(f"{prefix}:reports:repeat:nightly", "opts", opts)
+    do("schedule.pause", name="nightly")
+    for act in ("schedule.run", "schedule.resume"):
+        with pytest.raises(Refused, match="no JSON object"):
+            do(act, name="nightly")
