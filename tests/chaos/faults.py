@@ -91,7 +91,8 @@ class Faults:
 
     def _kill_redis(self) -> bool:
         self._server.kill()
-        time.sleep(self._random.uniform(0, 1.5))
+        # Now and then for longer than a lock lives.
+        time.sleep(self._random.choice((0.0, 0.5, 1.5, 6.0)))
         self._server.start()
         return False
 
