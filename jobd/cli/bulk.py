@@ -152,7 +152,8 @@ def _act(settings: Settings, verb: Verb, title: str, requests: Sequence[dict[str
 
 def _report(settings: Settings, verb: Verb, total: dict[str, Any]) -> dict[str, Any]:
     """Tell what was done, and return it."""
-    running = f" ({total['running']} of them run and are asked to end)" if total.get("running") else ""
+    active = total.get("running", 0)
+    running = f" ({active} {'is' if active == 1 else 'are'} running: asked to end)" if active else ""
     gone = f", gone meanwhile {total['gone']}" if total["gone"] else ""
     answer(settings, total, lambda doc: [f"{verb.past} {doc['done']}{running}{gone}"])
     return total

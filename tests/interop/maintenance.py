@@ -2,7 +2,8 @@
 
 ["delay", queue, id, ms], ["priority", queue, id, {priority, lifo}], ["data", queue, id, data], ["promote", queue, id],
 ["orphans", queue], ["empty", queue, delayed], ["clean", queue, BullMQ's state, grace in ms, limit (0 none)],
-["obliterate", queue, force], ["lose", queue] (the next job is taken, and its lock is gone), ["stalled", queue, how
+["obliterate", queue, force], ["log", queue, id, line], ["nowhere", queue, id] (it leaves `wait`), ["half gone", queue,
+id] (its hash is lost), ["lose", queue] (the next job is taken, and its lock is gone), ["stalled", queue, how
 often a job may stall] (one look of those that are taken every 30 seconds).
 """
 
@@ -108,6 +109,11 @@ MAINTENANCE: dict[str, list[Step]] = {
         ["resume", "c"], ["run", "c"],
     ],
     "one look is not enough": [["add", "c", "ok", {}, {"jobId": "A"}], ["lose", "c"], ["stalled", "c", 1]],
+    "what is nowhere is an orphan, and what is left of one": [
+        ["add", "c", "ok", {}, {"jobId": "A"}], ["log", "c", "A", "line"], ["add", "c", "ok", {}, {"jobId": "B"}],
+        ["log", "c", "B", "line"], ["add", "c", "ok", {}, {"jobId": "C"}], ["log", "c", "C", "line"],
+        ["nowhere", "c", "A"], ["nowhere", "c", "B"], ["half gone", "c", "B"], ["orphans", "c"], ["run", "c"],
+    ],
     "nothing is an orphan": [
         *EVERY_STATE, ["flow", parent("reads", job("ok", "C1"), job("ok", "C2"))], ["orphans", "c"], ["orphans", "p"],
     ],

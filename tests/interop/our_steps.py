@@ -23,6 +23,7 @@ from jobd.engine.outcome_policy import Policy, after_failure, after_success, chi
 from jobd.engine.reading import children_values, ignored_failures, queue_facts
 from jobd.engine.schedulers import Repeat, Template, next_iteration, remove_scheduler, upsert_scheduler
 from jobd.engine.states import Outcome, State
+from jobd.engine.turn import Note, annotate
 from tests.interop.options import our_options
 from tests.support.queue_of import QueueOf
 from tests.support.waiting import wait_until
@@ -139,6 +140,16 @@ class Side:
     def do_orphans(self, queue: str) -> None:
         q = self.queue(queue)
         q.runner.run_steps(removing_orphans(q.keys, Tally()))
+
+    def do_log(self, queue: str, job_id: str, line: str) -> None:
+        q = self.queue(queue)
+        q.run(annotate(q.keys, [Note("log", job_id, line.encode())]))
+
+    def do_half_gone(self, queue: str, job_id: str) -> None:
+        self.r.delete(self.queue(queue).keys.job(job_id))
+
+    def do_nowhere(self, queue: str, job_id: str) -> None:
+        self.r.lrem(self.queue(queue).keys.wait, 0, job_id)
 
     def do_empty(self, queue: str, delayed: bool = False) -> None:
         q = self.queue(queue)

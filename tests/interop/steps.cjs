@@ -68,6 +68,8 @@ class Side {
     else if (verb === "children away") await (await this.queue(args[0]).getJob(args[1])).removeUnprocessedChildren();
     else if (verb === "leave parent") await (await this.queue(args[0]).getJob(args[1])).removeChildDependency();
     else if (verb === "lose") await this.lose(args[0]);
+    else if (verb === "half gone") await redis.del(`${this.at.prefix}:${args[0]}:${args[1]}`);
+    else if (verb === "nowhere") await redis.lrem(`${this.at.prefix}:${args[0]}:wait`, 0, args[1]);
     else if (verb === "stalled") await this.stalled(...args);
     else if (verb === "work") await this.work(...args);
     else if (verb === "stop") await this.stop(args[0]);
