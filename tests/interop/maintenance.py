@@ -109,6 +109,21 @@ MAINTENANCE: dict[str, list[Step]] = {
         ["resume", "c"], ["run", "c"],
     ],
     "one look is not enough": [["add", "c", "ok", {}, {"jobId": "A"}], ["lose", "c"], ["stalled", "c", 1]],
+    **{
+        f"the owner of a deduplication id was lost, {how}": [
+            ["add", "c", "ok", {}, {"jobId": "A", **deduplicated}], ["nowhere", "c", "A"], ["half gone", "c", "A"],
+            *(["add", "c", "ok", {}, {"jobId": job_id, **deduplicated}] for job_id in ("B", "C")),
+            ["run", "c"], ["add", "c", "ok", {}, {"jobId": "D", **deduplicated}],
+        ]
+        for how, deduplicated in {
+            name: {"deduplication": {"id": "d", **mode}}
+            for name, mode in (
+                ("simple", {}), ("ttl", {"ttl": 60_000}), ("extend", {"ttl": 60_000, "extend": True}),
+                ("replace", {"replace": True}), ("reschedule", {"reschedule": True}),
+                ("keepLastIfActive", {"keepLastIfActive": True}),
+            )
+        }.items()
+    },
     "what is nowhere is an orphan, and what is left of one": [
         ["add", "c", "ok", {}, {"jobId": "A"}], ["log", "c", "A", "line"], ["add", "c", "ok", {}, {"jobId": "B"}],
         ["log", "c", "B", "line"], ["add", "c", "ok", {}, {"jobId": "C"}], ["log", "c", "C", "line"],
