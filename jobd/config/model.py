@@ -95,6 +95,8 @@ class Config:
     secret_names: frozenset[str] = frozenset()
     """Variables that hold secrets of this configuration: they are not passed on to workers."""
     web: WebSettings = field(default_factory=WebSettings)
+    development: bool = False
+    """Run with --dev."""
     origins: Origins = field(repr=False, compare=False, kw_only=True)
 
     def origin_path(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:

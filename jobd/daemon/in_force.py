@@ -97,10 +97,11 @@ class InForce:
 
 
 def for_development(config: Config) -> Config:
-    """Return a configuration as `run --dev` runs it: new code by itself, lines for people, no waiting at the end."""
+    """Return a configuration as `run --dev` runs it: new code by itself, lines for people that also tell failed
+    attempts, no waiting at the end."""
     log = config.daemon.log.model_copy(update={"format": LogFormat.TEXT})
     daemon = config.daemon.model_copy(update={"watch": Watch.CODE, "grace_ms": 0, "log": log})
-    return replace(config, daemon=daemon)
+    return replace(config, daemon=daemon, development=True)
 
 
 def _secrets(config: Config, queues: Iterable[Queue]) -> Iterator[Secret]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.config.model import LogFormat, LogLevel
 from jobd.locate import redact
+from jobd.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +37,8 @@ LEVELS = {
     LogLevel.WARNING: logging.WARNING,
     LogLevel.ERROR: logging.ERROR,
 }
+_OF_LINES = ("error", "output")
+"""Fields that may be texts of several lines, made by jobd or by what it starts."""
 _JOURNAL_PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
@@ -138,13 +141,21 @@ def formatter_for(log_format: LogFormat) -> logging.Formatter:
 
 
 class TextFormatter(logging.Formatter):
-    """`12:00:01.042 info    worker exited  queue=email pid=7`: for people at a terminal."""
+    """`12:00:01.042 info    worker exited  queue=email pid=7`: for people at a terminal.
+
+    What a worker prints is shown as it is, `email.0 job 7: half way`; an error of several lines stands below its event.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line without its end."""
+        """Return the line without its end; further lines are indented."""
         moment = datetime.fromtimestamp(record.created).astimezone()
         head = f"{moment:%H:%M:%S}.{int(record.msecs):03d} {record.levelname.lower():<7} "
-        return head + _phrase_and_fields(record, "  ") + _indented(self, record, "\n  ")
+        fields = _fields(record)
+        if record.getMessage() == "output" and "line" in fields:
+            return head + _printed(fields)
+        below = [fields.pop(name) for name in _OF_LINES if "\n" in str(fields.get(name))]
+        lines = ["\n" + f"  {printable(line)}".rstrip() for text in below for line in _shown(text).splitlines()]
+        return head + _phrase_and_fields(record, fields, "  ") + "".join(lines) + _indented(self, record, "\n  ")
 
 
 class JournalFormatter(logging.Formatter):
@@ -153,7 +164,7 @@ class JournalFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line without its end; each line of a traceback carries the priority too."""
         priority = f"<{_JOURNAL_PRIORITY.get(record.levelno, 6)}>"
-        return priority + _phrase_and_fields(record, " ") + _indented(self, record, f"\n{priority}  ")
+        return priority + _phrase_and_fields(record, _fields(record), " ") + _indented(self, record, f"\n{priority}  ")
 
 
 class JsonFormatter(logging.Formatter):
@@ -179,8 +190,14 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _phrase_and_fields(record: logging.LogRecord, gap: str) -> str:
-    words = [f"{name}={_word(value)}" for name, value in _fields(record).items()]
+def _printed(fields: Mapping[str, Any]) -> str:
+    source = f"{fields['queue']}.{fields.get('worker', 0)}" if "queue" in fields else ""
+    source += f" job {fields['job']}" if "job" in fields else ""
+    return printable(f"{source}: {_shown(fields['line'])}" if source else _shown(fields["line"]))
+
+
+def _phrase_and_fields(record: logging.LogRecord, fields: Mapping[str, Any], gap: str) -> str:
+    words = [f"{name}={_word(value)}" for name, value in fields.items()]
     phrase = _shown(record.getMessage())
     if not phrase.isprintable():
         phrase = json.dumps(phrase, ensure_ascii=False)

@@ -201,6 +201,8 @@ class Start:
     hold: bool
     on_failed: str | None = None
     loop: Literal["asyncio", "uvloop"] = "asyncio"
+    tell_failures: bool = False
+    """Print the traceback of each failed attempt, for whoever writes handlers; it may show job data."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables that differ from worker to worker; the others are the template's."""
 

@@ -72,6 +72,8 @@ def _work(sock: socket.socket, board: BoardWriter) -> Exit:
     number = _number_of(start.worker)
     forks.set_title(f"jobd: {start.queue} worker {number}", f"{start.queue} {number}")
     os.environ.update(start.env)
+    if start.tell_failures:
+        log.setLevel(logging.INFO)
     if start.nice:
         os.nice(start.nice)
     redis = DaemonsRedis(start.redis)

@@ -101,6 +101,10 @@ def test_run_dev_watches_the_code_logs_as_text_and_does_not_wait_at_the_end(make
     (code / "watched.py").write_text(slow.format("two"))
     wait_until(lambda: _is_through(daemon, 2), 10)
     assert queue.result(queue.add()) == "two"
+    wrong = queue.add({"s": "soon"})
+    queue.wait_state(wrong, "failed")
+    shown = [f"job {wrong}: Traceback (most", f'{code}/watched.py", line 3, in run', f"job {wrong}: TypeError: "]
+    wait_until(lambda: all(part in daemon.log.read_text() for part in shown), 10, what="its traceback is in the log")
     long = queue.add({"s": 1000})
     queue.wait_state(long, "active")
     assert daemon.stop() == 0

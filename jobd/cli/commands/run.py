@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 )
 @click.option("--until-empty", is_flag=True, help="End when the queues have no job left to run.")
 @click.option(
-    "--dev", is_flag=True, help="Reload code automatically, log as text, hand running jobs back when stopped."
+    "--dev",
+    is_flag=True,
+    help="Reload code automatically, log as text, with tracebacks of failed attempts, hand jobs back when stopped.",
 )
 @click.pass_obj
 def run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: bool) -> int:

@@ -258,6 +258,7 @@ class Fleet:
         return start_message(
             queue, numbers_of(queue), worker=worker.name, incarnation=self._record.id, host=self._host,
             redis=self._redis_now(), hold=worker.told_to_start(), app=self.config.app.name,
+            tell_failures=self.config.development,
         )  # fmt: skip
 
     def _redis_now(self) -> RedisTarget:

@@ -170,6 +170,7 @@ def start_message(
     redis: RedisTarget,
     hold: bool,
     app: str = "jobd",
+    tell_failures: bool = False,
 ) -> Start:
     """Return the first message of a worker. `worker` is `<pool>.<place from 1>.<serial>`."""
     number = int(worker.split(".")[1]) - 1
@@ -188,6 +189,7 @@ def start_message(
         hold=hold,
         on_failed=queue.on_failed,
         loop=queue.loop.value,
+        tell_failures=tell_failures,
         env={
             name: fill(value, names)
             for name, value in queue.env.items()

@@ -221,6 +221,7 @@ class Attempt:
         finish = after_failure(
             self.taken, self.options, self.policy.outcome, reason, trace, final=final, cancelled=cancelled
         )
+        log.info("attempt %d of job %s (%s) failed\n%s", self.job.attempt, self.taken.id, self.taken.name, trace)
         unknown = self.options.unknown_backoff
         if unknown is not None and finish.outcome is Outcome.RETRY:
             delay = format_duration(finish.delay_ms)

@@ -85,6 +85,22 @@ def test_text_is_for_people(pipe: Pipe) -> None:
     assert pipe.text().partition(" ")[2] == 'warning worker exited  queue=email reason="signal 9"\n'
 
 
+def test_what_a_worker_prints_is_shown_to_people_as_it_is(pipe: Pipe) -> None:
+    logs.configure(LogFormat.TEXT, LogLevel.INFO, fd=pipe.write_end)
+    log.info("output", queue="email", worker=1, pid=7, job="3", line='  File "shop.py", line 3\x1b[31m')
+    log.info("output", queue="email", worker=1, pid=7, job=None, line="hello")
+    shown = [line.partition(" ")[2] for line in pipe.text().splitlines()]
+    assert shown == ['info    email.1 job 3:   File "shop.py", line 3\\x1b[31m', "info    email.1: hello"]
+
+
+def test_an_error_of_several_lines_stands_below_its_event_and_forges_none(pipe: Pipe) -> None:
+    logs.configure(LogFormat.TEXT, LogLevel.INFO, fd=pipe.write_end)
+    log.warning("not reloaded", by="watch", error="1 problem\n\n  jobd.toml:3:1  no \x1b[31m\n00:00:00.000 info ready")
+    first, *rest = pipe.text().splitlines()
+    assert first.endswith("warning not reloaded  by=watch")
+    assert rest == ["  1 problem", "", "    jobd.toml:3:1  no \\x1b[31m", "  00:00:00.000 info ready"]
+
+
 def test_journal_lines_carry_priorities_also_in_tracebacks(pipe: Pipe) -> None:
     logs.configure(LogFormat.JOURNAL, LogLevel.DEBUG, fd=pipe.write_end)
     log.debug("d")
