@@ -14,7 +14,7 @@ import select
 import signal
 import socket
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import NoReturn
 
 import jobd
@@ -157,6 +157,9 @@ def _warm_up() -> None:
     for name in ("turn", "annotate", "adopt_jobs", "renew_locks"):
         script(name)
     messages.warm_up()
+    # redis-py asks for its own version at its first connection; since Python 3.14 the parser is loaded only then.
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        metadata.version("redis")
     # Loads the codec with its tables; the first connection by host name would.
     "localhost".encode("idna")
     loop = asyncio.new_event_loop()

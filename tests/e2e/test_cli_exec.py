@@ -228,7 +228,8 @@ def test_the_debugger_opens_where_the_handler_raised(home: Path) -> None:
 def test_the_data_of_a_failed_job_is_tried_again_and_nothing_is_written(
     size: int, make: Callable[..., DaemonProcess], jobs: Callable[..., Jobs], r: redis.Redis, prefix: str
 ) -> None:
-    daemon = make('[queues.email]\nhandler = "daemon_handlers:fails"\nmetrics = false\n')
+    # Nothing of the queue's keys changes by itself: no metrics, and no look for stalled jobs.
+    daemon = make('[queues.email]\nhandler = "daemon_handlers:fails"\nmetrics = false\nstalled_interval = "1h"\n')
     queue = jobs("email")
     job_id = queue.add({"text": "x" * size}, "welcome")
     wait_until(lambda: queue.state(job_id) == "failed", 20, what="the job failed")
