@@ -67,6 +67,13 @@ def test_the_overview_shows_daemon_queues_and_file(page: WebPage, daemon: Daemon
         assert word in text
 
 
+def test_queues_are_found_by_a_part_of_their_name(page: WebPage) -> None:
+    found = page.get("/?queue=BRO").text
+    assert 'href="/queues/broken"' in found
+    assert 'href="/queues/mail"' not in found
+    assert "No queue has “&lt;b&gt;” in its name" in page.get("/?queue=%3Cb%3E").text
+
+
 def test_a_queue_is_paused_with_a_reason_and_resumed(page: WebPage, daemon: DaemonProcess) -> None:
     shown = page.send(page.get("/queues/mail").form("/queues/mail/pause"), reason="cdn <down>")
     assert "cdn &lt;down&gt;" in shown.text

@@ -22,6 +22,9 @@ _HISTORY_AGE_S = 10.0
 
 _HOSTS_AGE_S = 5.0
 
+_FIND_FROM = 15
+"""With more queues than a screen shows at once, they can be searched for."""
+
 
 async def page(visit: Visit) -> View:
     """Show the daemon, its queues, and the other queues of the Redis."""
@@ -30,13 +33,18 @@ async def page(visit: Visit) -> View:
     own = [cast("QueueRow", queue) for queue in status["queues"]] if status else []
     redis_up = status is None or status["redis"]["up"]
     others = await _others(visit, {row["name"] for row in own}) if redis_up else []
+    find = visit.query.get("queue", "").strip()
     rows = by_trouble([Row.of(row, own=True) for row in own] + [Row.of(row, own=False) for row in others])
+    if find:
+        rows = [row for row in rows if find.lower() in row.name.lower()]
     # Of its own queues a daemon remembers the past; of the others it would have to ask.
     histories = await _histories(visit, [row for row in rows if redis_up or row.own])
     hosts = await _hosts(visit) if redis_up else []
     context = {
         "status": status,
         "rows": rows,
+        "find": find,
+        "find_from": _FIND_FROM,
         "searching": names.searching,
         "search_error": None if rows or names.error is None else str(names.error),
         "charts": charts(histories),

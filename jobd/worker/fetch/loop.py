@@ -281,6 +281,10 @@ class FetchLoop:
         """Whether a marker is of use."""
         return self._policy.wants_marker()
 
+    def waited(self) -> None:
+        """Show that Redis answers."""
+        self._turns.heard()
+
     def turn_ahead(self, clock_ms: int) -> Command[TurnReply] | None:
         """Return the turn that goes behind the wait for a marker; None while anything runs or is under way."""
         return self._turns.ahead(clock_ms)

@@ -222,6 +222,10 @@ class Turns:
             slots.limiter, per_key=slots.numbers.per_key,
         )  # fmt: skip
 
+    def heard(self) -> None:
+        """Show that Redis answers: a take, or the wait for a marker."""
+        self._board.fetched(time.monotonic())
+
     def _took(self, reply: TurnReply, take: int, sent_at: float) -> None:
         if reply.jobs and time.monotonic() - sent_at > self._slots.numbers.lock_ms / 3000:
             # Read so late that others may have them.
@@ -230,7 +234,7 @@ class Turns:
             self._policy.came_late(len(reply.jobs))
         else:
             self.begin(reply.jobs)
-        self._board.fetched(time.monotonic())
+        self.heard()
         policy = self._policy
         policy.took(reply, take)
         if policy.supply is Supply.NONE and not policy.is_taking:

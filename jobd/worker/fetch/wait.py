@@ -74,6 +74,9 @@ class Taker(Protocol):
     def look_again(self) -> None:
         """There may be work."""
 
+    def waited(self) -> None:
+        """Redis has answered the wait, whatever it said."""
+
     def turn_ahead(self, clock_ms: int) -> Command[TurnReply] | None:
         """Return the turn to send behind the wait, None for only waiting. It counts as sent."""
 
@@ -295,6 +298,8 @@ class MarkerWait:
             self._over()
         if isinstance(reply, RedisError):
             raise RedisUnavailable(f"Redis refused to block: {reply}") from reply
+        # Delayed jobs that are added may end one wait after the other, and there is nothing to take for hours.
+        self._taker.waited()
         if reply is None:
             return not self._asked.is_set()
         return await self._use(reply)
