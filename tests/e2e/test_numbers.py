@@ -162,6 +162,7 @@ def test_the_whole_page(daemon: DaemonProcess, short_tmp: Path, capsys: pytest.C
     assert found['jobd_queue_info{queue="email",state="running",why="nothing_due"}'] == 1
     assert found['jobd_slots{queue="email",state="free"}'] == 2
     assert found['jobd_workers{queue="email",state="ready"}'] == 2
+    assert found['jobd_workers{queue="email",state="restarting"}'] == 0  # never absent: an alert asks for "0 are ready"
     assert found['jobd_worker_memory_bytes{queue="email",worker="0"}'] > 1_000_000
     assert found['jobd_worker_memory_bytes{queue="email",worker="1"}'] > 1_000_000
     assert found['jobd_breaker_open{queue="email"}'] == 0

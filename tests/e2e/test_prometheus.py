@@ -115,6 +115,18 @@ def test_the_files_of_the_example_are_valid() -> None:
         assert "SUCCESS" in done.stdout
 
 
+def test_each_alert_fires_when_it_should_and_says_what_to_type(tmp_path: Path) -> None:
+    cases = Path(__file__).parents[1] / "fixtures" / "monitoring" / "alerts_test.yml"
+    for file in (_EXAMPLES / "alerts.yml", cases):
+        shutil.copy(file, tmp_path)
+    done = subprocess.run(
+        ["promtool", "test", "rules", cases.name], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    alerts = re.findall(r"- alert: (\w+)", (_EXAMPLES / "alerts.yml").read_text())
+    assert set(alerts) == set(re.findall(r"alertname: (\w+)\n", cases.read_text()))
+
+
 @pytest.mark.timeout(180)
 def test_every_panel_has_data_and_every_alert_is_evaluated(
     daemon: tuple[DaemonProcess, str], prometheus: _Prometheus
