@@ -83,6 +83,9 @@ class Host(Protocol):
     async def findings(self) -> list[Finding]:
         """Return what is wrong on this host, for `doctor`."""
 
+    def shortest_lock_ms(self) -> int | None:
+        """Return the shortest `lock_duration` of the queues that this host runs; None when it runs none."""
+
     def look_for_cancelled(self, queue: str) -> None:
         """See now, and not only at the next renewal, which running jobs of the queue were cancelled."""
 

@@ -300,6 +300,10 @@ class Methods:
         """Return {queue: its row} for those of the wanted queues (None: all) that this host runs."""
         return {name: cast("QueueRow", queue) for name, queue in (await self._queues(wanted)).items()}
 
+    def shortest_lock_ms(self) -> int | None:
+        """Return the shortest `lock_duration` of the queues that this host runs; None when it runs none."""
+        return min((pool.queue.lock_duration_ms for pool in self._supervisor.fleet.pools.values()), default=None)
+
     def look_for_cancelled(self, queue: str) -> None:
         """See now, and not only at the next renewal, which running jobs of the queue were cancelled."""
         self._supervisor.fleet.look_for_cancelled(queue)

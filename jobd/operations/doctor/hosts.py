@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobd.operations.operation import Place
 
 _LOCK_MS = 30_000
-"""BullMQ's default `lockDuration`; a clock may be off by a quarter of it."""
+"""BullMQ's default `lockDuration`, where no daemon tells its own. A clock may be off by a quarter of it."""
 
 
 async def about_hosts(place: Place) -> tuple[list[HostSign], list[Finding]]:
@@ -27,12 +27,13 @@ async def about_hosts(place: Place) -> tuple[list[HostSign], list[Finding]]:
     signs = await signs_of_hosts(place)
     ages = await place.runner.run_many(sign_ages(place.prefix, [sign.id for sign in signs]))
     now = await place.runner.run(ask.server_time())
+    lock_ms = _LOCK_MS if place.host is None else place.host.shortest_lock_ms() or _LOCK_MS
     findings: list[Finding] = []
     for sign, age_ms in zip(signs, ages, strict=True):
         if not sign.now or age_ms is None or not 0 <= age_ms <= LIFE_MS:
             continue
         off_s = abs(sign.now / 1000 - (now - age_ms / 1000))
-        if off_s > _LOCK_MS / 4000:
+        if off_s > lock_ms / 4000:
             findings.append(
                 error(
                     "host-clock",
