@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,24 @@ def printable(text: object) -> str:
     if written.isprintable():
         return written
     return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode("ascii") for ch in written)
+
+
+def shell_word(text: str) -> str:
+    """Return text as one word of a command line that can be shown and pasted.
+
+    What is no printable character is written as bash, zsh and ksh read it in $'…'.
+    """
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(map(_in_dollar_quotes, text)) + "'"
+
+
+def _in_dollar_quotes(char: str) -> str:
+    if char in "\\'":
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def cell_width(text: str) -> int:

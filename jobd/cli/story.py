@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
 from jobd.cli.columns import moment
 from jobd.duration import format_duration
 from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
-from jobd.words import plural, printable
+from jobd.words import plural, printable, shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +33,7 @@ def story(job: Job) -> Iterator[str]:
 
 def next_command(job: Job) -> str:
     """Return what one would type next about a job in this state."""
-    queue, job_id = shlex.quote(job["queue"]), shlex.quote(job["id"])
+    queue, job_id = shell_word(job["queue"]), shell_word(job["id"])
     pending = job.get("children", {}).get("pending") or []
     match job["state"]:
         case "failed":
@@ -86,7 +85,7 @@ def _rows(job: Job) -> Iterator[tuple[str, str]]:
     yield from _children(job)
     lines = job.get("log_lines")
     if lines:
-        yield "log", f"{plural(lines, 'line')}: jobd job logs {shlex.quote(job['queue'])} {shlex.quote(job['id'])}"
+        yield "log", f"{plural(lines, 'line')}: jobd job logs {shell_word(job['queue'])} {shell_word(job['id'])}"
     if job["progress"] not in (0, None):
         yield "progress", _text(job["progress"])
     deferred = job.get("deferred_failure")
@@ -166,4 +165,4 @@ def _by(worker: str | None) -> str:
 def _child(key: str) -> str:
     """Return queue and id of a job's key as a command takes them."""
     qualified, _, job_id = key.rpartition(":")
-    return f"{shlex.quote(qualified.rpartition(':')[2])} {shlex.quote(job_id)}"
+    return f"{shell_word(qualified.rpartition(':')[2])} {shell_word(job_id)}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, NamedTuple
+
+from jobd.words import shell_word
 
 if TYPE_CHECKING:
     from jobd.operations.documents.queues import QueueRow
@@ -45,4 +46,4 @@ def why_nothing_runs(row: QueueRow) -> Reason | None:
     told = _REASONS.get(str(why))
     if why == "no_workers" and "workers" not in row:
         told = _NOBODY_ANYWHERE
-    return None if told is None else Reason(told.text, told.next_command.format(q=shlex.quote(row["name"])))
+    return None if told is None else Reason(told.text, told.next_command.format(q=shell_word(row["name"])))

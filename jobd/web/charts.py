@@ -156,11 +156,12 @@ def _drawn(
 
 
 def _count_scale(highest: float) -> float:
-    """Return 2, 4, 6, 8 or 10 times a power of ten: the half is a whole number as well."""
+    """Return a round number whose half is a whole number as well."""
     power = 1.0
     while 10 * power < highest:
         power *= 10
-    return next(end * power for end in (2, 4, 6, 8, 10) if end * power >= highest)
+    ends = (2, 4, 6, 8, 10) if power == 1 else (1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
+    return next(end * power for end in ends if end * power >= highest)
 
 
 def _seconds_scale(highest: float) -> float:

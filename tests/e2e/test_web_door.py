@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobd.cli import main
 from tests.support.daemon_process import DaemonProcess
 from tests.support.redis_server import RedisServer
 from tests.support.web_page import WebPage
@@ -154,6 +155,15 @@ def test_a_header_names_the_user_on_a_unix_socket_only(redis_server: RedisServer
         assert "by alice" in web.get("/queues/mail", x_user="alice").text
     assert not (short_tmp / "w.sock").exists()
     client.close()
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:0", "localhost:0"])
+def test_a_header_is_trusted_by_no_page_that_listens_on_tcp(
+    page: WebPage, listen: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert page.get("/", cookie="", x_user="root").status == 401
+    assert main(["web", "--auth-header", "X-User", "--listen", listen]) == 2
+    assert "--auth-header needs --listen unix:PATH" in capsys.readouterr().err
 
 
 def test_the_daemon_is_told_for_whom_the_page_asks(make: Callable[..., DaemonProcess], short_tmp: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
-from jobd.words import cell_width, natural, nearest, plural, printable
+from jobd.words import cell_width, natural, nearest, plural, printable, shell_word
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 queues"), (1, "1 queue"), (2, "2 queues")])
@@ -30,3 +33,17 @@ def test_text_that_steers_a_terminal_is_shown_as_what_it_is() -> None:
 @pytest.mark.parametrize(("text", "cells"), [("abc", 3), ("日本", 4), ("e\u0301", 1)])
 def test_wide_and_combining_characters_have_their_width(text: str, cells: int) -> None:
     assert cell_width(text) == cells
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("7", "7"), ("a b", "'a b'"), ("a'b", "'a'\"'\"'b'"), ("ü", "'ü'"), ("a\x1b[2J'\\", "$'a\\u001b[2J\\'\\\\'"),
+        ("\x9b", "$'\\u009b'"), ("\U000e0001", "$'\\U000e0001'"),
+    ],
+)  # fmt: skip
+def test_a_word_of_a_command_line_is_shown_without_moving_the_cursor_and_read_back(text: str, word: str) -> None:
+    assert shell_word(text) == word
+    env = {**os.environ, "LC_ALL": "C.UTF-8"}
+    read = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True, env=env)
+    assert read.stdout.decode() == text

@@ -87,3 +87,17 @@ def test_parents_children_locks_and_marks_are_told() -> None:
 def test_what_is_too_long_is_told_with_its_size() -> None:
     assert "  data: 9000000 bytes, too long to be shown here" in lines(data=None, cut={"data": 9_000_000})
     assert lines(data={"x": "y" * 9000})[-2].endswith("… (--json has all)")
+
+
+@pytest.mark.parametrize("state", ["failed", "active", "delayed", "waiting-children", "completed"])
+def test_nothing_of_a_job_moves_the_cursor_of_the_terminal_that_shows_it(state: str) -> None:
+    evil = "a\x1b[2J\x9b1mb\x07\r\u202e"
+    key = f"bull:{evil}:{evil}"
+    children = {**NO_CHILDREN, "pending": [key], "pending_count": 1, "failed": [key], "failed_count": 1}
+    told = lines(
+        state=state, id=evil, name=evil, queue=evil, data={evil: evil}, opts={"attempts": 2, evil: evil},
+        failed_reason=evil, stacktrace=[evil, f"Traceback\n{evil}"], result=evil, progress=evil, worker=evil,
+        parent_key=key, deferred_failure=evil, children=children, processed_at=NOW, finished_at=NOW, attempts_made=2,
+    )  # fmt: skip
+    assert len(told) > 5
+    assert [line for line in told if any(char in line for char in "\x1b\x9b\x07\r\u202e")] == []

@@ -74,7 +74,14 @@ def test_a_row_has_its_last_hour() -> None:
 
 @pytest.mark.parametrize(
     ("highest", "marks"),
-    [(1.0, ["1", "2"]), (3.0, ["2", "4"]), (57.0, ["30", "60"]), (1969.0, ["1\u202f000", "2\u202f000"])],
+    [
+        (1.0, ["1", "2"]),
+        (3.0, ["2", "4"]),
+        (57.0, ["30", "60"]),
+        (1969.0, ["1\u202f000", "2\u202f000"]),
+        (2100.0, ["1\u202f200", "2\u202f400"]),
+        (11.0, ["6", "12"]),
+    ],
 )
 def test_a_scale_of_counts_ends_at_a_round_number_and_names_its_half(highest: float, marks: list[str]) -> None:
     picture = ET.fromstring(str(charts([queue("a", [highest] * 10)])[0].svg))
