@@ -255,6 +255,8 @@ class TestSyntax:
         '[redis]\nurl = "redis://h"\n[app]\nenv = { API_KEY = ["hunter2"] }',
         '[redis]\nurl = "http://u:hunter2@h"',
         '[redis]\nurl = ["redis://u:hunter2@h"]',
+        '[redis]\nurl = "redis://h"\npassword = 98765',
+        '[redis]\nurl = "redis://h"\n[app]\nenv = { DB_PASSWORD = 98765.5 }',
     ],
 )
 def test_no_secret_is_printed(tmp_path: Path, text: str) -> None:
@@ -262,7 +264,9 @@ def test_no_secret_is_printed(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigProblems) as caught:
         load(tmp_path / "jobd.toml", env={})
     error = caught.value
-    assert "hunter2" not in "".join([str(error), repr(error), repr(error.details), *error.problems])
+    told = "".join([str(error), repr(error), repr(error.details), *error.problems])
+    assert "hunter2" not in told
+    assert "98765" not in told
 
 
 def test_what_is_left_is_handed_on_to_find_more_problems(tmp_path: Path) -> None:
