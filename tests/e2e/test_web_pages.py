@@ -293,6 +293,13 @@ def test_schedules_are_shown_run_and_paused(page: WebPage, queue: Callable[[str]
     assert "Pause" in page.send(paused.form("/schedules/mail/nightly/resume")).text
 
 
+def test_a_job_has_a_way_to_the_log_where_its_queue_is_this_hosts(page: WebPage, queue: Callable[[str], Jobs]) -> None:
+    for name, has in (("mail", True), ("elsewhere", False)):
+        address = f"/queues/{name}/jobs/{queue(name).add({'n': 1})}"
+        assert ("Its log lines" in page.get(address).text) is has
+        assert page.get(f"/events?queue={name}").status == 200
+
+
 def test_a_flow_is_a_tree_with_links(page: WebPage, redis_server: RedisServer, daemon: DaemonProcess) -> None:
     with Queue("mail", url=redis_server.url, prefix=daemon.prefix) as queue:
         index = Flow("index", queue="broken", attempts=1)

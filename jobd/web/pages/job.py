@@ -31,9 +31,11 @@ async def page(visit: Visit) -> View:
     values = hidden.values_of(job)
     editable = "data" not in job["cut"] and "data" not in job["broken"]
     stacks = [hidden.text(entry, values) for entry in job["stacktrace"]]
+    status = await visit.status()
     context: dict[str, Any] = {
         "job": job,
         "queue": job["queue"],
+        "own": status is not None and job["queue"] in [own["name"] for own in status["queues"]],
         "name": hidden.text(job["name"], values),
         "data": _payload(job, "data", hidden, values),
         "opts": _payload(job, "opts", hidden, values),
