@@ -13,6 +13,7 @@ from jobd.engine.bulk import PROMOTE, REMOVE, RETRY, Tally, act_on_chosen, cance
 from jobd.engine.changing import change_delay, change_priority, counts_per_priority, removing_orphans, update_data
 from jobd.engine.clearing import CLEANABLE, cleaning, closing, emptying, obliterating
 from jobd.engine.codes import Code
+from jobd.engine.metrics import metric_head, metric_minutes
 from jobd.engine.options import check_priority, encode_data
 from jobd.engine.reading import COUNTED, get_state, job_logs, list_jobs, queue_facts
 from jobd.engine.runner import Command
@@ -117,24 +118,24 @@ def resume(keys: Keys) -> Steps[None]:
 
 def retry(keys: Keys, job_id: str) -> Steps[None]:
     """Let one finished job run again."""
-    return _one(keys, job_id, retry_job(keys, job_id), "has not finished")
+    return _one(job_id, retry_job(keys, job_id), "has not finished")
 
 
 def promote(keys: Keys, job_id: str) -> Steps[None]:
     """Let one delayed job run now."""
-    return _one(keys, job_id, promote_job(keys, job_id), "is not delayed")
+    return _one(job_id, promote_job(keys, job_id), "is not delayed")
 
 
 def change_job_delay(keys: Keys, job_id: str, delay: str | float) -> Steps[None]:
     """Let one delayed job be due at another time."""
     command = change_delay(keys, job_id, delay_ms=to_ms(delay), now_ms=SYSTEM_CLOCK.now_ms())
-    return _one(keys, job_id, command, "is not delayed")
+    return _one(job_id, command, "is not delayed")
 
 
 def change_job_priority(keys: Keys, job_id: str, priority: int, *, lifo: bool) -> Steps[None]:
     """Give one job another priority."""
     check_priority(priority)
-    return _one(keys, job_id, change_priority(keys, job_id, priority=priority, lifo=lifo), "")
+    return _one(job_id, change_priority(keys, job_id, priority=priority, lifo=lifo), "")
 
 
 def update_job_data(keys: Keys, job_id: str, data: Any) -> Steps[None]:
@@ -221,14 +222,8 @@ def metrics(keys: Keys, kind: str, start: int, stop: int) -> Steps[Metrics]:
     """Read BullMQ's counters."""
     if kind not in ("completed", "failed"):
         raise InputError(f'kind: expected completed or failed, got "{kind}"')
-    key = f"{keys.base}metrics:{kind}"
-    fields = ("count", "prevTS", "prevCount")
-    meta, data = yield [
-        Command(("HMGET", key, *fields), lambda reply: [int(value or 0) for value in reply]),
-        Command(("LRANGE", f"{key}:data", start, stop), lambda reply: [int(value) for value in reply]),
-    ]
-    count, previous_at, previous_count = meta
-    return Metrics(count, data, previous_count, previous_at)
+    head, data = yield [metric_head(keys, kind), metric_minutes(keys, kind, start, stop)]
+    return Metrics(head.count, data, head.before, head.at) if head else Metrics(0, data, 0, 0)
 
 
 def remove_orphans(keys: Keys) -> Steps[int]:
@@ -246,8 +241,7 @@ def me() -> str:
         return "unknown"
 
 
-def _one(keys: Keys, job_id: str, command: Command[int], wrong_state: str) -> Steps[None]:
-    del keys
+def _one(job_id: str, command: Command[int], wrong_state: str) -> Steps[None]:
     [code] = yield [command]
     _check(job_id, code, wrong_state)
 

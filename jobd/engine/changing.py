@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from jobd.engine.keys import literal
 from jobd.engine.options import is_own_key
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
@@ -103,7 +104,7 @@ def removing_orphans(keys: Keys, tally: Tally, *, dry_run: bool = False) -> Step
 
 def _scan(keys: Keys, cursor: int) -> Command[tuple[int, list[str]]]:
     """Look through part of the keys for those of jobs of this queue; returns the ids those may have."""
-    pattern = "".join(f"\\{c}" if c in "*?[]\\^-" else c for c in keys.base) + "*"
+    pattern = literal(keys.base) + "*"
     start = len(keys.base.encode())
 
     def read(reply: Any) -> tuple[int, list[str]]:

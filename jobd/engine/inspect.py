@@ -37,8 +37,13 @@ def client_names() -> Command[list[str]]:
 
 
 def worker_name(keys: Keys) -> str:
-    """Return what the names of the connections of a queue's workers begin with, a named one's with `:w:` behind it."""
-    return f"{keys.prefix}:{base64.b64encode(keys.queue.encode()).decode()}"
+    """Return what the names of the connections of a queue's workers begin with, a named one's with `:w:` behind it.
+
+    It is what BullMQ's getWorkers looks for: the prefix and the queue's name in base64. Redis takes printable ASCII
+    without spaces; of any other prefix the rest is underscores, which no getWorkers finds.
+    """
+    prefix = "".join(sign if "!" <= sign <= "~" else "_" for sign in keys.prefix)
+    return f"{prefix}:{base64.b64encode(keys.queue.encode()).decode()}"
 
 
 def active_ids(keys: Keys, count: int) -> Command[list[str]]:

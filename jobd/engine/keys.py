@@ -10,6 +10,11 @@ def hash_tag(key: str) -> str:
     return key.partition("{")[2].partition("}")[0] if "}" in key.partition("{")[2] else ""
 
 
+def literal(text: str) -> str:
+    """Return the glob of Redis that matches this text and no other."""
+    return "".join(f"\\{sign}" if sign in "*?[]\\^-" else sign for sign in text)
+
+
 class Keys:
     """The key names of one queue. `base` ends in a colon: scripts build the keys of single jobs from it."""
 

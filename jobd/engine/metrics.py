@@ -83,9 +83,9 @@ def metric_head(keys: Keys, state: str) -> Command[Head | None]:
     return Command(("HMGET", keys.metrics(state), "count", "prevTS", "prevCount"), read)
 
 
-def metric_minutes(keys: Keys, state: str) -> Command[list[int]]:
-    """Read the closed minutes, the latest first."""
-    words = ("LRANGE", keys.metrics(state) + ":data", 0, _MINUTES - 1)
+def metric_minutes(keys: Keys, state: str, start: int = 0, stop: int = _MINUTES - 1) -> Command[list[int]]:
+    """Read the closed minutes, the latest first: those from `start` to `stop`, both included."""
+    words = ("LRANGE", keys.metrics(state) + ":data", start, stop)
     return Command(words, lambda reply: [_number(item) or 0 for item in reply])
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobd.engine.job import JobRecord
+from jobd.engine.keys import literal
 from jobd.engine.options import is_own_key
 from jobd.engine.outcome import result_of
 from jobd.engine.runner import Command
@@ -225,7 +226,7 @@ def find_queues(prefix: str, cursor: int = 0) -> Command[tuple[int, list[str]]]:
 
     The names of one call may come again in a later one.
     """
-    pattern = "".join(f"\\{c}" if c in "*?[]\\^-" else c for c in prefix) + ":*:meta"
+    pattern = literal(prefix) + ":*:meta"
     start = len(prefix) + 1
 
     def read(reply: Any) -> tuple[int, list[str]]:

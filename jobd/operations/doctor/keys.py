@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from jobd.engine import inspect as ask
-from jobd.engine.keys import Keys
+from jobd.engine.keys import Keys, literal
 from jobd.engine.options import is_own_key
 from jobd.engine.reading import QueueFacts, WrongKey
 from jobd.operations.documents.doctor import error, warning
@@ -51,7 +51,7 @@ async def orphaned_keys(place: Place) -> list[Finding]:
     suspects: dict[str, str] = {}
     cursor = looked_at = 0
     while looked_at < _KEYS_LOOKED_AT:
-        cursor, keys = await place.runner.run(ask.keys_like(f"{_escaped(place.prefix)}:*:*:*", cursor))
+        cursor, keys = await place.runner.run(ask.keys_like(f"{literal(place.prefix)}:*:*:*", cursor))
         looked_at += 1000
         for key in keys:
             base, _, kind = key.rpartition(":")
@@ -76,7 +76,3 @@ async def orphaned_keys(place: Place) -> list[Finding]:
         )
         for queue, count in sorted(by_queue.items())
     ]
-
-
-def _escaped(glob: str) -> str:
-    return "".join(f"\\{ch}" if ch in "*?[]\\" else ch for ch in glob)

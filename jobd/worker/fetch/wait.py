@@ -9,7 +9,6 @@ job is on its way while other workers would only hear that there is one (docs/de
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.exceptions import RedisError
 
+from jobd.engine.inspect import worker_name
 from jobd.engine.job import TurnReply
 from jobd.errors import JobdError, RedisUnavailable
 from jobd.worker.fetch.connection import Connection
@@ -49,13 +49,9 @@ RETRY_S = 0.25
 """Between two tries to open the connection; the turn's own connection tells that Redis is away."""
 
 
-def client_name(keys: Keys, worker_name: str) -> str:
-    """Return the name that BullMQ's getWorkers looks for: prefix, the queue's name in base64, the worker's.
-
-    Redis takes printable ASCII without spaces; of any other prefix the rest is underscores, which no getWorkers finds.
-    """
-    prefix = "".join(sign if "!" <= sign <= "~" else "_" for sign in keys.prefix)
-    return f"{prefix}:{base64.b64encode(keys.queue.encode()).decode()}:w:{worker_name}"
+def client_name(keys: Keys, name: str) -> str:
+    """Return the name of the connection of a worker of this name."""
+    return f"{worker_name(keys)}:w:{name}"
 
 
 ASK_EVERY_S = 60.0
