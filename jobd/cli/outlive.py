@@ -17,6 +17,9 @@ _PASSED_ON = {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP}
 _SI_KERNEL = 0x80
 """sigaction(2): the kernel itself sent the signal, as the driver of a terminal does."""
 
+_GROUP_S = 1.0
+"""A child that was interrupted together with this process ends within that; a second interrupt would break its end."""
+
 
 class Doing:
     """What the child is doing, read by its parent after its end."""
@@ -80,5 +83,11 @@ def _wait(pid: int) -> tuple[int, set[int]]:
             continue
         received.add(came.si_signo)
         # From the terminal it has come to the child as well, and a second Ctrl-C means something else.
-        if came.si_code != _SI_KERNEL:
-            os.kill(pid, came.si_signo)
+        if came.si_code == _SI_KERNEL:
+            continue
+        if came.si_signo == signal.SIGINT:
+            signal.sigtimedwait({signal.SIGCHLD}, _GROUP_S)
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return status, received
+        os.kill(pid, came.si_signo)
