@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from jobd.client.flow import Flow, FlowHandle
     from jobd.client.schedules import ScheduledOptions
     from jobd.engine.add_options import AddOptions
+    from jobd.engine.iterations import Iteration
     from jobd.engine.job import JobRecord, Taken
     from jobd.engine.new_job import Added
     from jobd.engine.runner import Steps
-    from jobd.engine.schedulers import Iteration, Scheduler
+    from jobd.engine.schedulers import Scheduler
 
 T = TypeVar("T")
 
@@ -187,7 +188,7 @@ class AsyncQueue(Producer, AsyncQueueUpkeep):
 
     async def next_iteration(self, taken: Taken, *, now_ms: int, chance: float) -> Iteration:
         """Make the iteration after a scheduler's job that a worker has taken (engine.schedulers.next_iteration)."""
-        from jobd.engine.schedulers import next_iteration
+        from jobd.engine.iterations import next_iteration
 
         return await self._live().runner.run(next_iteration(self.keys, taken, now_ms=now_ms, chance=chance))
 

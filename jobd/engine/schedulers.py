@@ -1,4 +1,4 @@
-"""BullMQ's job schedulers: made, changed, paused, removed, and the next iteration made by whoever takes one.
+"""BullMQ's job schedulers: made, changed, paused, removed; the next iteration is made by whoever takes one.
 
 A scheduler is an entry of `repeat` with the moment of its current iteration, a hash with what it is made of, and one
 job for that iteration. docs/schedules.md tells the rules.
@@ -19,7 +19,6 @@ from jobd.errors import InputError, Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobd.engine.job import Taken
     from jobd.engine.keys import Keys
 
 MOST = 1_000
@@ -93,9 +92,9 @@ class Repeat:
     def of(cls, stored: Mapping[str, Any]) -> Repeat:
         """Return what BullMQ's words say, in a hash (texts) or in JSON; what is no number is left out."""
         return cls(
-            _whole(stored.get("every")), stored.get("pattern") or None, stored.get("tz") or None,
-            _whole(stored.get("limit")), _moment(stored.get("startDate")), _moment(stored.get("endDate")),
-            _whole(stored.get("offset")),
+            whole(stored.get("every")), stored.get("pattern") or None, stored.get("tz") or None,
+            whole(stored.get("limit")), _moment(stored.get("startDate")), _moment(stored.get("endDate")),
+            whole(stored.get("offset")),
         )  # fmt: skip
 
 
@@ -274,98 +273,14 @@ def list_schedulers(keys: Keys, sid: str = "") -> Command[list[Scheduler]]:
     return Command(words, lambda reply: [_scheduler(row) for row in reply], script("list_schedulers"))
 
 
-@dataclass(frozen=True, slots=True)
-class Iteration:
-    """What became of one taken job of a scheduler.
-
-    `next_at`: slot of the iteration that was made, None when none was. `policies`: of a jobd.toml's schedule.
-    `other`: a run of the same schedule that is not through, when `policies.overlap` asks for it.
-    """
-
-    next_at: int | None
-    policies: Policies
-    other: str | None
-
-
-def next_iteration(keys: Keys, taken: Taken, *, now_ms: int, chance: float) -> Command[Iteration]:
-    """Make the iteration after a taken one, unless it was made, is one too many, or the scheduler is gone.
-
-    Raises:
-        InputError: when its pattern is due next cannot be told: the pattern or zone is wrong, or croniter is missing;
-            or its options hold what JSON cannot.
-    """
-    sid = taken.scheduler_id or ""
-    opts = _opts_of(taken)
-    slot: int | None = None
-    missed = 0
-    following = _following(opts, now_ms) if opts is not None else None
-    if following is not None:
-        opts, slot, missed = following
-    try:
-        # Half a character pair becomes \udXXX, which is also what JSON calls it.
-        written = b"" if following is None else _encode(opts).encode("utf-8", "backslashreplace")
-    except (ValueError, RecursionError) as error:  # 1e999 was read as infinite
-        raise InputError(f"its options cannot be written: {error}") from None
-    words = (
-        3, keys.repeat, keys.schedules, keys.active,
-        keys.base, now_ms, sid, taken.id, written, "" if slot is None else slot,
-        missed, f"{chance:.6f}", int(taken.attempts_made == 0),
-    )  # fmt: skip
-
-    def read(reply: Any) -> Iteration:
-        made, note, other = reply
-        return Iteration(
-            None if made < 0 else made, policies_of(load_json(note) or {}), other.decode(errors="replace") or None
-        )
-
-    return Command(words, read, script("next_iteration"))
-
-
 def slot_of(job_id: str) -> int | None:
     """Return the slot in the id of an iteration, ms; None when there is none."""
-    return _whole(job_id.rpartition(":")[2])
+    return whole(job_id.rpartition(":")[2])
 
 
 def policies_of(note: Mapping[str, Any]) -> Policies:
     """Return the policies of a note of jobd's."""
-    return Policies(note.get("overlap", "allow"), note.get("catch_up", "once"), _whole(note.get("jitter_ms")) or 0)
-
-
-def _following(opts: dict[str, Any], now_ms: int) -> tuple[dict[str, Any], int | None, int] | None:
-    """Return options, slot (of a pattern) and missed slots of the next iteration; None when there is to be none."""
-    stored = opts.get("repeat")
-    if not isinstance(stored, dict):
-        return None
-    repeat = Repeat.of(stored)
-    count = (_whole(stored.get("count")) or 0) + 1
-    if (repeat.limit is not None and count > repeat.limit) or (repeat.end_at is not None and now_ms > repeat.end_at):
-        return None
-    slot, missed = None, 0
-    if repeat.pattern is not None:
-        prev = _whole(opts.get("prevMillis")) or 0
-        slot = repeat.next_after(max(now_ms, prev))
-        if slot is None:
-            return None
-        missed = _missed(repeat, prev, now_ms) if prev else 0
-    backoff = opts.get("backoff")
-    if isinstance(backoff, int | float) and not isinstance(backoff, bool):
-        opts["backoff"] = {"type": "fixed", "delay": backoff}  # as BullMQ writes a job's options when it reads them
-    return {"attempts": 0, **opts, "repeat": {**stored, "count": count}}, slot, missed
-
-
-def _missed(repeat: Repeat, prev: int, now_ms: int) -> int:
-    """Return how many due times of a pattern lie between its current iteration and now, 100 at most."""
-    for count in range(100):
-        due = repeat.next_after(prev)
-        if due is None or due > now_ms:
-            return count
-        prev = due
-    return 100
-
-
-def _opts_of(taken: Taken) -> dict[str, Any] | None:
-    opts = load_json(taken.opts)
-    return opts if isinstance(opts, dict) else None
+    return Policies(note.get("overlap", "allow"), note.get("catch_up", "once"), whole(note.get("jitter_ms")) or 0)
 
 
 def _scheduler(row: list[Any]) -> Scheduler:
@@ -379,12 +294,12 @@ def _scheduler(row: list[Any]) -> Scheduler:
         sid.decode(errors="replace"),
         Repeat.of(stored),
         Template(stored.get("name", ""), stored.get("data", ""), stored.get("opts", "")),
-        _whole(stored.get("ic")) or 0,
-        _whole(slot.decode() if slot else (kept or {}).get("slot")),
+        whole(stored.get("ic")) or 0,
+        whole(slot.decode() if slot else (kept or {}).get("slot")),
         load_json(note) or {},
-        {"by": kept.get("by"), "at": _whole(kept.get("at"))} if isinstance(kept, dict) else None,
+        {"by": kept.get("by"), "at": whole(kept.get("at"))} if isinstance(kept, dict) else None,
         slot_of(last.decode(errors="replace")),
-        _whole(missed.decode(errors="replace")) or 0,
+        whole(missed.decode(errors="replace")) or 0,
     )
 
 
@@ -396,7 +311,7 @@ def load_json(text: bytes | None) -> Any:
         return None
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
     """Return a number of JSON, or the text of one, without its fraction; None for what is none."""
     try:
         return None if isinstance(value, bool) or value is None else int(float(value))
@@ -413,4 +328,4 @@ def _moment(value: Any) -> int | None:
             return int(datetime.fromisoformat(value).timestamp() * 1000)
         except ValueError:
             return None
-    return _whole(value)
+    return whole(value)

@@ -16,12 +16,13 @@ from jobd.engine.bulk import Tally
 from jobd.engine.changing import change_delay, change_priority, removing_orphans, update_data
 from jobd.engine.clearing import cleaning, emptying, obliterating
 from jobd.engine.codes import Code
+from jobd.engine.iterations import next_iteration
 from jobd.engine.job import Finish, Taken
 from jobd.engine.locks import check_stalled
 from jobd.engine.options import new_job
 from jobd.engine.outcome_policy import Policy, after_failure, after_success, children_refusal, read_opts
 from jobd.engine.reading import children_values, ignored_failures, queue_facts
-from jobd.engine.schedulers import Repeat, Template, next_iteration, remove_scheduler, upsert_scheduler
+from jobd.engine.schedulers import Repeat, Template, remove_scheduler, upsert_scheduler
 from jobd.engine.states import Outcome, State
 from jobd.engine.turn import Note, annotate
 from tests.interop.options import our_options

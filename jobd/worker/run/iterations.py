@@ -25,8 +25,8 @@ from jobd.worker.run.attempt import Interruption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobd.engine.iterations import Iteration
     from jobd.engine.job import Taken
-    from jobd.engine.schedulers import Iteration
     from jobd.worker.run.attempt import Attempt
 
 AGAIN_S = 0.5

@@ -21,6 +21,7 @@ from jobd.engine.admin import (
 )
 from jobd.engine.changing import _remove_orphans, change_delay, change_priority
 from jobd.engine.clearing import drop_jobs, forget_queue
+from jobd.engine.iterations import next_iteration
 from jobd.engine.job import Finish, Keep, Limiter, Taken, TurnRequest
 from jobd.engine.keys import Keys
 from jobd.engine.locks import (
@@ -41,7 +42,6 @@ from jobd.engine.schedulers import (
     Repeat,
     Template,
     list_schedulers,
-    next_iteration,
     pause_scheduler,
     remove_scheduler,
     upsert_scheduler,

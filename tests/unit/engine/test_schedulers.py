@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from jobd.engine.cron import Cron
+from jobd.engine.iterations import next_iteration
 from jobd.engine.job import Taken
 from jobd.engine.keys import Keys
-from jobd.engine.schedulers import Repeat, Scheduler, Template, next_iteration, slot_of, upcoming
+from jobd.engine.schedulers import Repeat, Scheduler, Template, slot_of, upcoming
 from jobd.errors import InputError
 
 NOW = 1_795_486_443_666

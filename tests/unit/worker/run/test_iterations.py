@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from jobd.engine.iterations import Iteration
 from jobd.engine.job import KEEP_ALL, Taken
-from jobd.engine.schedulers import Iteration, Policies
+from jobd.engine.schedulers import Policies
 from jobd.engine.states import Outcome
 from jobd.errors import InputError, RedisRefused, RedisUnavailable
 from jobd.worker.run import iterations
