@@ -9,7 +9,7 @@ from pydantic_core import core_schema
 
 from jobd.config.values import Whole, refuse, told
 from jobd.duration import parse_duration, spell_duration
-from jobd.errors import DurationError
+from jobd.errors import DurationError, Refused
 from jobd.words import nearest
 
 MAX_WORKERS = 1000
@@ -90,3 +90,19 @@ def _target(value: Any) -> int:
     if target_ms < 1:
         raise refuse("`target_wait` must be above zero")
     return target_ms
+
+
+def scaled(before: int, to: str) -> int:
+    """Return the number of workers that `queue scale` is asked for: "3", or "+1" and "-1" from the present one.
+
+    Raises:
+        Refused: it is none, or one that a queue cannot have.
+    """
+    try:
+        number = int(to)
+    except ValueError:
+        raise Refused("scale-invalid", f'expected a number of workers such as "3", "+1" or "-1", got "{to}"') from None
+    after = before + number if to.lstrip()[:1] in ("+", "-") else number
+    if not 0 <= after <= MAX_WORKERS:
+        raise Refused("scale-invalid", f"expected 0 to {MAX_WORKERS} workers, got {after}")
+    return after

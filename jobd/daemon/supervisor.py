@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from jobd.config.scaling import MAX_WORKERS
+from jobd.config.scaling import scaled
 from jobd.daemon.condition import Condition
 from jobd.daemon.counters import Counters
 from jobd.daemon.logs import event_log
@@ -294,7 +294,7 @@ class Supervisor:
         """
         pool = self._pools(queue)[0]
         before = pool.wanted
-        after = pool.autoscale.workers if to is None else _scaled(before, to)
+        after = pool.autoscale.workers if to is None else scaled(before, to)
         pool.scaled_to = None if to is None or after == pool.queue.scaling.plain() else after
         pool.scaled_by = Order(who, self.clock.monotonic(), why)
         log.info("scaled", queue=queue, was=before, workers=after, by=who, why=why)
@@ -388,14 +388,3 @@ class Supervisor:
         self.counters.of(loss.pool.name).worker_gone(loss.pool, loss.worker)
         self.reloader.worker_lost(loss)
         self.on_loss(loss)
-
-
-def _scaled(before: int, to: str) -> int:
-    try:
-        number = int(to)
-    except ValueError:
-        raise Refused("scale-invalid", f'expected a number of workers such as "3", "+1" or "-1", got "{to}"') from None
-    after = before + number if to.lstrip()[:1] in ("+", "-") else number
-    if not 0 <= after <= MAX_WORKERS:
-        raise Refused("scale-invalid", f"expected 0 to {MAX_WORKERS} workers, got {after}")
-    return after
