@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobd.cli.bar import bar
+from jobd.cli.progress_bar import bar
 from jobd.client import Backoff, JobHandle, Queue
 
 if TYPE_CHECKING:

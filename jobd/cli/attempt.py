@@ -18,15 +18,15 @@ from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
 from jobd.worker.handlers.on_failed import load_on_failed
 from jobd.worker.handlers.wraps import load_wraps
-from jobd.worker.run.alone import Alone, Around, added_of, taken_of
+from jobd.worker.run.single_attempt import Around, SingleAttempt, added_of, taken_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobd.cli.outlive import Doing
+    from jobd.cli.child_process import Doing
     from jobd.config.model import Config, Queue
     from jobd.engine.new_job import NewJob
-    from jobd.worker.run.alone import Added, Ending
+    from jobd.worker.run.single_attempt import Added, Ending
 
 
 class _Stderr:
@@ -84,7 +84,7 @@ class Trial:
             setup, teardown = (load_object(path) if path else None for path in (queue.setup, queue.teardown))
             policies = JobPolicies(numbers, load_wraps(queue.wrap), load_on_failed(queue.on_failed))
         # Whatever the job is or how old: the one who asks wants to see its handler run.
-        self._alone = Alone(numbers, policies, queue.name, _Stderr(), Around(setup, teardown), refuses=False)
+        self._alone = SingleAttempt(numbers, policies, queue.name, _Stderr(), Around(setup, teardown), refuses=False)
 
     def run(self) -> Ending:
         """Run it once; return how it ended. Raises what setup or teardown raises."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from jobd.cli.bar import bar
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer, warn
 from jobd.cli.params import DURATION
-from jobd.cli.reach import ask
+from jobd.cli.progress_bar import bar
 from jobd.errors import JobdError, NotThere, Refused
 from jobd.exits import Exit
 from jobd.operations.table import JOB_SHOW

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import error_document, print_document, problem_text, warn
-from jobd.cli.reach import ask
 from jobd.errors import DaemonAway
 from jobd.exits import Exit
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import warn
-from jobd.cli.reach import ask
 from jobd.errors import JobFailed, NotThere, Refused
 from jobd.operations.reasons import why_nothing_runs
 from jobd.operations.table import JOB_WAIT, QUEUE_SHOW

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobd.client.async_queue_upkeep import AsyncQueueUpkeep
+from jobd.client.async_queue_maintenance import AsyncQueueUpkeep
 from jobd.client.producer import Producer, check_added, check_kind, finish, lost_add, timed_out
 from jobd.client.tracing import producing
 from jobd.clock import SYSTEM_CLOCK

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobd.client.producer import Producer, check_added, check_kind, finish, lost_add, timed_out
-from jobd.client.queue_upkeep import QueueUpkeep
+from jobd.client.queue_maintenance import QueueUpkeep
 from jobd.client.tracing import producing
 from jobd.clock import SYSTEM_CLOCK
 from jobd.duration import to_ms
@@ -147,14 +147,14 @@ class Queue(Producer, QueueUpkeep):
         Raises:
             As add.
         """
-        from jobd.engine.stream import run_stream
+        from jobd.engine.pipelining import run_pipelined
 
         built = self.build_many(jobs)
         done: list[Added] = []
         with producing("add_many", self.name, built):
             batches = (add_jobs(self.keys, built[start : start + BATCH]) for start in range(0, len(built), BATCH))
             try:
-                for added in run_stream(self._live().runner, script("add_job"), batches):
+                for added in run_pipelined(self._live().runner, script("add_job"), batches):
                     done += added
             except RedisUnavailable as error:
                 raise lost_add(error, f" ({len(done)} of {len(built)} are in)") from None

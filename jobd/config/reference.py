@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobd.config.as_toml import inline, plain, spelled
-from jobd.config.meanings import SINCE, meaning_of
+from jobd.config.key_docs import SINCE, meaning_of
 from jobd.config.tables import (
     App,
     BackoffTable,

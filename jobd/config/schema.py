@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from jobd.config import tables
-from jobd.config.meanings import meaning_of
+from jobd.config.key_docs import meaning_of
 from jobd.config.validate import raw_schema
 from jobd.config.values import KeepTable, Table
 from jobd.duration import spell_duration

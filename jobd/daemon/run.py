@@ -15,12 +15,14 @@ from jobd.daemon import logs
 from jobd.daemon.background import Background
 from jobd.daemon.control.dispatch import Dispatch
 from jobd.daemon.control.methods import Methods
-from jobd.daemon.control.passed import PassedSockets
 from jobd.daemon.control.servers import control_servers
-from jobd.daemon.duties.earlier import kill_survivors
+from jobd.daemon.control.socket_activation import PassedSockets
+from jobd.daemon.current_config import CurrentConfig, for_development
+from jobd.daemon.default_duties import default_duties
+from jobd.daemon.duties.control_sockets import ControlSockets
+from jobd.daemon.duties.earlier_incarnations import kill_survivors
 from jobd.daemon.duties.metrics import Metrics
 from jobd.daemon.duties.presence import Presence
-from jobd.daemon.duties.reachable import Reachable
 from jobd.daemon.duties.recover import Recover
 from jobd.daemon.duties.sample import Sampling
 from jobd.daemon.duties.schedules import Schedules
@@ -28,19 +30,17 @@ from jobd.daemon.duties.until_empty import until_empty
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, EmbeddedSettings
 from jobd.daemon.file_schedules import Loaded
 from jobd.daemon.history import History
-from jobd.daemon.in_force import InForce, for_development
 from jobd.daemon.incarnation import IncarnationRecord, new_id
 from jobd.daemon.log_memory import LogMemory
 from jobd.daemon.notify import Notifier, Pulse
 from jobd.daemon.processes.fleet import Fleet
 from jobd.daemon.processes.kernel import become_subreaper
 from jobd.daemon.processes.template_store import TemplateStore
+from jobd.daemon.reload.context import ReloadContext
 from jobd.daemon.reload.count_waiting import count_waiting
-from jobd.daemon.reload.parts import Parts
 from jobd.daemon.reload.reloader import Reloader
 from jobd.daemon.reload.trial import Imports
 from jobd.daemon.signals import Signals, Wish
-from jobd.daemon.standing_duties import standing_duties
 from jobd.daemon.state_dir import StateDir
 from jobd.daemon.stopping import Stopper
 from jobd.daemon.supervisor import Supervisor
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobd.config.model import Config
-    from jobd.daemon.numbers_page import NumbersPage
+    from jobd.daemon.metrics_page import MetricsPage
     from jobd.daemon.processes.fleet import Loss
     from jobd.locate import RedisSource
 
@@ -79,7 +79,7 @@ class RunOptions:
     passed: PassedSockets = field(default_factory=PassedSockets)
 
 
-async def main(config: Config, options: RunOptions, page: Callable[[Path], NumbersPage] | None) -> int:
+async def main(config: Config, options: RunOptions, page: Callable[[Path], MetricsPage] | None) -> int:
     """Run the daemon until it is stopped; return the exit code of the process.
 
     `page` makes the page of numbers with a folder of its own; None: the extra is missing.
@@ -108,7 +108,7 @@ class Daemon:
         config: Config,
         options: RunOptions,
         memory: LogMemory,
-        page: Callable[[Path], NumbersPage] | None,
+        page: Callable[[Path], MetricsPage] | None,
     ) -> None:
         self.config = config
         self.memory = memory
@@ -198,22 +198,22 @@ class Daemon:
     ) -> tuple[Recover, Schedules]:
         """Make the supervisor and what carries out its orders; return those parts that work beside it."""
         templates = TemplateStore(self._worker_environment())
-        in_force = InForce(
+        current_config = CurrentConfig(
             self.config, SYSTEM_CLOCK,
             environ=self.environ, globs=self.options.queues, redis_argument=self.options.redis, dev=self.options.dev,
         )  # fmt: skip
         fleet = Fleet(self.config, source, templates, record, SYSTEM_CLOCK)
         supervisor = self.supervisor = Supervisor(
-            in_force, fleet, templates, record, SYSTEM_CLOCK, announce=self.notifier
+            current_config, fleet, templates, record, SYSTEM_CLOCK, announce=self.notifier
         )
         recover = Recover(fleet, runner, supervisor.counters.ended_for_good)
         schedules = Schedules(
-            in_force, fleet, runner, Loaded(record.folder), supervisor.condition.redis_said,
+            current_config, fleet, runner, Loaded(record.folder), supervisor.condition.redis_said,
             counters=supervisor.counters,
         )  # fmt: skip
         supervisor.condition.of_schedules = schedules.troubles
-        parts = Parts(
-            in_force, fleet, templates, SYSTEM_CLOCK,
+        parts = ReloadContext(
+            current_config, fleet, templates, SYSTEM_CLOCK,
             facts=supervisor.facts, count_waiting=partial(count_waiting, runner, source.prefix),
             renew_connections=lambda: self._renew_connections(runner), schedules=schedules,
         )  # fmt: skip
@@ -239,12 +239,12 @@ class Daemon:
         dispatch = Dispatch(self.methods, runner, source.prefix)
         servers = control_servers(self._socket, self.config.daemon, dispatch, self.options.passed)
         duties = [
-            *standing_duties(supervisor, runner, record, self._awaited_pids),
+            *default_duties(supervisor, runner, record, self._awaited_pids),
             Sampling(supervisor, runner, history),
             presence,
             metrics,
             schedules,
-            Reachable(servers, self._moved),
+            ControlSockets(servers, self._moved),
             Watch(supervisor, lambda code: self._reload("watch", code=code)),
         ]
         try:
@@ -296,11 +296,11 @@ class Daemon:
 
     async def _start(self, supervisor: Supervisor) -> bool:
         """Import the handlers and start the workers; False when a stop came in between."""
-        queues = supervisor.in_force.selected(self.config)
+        queues = supervisor.current_config.selected(self.config)
         if self.options.queues and not queues:
             known = ", ".join(self.config.queues) or "none"
             raise Refused("queue-unknown", f"no queue matches --queue {' '.join(self.options.queues)}; known: {known}")
-        imports = Imports(supervisor.templates, supervisor.in_force, self.config)
+        imports = Imports(supervisor.templates, supervisor.current_config, self.config)
         try:
             problems = await imports.make(queues.values())
         except Refused:

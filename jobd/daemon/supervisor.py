@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from jobd.config.scaling import scaled
-from jobd.daemon.condition import Condition
 from jobd.daemon.counters import Counters
+from jobd.daemon.health import Health
 from jobd.daemon.logs import event_log
 from jobd.daemon.queue_views import Tally, queue_view
 from jobd.daemon.reload.plan import Facts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobd.clock import Clock
     from jobd.config.model import Config
-    from jobd.daemon.in_force import InForce
+    from jobd.daemon.current_config import CurrentConfig
     from jobd.daemon.incarnation import IncarnationRecord
     from jobd.daemon.processes.fleet import Fleet, Loss
     from jobd.daemon.processes.pool import Pool
@@ -99,7 +99,7 @@ class Supervisor:
 
     def __init__(
         self,
-        in_force: InForce,
+        current_config: CurrentConfig,
         fleet: Fleet,
         templates: TemplateStore,
         record: IncarnationRecord,
@@ -108,7 +108,7 @@ class Supervisor:
         announce: Announces,
     ) -> None:
         """Prepare; `take_helpers` before anything is ordered."""
-        self.in_force = in_force
+        self.current_config = current_config
         self.started_at = clock.monotonic()
         self.clock = clock
         self.templates = templates
@@ -117,7 +117,7 @@ class Supervisor:
         self.fleet.on_loss = self._lost
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.counters = Counters()
-        self.condition = Condition(fleet)
+        self.condition = Health(fleet)
         self.loop_beat_at = clock.monotonic()
         self._announce = announce
         self._reloads = 0
@@ -136,17 +136,17 @@ class Supervisor:
     @property
     def config(self) -> Config:
         """The configuration in force."""
-        return self.in_force.config
+        return self.current_config.config
 
     @property
     def generation(self) -> int:
         """Its number."""
-        return self.in_force.generation
+        return self.current_config.generation
 
     @property
     def reloaded_at(self) -> float | None:
         """When the last reload was through; None before the first."""
-        return self.in_force.reloaded_at
+        return self.current_config.reloaded_at
 
     @property
     def incarnation(self) -> str:
@@ -234,8 +234,8 @@ class Supervisor:
     def start_workers(self) -> None:
         """Start the workers of every queue; returns at once."""
         self._started.set()
-        self.fleet.make_room(self.in_force.selected(self.config).values())
-        for queue in self.in_force.selected(self.config).values():
+        self.fleet.make_room(self.current_config.selected(self.config).values())
+        for queue in self.current_config.selected(self.config).values():
             pool = self.fleet.new_pool(queue, self.generation)
             self.fleet.pools[queue.name] = pool
             pool.fill()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.bulk import Tally
-from jobd.engine.changing import removing_orphans
 from jobd.engine.clearing import CLEANABLE, cleaning, closing, emptying, obliterating, refuse_active
+from jobd.engine.job_changes import removing_orphans
 from jobd.engine.keys import Keys
 from jobd.engine.reading import queue_facts
 from jobd.engine.selection import Selection, walk

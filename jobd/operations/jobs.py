@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from jobd.client import upkeep
+from jobd.client import maintenance
 from jobd.client.producer import lost_add
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
@@ -86,11 +86,11 @@ async def change(place: Place, params: Change) -> Changed:
     if params.priority is not None:
         check_priority(params.priority)
     if params.delay_ms is not None:
-        steps.append(upkeep.change_job_delay(keys, params.id, params.delay_ms / 1000))
+        steps.append(maintenance.change_job_delay(keys, params.id, params.delay_ms / 1000))
     if params.priority is not None:
-        steps.append(upkeep.change_job_priority(keys, params.id, params.priority, lifo=params.lifo))
+        steps.append(maintenance.change_job_priority(keys, params.id, params.priority, lifo=params.lifo))
     if params.data is not None:
-        steps.append(upkeep.update_job_data(keys, params.id, params.data))
+        steps.append(maintenance.update_job_data(keys, params.id, params.data))
     for one in steps:
         await place.runner.run_steps(one)
     return {"id": params.id, "changed": [word.removesuffix("_ms") for word in given]}

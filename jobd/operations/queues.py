@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from jobd.client import upkeep
+from jobd.client import maintenance
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.admin import pause_queue, resume_queue
-from jobd.engine.changing import priorities_in_use
+from jobd.engine.job_changes import priorities_in_use
 from jobd.engine.keys import Keys
 from jobd.engine.options import check_queue_name
 from jobd.engine.reading import QueueFacts, WrongKey, find_queues, queue_facts, queue_facts_or_fault
@@ -74,7 +74,7 @@ async def _show(place: Place, params: ShowQueue) -> QueueDetails:
     waiting |= await place.runner.run_steps(priorities_in_use(keys, _PRIORITIES))
     metrics: dict[str, QueueMetrics] = {}
     for kind in ("completed", "failed"):
-        found = await place.runner.run_steps(upkeep.metrics(keys, kind, 0, (params.minutes or 60) - 1))
+        found = await place.runner.run_steps(maintenance.metrics(keys, kind, 0, (params.minutes or 60) - 1))
         if found.count:
             metrics[kind] = {
                 "count": found.count, "data": found.data,

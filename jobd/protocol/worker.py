@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from jobd.engine.backoff import Backoff
 from jobd.engine.job import Keep, KeyLimit
 from jobd.errors import ProtocolError
-from jobd.protocol.building import build, hints
+from jobd.protocol.from_json import build, hints
 
 STACKS_SIGNAL = signal.SIGQUIT
 """A worker prints the stacks of its threads at this signal, also when its loop does not turn."""

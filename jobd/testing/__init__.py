@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from jobd.testing.fake_queue import FakeQueue
     from jobd.testing.real_daemon import RealDaemon
     from jobd.testing.running import Done, run, run_batch
-    from jobd.worker.run.alone import Added
+    from jobd.worker.run.single_attempt import Added
 
 _HOMES = {
-    "Added": "jobd.worker.run.alone",
+    "Added": "jobd.worker.run.single_attempt",
     "Done": "jobd.testing.running",
     "FakeQueue": "jobd.testing.fake_queue",
     "RealDaemon": "jobd.testing.real_daemon",

@@ -15,7 +15,7 @@ from jobd.engine.states import State
 from jobd.errors import InputError, JobFailed, NotThere
 from jobd.testing.memory import Memory
 from jobd.testing.running import Done, outside_of_loops, policies_of
-from jobd.worker.run.alone import Alone, added_of
+from jobd.worker.run.single_attempt import SingleAttempt, added_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jobd.protocol.worker import Numbers
     from jobd.testing.memory import MemoryJob
     from jobd.worker.handlers.job_policy import JobPolicies
-    from jobd.worker.run.alone import Added
+    from jobd.worker.run.single_attempt import Added
 
 MOST_RUNS = 10_000
 """Runs of one drain: a handler that always asks to be run later would go on for ever."""
@@ -100,7 +100,7 @@ class FakeQueue:
             self._policies[queue] = policies_of(config.queues[queue])
         numbers, policies = self._policies[queue]
         done = Done(id=job.id, queue=queue, name=job.new.name, data=json.loads(job.data))
-        alone = Alone(numbers, policies, queue, _Notes(self, job, done))
+        alone = SingleAttempt(numbers, policies, queue, _Notes(self, job, done))
         ending = outside_of_loops(lambda: alone.run(job.taken(), now_ms=self._memory.now_ms))
         done.take(ending)
         self._memory.finish(job, ending, lambda: trace_of(done.error) if done.error else ending.value.decode())

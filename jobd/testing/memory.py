@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jobd.engine.keys import Keys
     from jobd.engine.new_job import NewJob
-    from jobd.worker.run.alone import Ending
+    from jobd.worker.run.single_attempt import Ending
 
 _FLAGS = ("fpof", "cpof", "idof", "rdof")
 """What a child's failure means to its parent: fail, continue, ignore, remove."""

@@ -17,7 +17,7 @@ from jobd.protocol.worker import HandlerSpec, Numbers
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.on_failed import load_on_failed
 from jobd.worker.handlers.wraps import load_wraps
-from jobd.worker.run.alone import Added, Alone, Ending, added_of, taken_of
+from jobd.worker.run.single_attempt import Added, Ending, SingleAttempt, added_of, taken_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +116,7 @@ def run(
         raise InputError("give a handler, or a queue of jobd.toml")
     done = Done(data={} if data is None else data, id="1", queue=queue or "test", name=name)
     stored = {"data": done.data, "opts": dict(opts or {}), "attempts_made": attempt - 1}
-    alone = Alone(numbers, policies, done.queue, _Notes(done))
+    alone = SingleAttempt(numbers, policies, done.queue, _Notes(done))
     done.take(outside_of_loops(lambda: alone.run(taken_of(name, stored))))
     return done
 
@@ -154,7 +154,7 @@ def run_batch(
     for done in dones:
         stored = {"id": done.id, "data": done.data, "opts": dict(opts or {}), "attempts_made": attempt - 1}
         batch.append((taken_of(name, stored), _Notes(done)))
-    alone = Alone(numbers, policies, queue or "test", _Notes(Done()))
+    alone = SingleAttempt(numbers, policies, queue or "test", _Notes(Done()))
     endings = outside_of_loops(lambda: alone.run_batch(batch)) if batch else []
     for done, ending in zip(dones, endings, strict=True):
         done.take(ending)

@@ -16,8 +16,8 @@ from jobd import __version__
 from jobd.errors import JobdError
 from jobd.locate import redact
 from jobd.web import assets
-from jobd.web.acts import ACTS
-from jobd.web.door import Door
+from jobd.web.access import AccessControl
+from jobd.web.actions import ACTS
 from jobd.web.live import VIEWERS_MAX, Hub
 from jobd.web.pages import config as config_page
 from jobd.web.pages import events, job, jobs, logs, overview, queue, schedules
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from jobd.operations.documents.daemon import Status
-    from jobd.web.acts import Act
+    from jobd.web.actions import Act
     from jobd.web.live import Parts
 
 PAGES: dict[str, Callable[[Visit], Awaitable[View]]] = {
@@ -44,7 +44,7 @@ PAGES: dict[str, Callable[[Visit], Awaitable[View]]] = {
 }
 
 
-def build(site: Site) -> Door:
+def build(site: Site) -> AccessControl:
     """Return the application. With `read_only` there is no route that changes anything."""
     hub = Hub()
     routes = [Route("/static/{name}", assets.answer, methods=["GET"])]
@@ -61,7 +61,7 @@ def build(site: Site) -> Door:
 
     app = Starlette(routes=routes, lifespan=life, exception_handlers={HTTPException: partial(_lost, site)})
     app.router.redirect_slashes = False
-    return Door(app, site.rules)
+    return AccessControl(app, site.rules)
 
 
 async def _show(site: Site, page: Callable[[Visit], Awaitable[View]], request: Request) -> Response:

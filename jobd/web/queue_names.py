@@ -11,7 +11,7 @@ from jobd.errors import JobdError
 from jobd.operations import table
 
 if TYPE_CHECKING:
-    from jobd.web.reach import Reach
+    from jobd.web.daemon_or_redis import DaemonOrRedis
 
 _AGE_S = 15.0
 _SHARE = 50
@@ -24,7 +24,7 @@ _FIRST_WAIT_S = 0.5
 class QueueNames:
     """The names found last, and the search that is under way."""
 
-    def __init__(self, reach: Reach, owner: str) -> None:
+    def __init__(self, reach: DaemonOrRedis, owner: str) -> None:
         self._reach = reach
         self._owner = owner
         self._names: list[str] = []

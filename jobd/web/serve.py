@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from jobd.errors import InputError, Refused
+from jobd.web.access import AccessRules
 from jobd.web.app import build
-from jobd.web.door import Rules
+from jobd.web.audit_log import AuditLog
+from jobd.web.daemon_or_redis import DaemonOrRedis, Target
 from jobd.web.queue_names import QueueNames
-from jobd.web.reach import Reach, Target
-from jobd.web.record import Record
 from jobd.web.render import Renderer
 from jobd.web.site import Site, globs_of_file
 from jobd.web.tokens import Tokens
@@ -63,10 +63,12 @@ def main(options: WebOptions, tell: Callable[[str], None], opened: Callable[[str
     with place.listening() as sock:
         address, port = place.bound(sock)
         # Cookies know no ports: two pages of one host must not throw each other's out.
-        rules = Rules(tokens, owner, address, cookie_name=f"jobd_web_{port or 'unix'}", header=options.auth_header)
-        reach = Reach(options.target)
+        rules = AccessRules(
+            tokens, owner, address, cookie_name=f"jobd_web_{port or 'unix'}", header=options.auth_header
+        )
+        reach = DaemonOrRedis(options.target)
         site = Site(
-            reach, rules, Renderer(), QueueNames(reach, owner), Record(), read_only=options.read_only,
+            reach, rules, Renderer(), QueueNames(reach, owner), AuditLog(), read_only=options.read_only,
             config=options.target.config, hide=globs_of_file(options.target.config),
         )  # fmt: skip
         link = f"http://{place.shown(port)}/?token={tokens.link}"

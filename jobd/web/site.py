@@ -12,8 +12,8 @@ from jobd.errors import ConfigError, DaemonAway, JobdError
 from jobd.locate import find_config
 from jobd.operations import table
 from jobd.operations.operation import Needs
-from jobd.web.hide import Hidden
-from jobd.web.repeated import Repeated
+from jobd.web.log_redaction import LogRedaction
+from jobd.web.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from jobd.operations.documents.daemon import ConfigShown, Status
     from jobd.operations.operation import Operation, P, R
-    from jobd.web.door import Rules
+    from jobd.web.access import AccessRules
+    from jobd.web.audit_log import AuditLog
+    from jobd.web.daemon_or_redis import DaemonOrRedis
     from jobd.web.queue_names import QueueNames
-    from jobd.web.reach import Reach
-    from jobd.web.record import Record
     from jobd.web.render import Renderer
 
 FRAME_AGE_S = 2.0
@@ -60,7 +60,7 @@ class Site:
     """One running `jobd web`."""
 
     def __init__(
-        self, reach: Reach, rules: Rules, renderer: Renderer, names: QueueNames, record: Record, *,
+        self, reach: DaemonOrRedis, rules: AccessRules, renderer: Renderer, names: QueueNames, record: AuditLog, *,
         read_only: bool, config: str | None, hide: tuple[str, ...],
     ) -> None:  # fmt: skip
         """Prepare. `hide` are globs that hold besides those of the configuration in force."""
@@ -71,7 +71,7 @@ class Site:
         self.record = record
         self.read_only = read_only
         self.config = config
-        self.repeated = Repeated()
+        self.repeated = LogRedaction()
         self.running: list[Running] = []
         self._hide = hide
         self._told: dict[str, Told] = {}
@@ -101,7 +101,7 @@ class Site:
         finally:
             self.running.remove(running)
 
-    async def hidden(self, visit: Visit) -> Hidden:
+    async def hidden(self, visit: Visit) -> Redaction:
         """Return what must not be shown: the globs of the configuration in force and those of the file.
 
         Raises:
@@ -110,8 +110,8 @@ class Site:
         try:
             shown = await visit.shared(table.CONFIG_SHOW, {"origin": True}, max_age_s=_CONFIG_AGE_S)
         except DaemonAway:
-            return Hidden(self._hide)
-        return Hidden((*self._hide, *globs_of(shown)))
+            return Redaction(self._hide)
+        return Redaction((*self._hide, *globs_of(shown)))
 
 
 class Visit:
@@ -133,7 +133,7 @@ class Visit:
         return None if self.user == self.site.rules.owner else self.user
 
     async def read(self, operation: Operation[P, R], params: Mapping[str, Any] | None = None) -> R:
-        """Return a document. Raises as Reach.ask."""
+        """Return a document. Raises as DaemonOrRedis.ask."""
         if self._max_age_s:
             return await self.shared(operation, params, max_age_s=self._max_age_s)
         return await self.site.reach.ask(operation, params, who=self.user)
@@ -141,7 +141,7 @@ class Visit:
     async def shared(
         self, operation: Operation[P, R], params: Mapping[str, Any] | None = None, *, max_age_s: float = FRAME_AGE_S
     ) -> R:
-        """Return a document that may be so old. Raises as Reach.ask."""
+        """Return a document that may be so old. Raises as DaemonOrRedis.ask."""
         return await self.site.reach.shared(operation, params, who=self.user, max_age_s=max_age_s)
 
     async def status(self) -> Status | None:

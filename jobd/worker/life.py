@@ -19,19 +19,19 @@ from jobd.locate import RedisSource, hand_down
 from jobd.protocol import framing
 from jobd.protocol import worker as messages
 from jobd.protocol.board import BoardWriter
-from jobd.worker import forks, own_faults, standard_files
+from jobd.worker import forks, internal_errors, standard_files
 from jobd.worker.daemon_channel import Channel
 from jobd.worker.fetch.loop import FetchLoop
 from jobd.worker.handlers.job_policy import JobPolicies
 from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.monkeypatches import newly_replaced
 from jobd.worker.handlers.on_failed import OnFailed, load_on_failed
-from jobd.worker.handlers.primitives import newly_replaced
 from jobd.worker.handlers.wraps import Wrap, load_wraps
-from jobd.worker.own_log import log
-from jobd.worker.run.ended_elsewhere import EndedElsewhere
+from jobd.worker.run.on_failed_calls import OnFailedCalls
 from jobd.worker.run.output import capture
 from jobd.worker.run.slots import Slots
 from jobd.worker.run.wording import all_stacks, reason_of, trace_of
+from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
     import socket
@@ -177,7 +177,7 @@ class Worker:
         self._user = user
         self._fetch: FetchLoop
         self._channel: Channel
-        self._ended_elsewhere: EndedElsewhere
+        self._on_failed_calls: OnFailedCalls
         self._ending: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
 
@@ -202,7 +202,7 @@ class Worker:
             framing.send(self._sock, messages.encode(messages.StartFailed("setup", failure, self._start.setup)))
             return Exit.SETUP_FAILED
         standard_files.keep(self._loop)
-        own_faults.watch(self._loop, _end_by_fault)  # behind `setup`, which may set a handler of its own
+        internal_errors.watch(self._loop, _end_by_fault)  # behind `setup`, which may set a handler of its own
         start = self._start
         if start.numbers.log_output_bytes is not None:
             capture()  # behind `setup`, which may set up logging
@@ -219,7 +219,7 @@ class Worker:
         ready()
         up = await self._fetch.connect()
         self._channel = Channel(self._loop, self._sock, self._received)
-        self._ended_elsewhere = EndedElsewhere(self.slots, self._channel.send)
+        self._on_failed_calls = OnFailedCalls(self.slots, self._channel.send)
         self._redis.ask = lambda: self._channel.send(messages.AskRedis())
         self._channel.send(messages.Ready(up))
         if not start.hold:
@@ -270,7 +270,7 @@ class Worker:
                 self._fetch.quiet(self._quieted)
                 self._ending = self._loop.create_task(self._end_behind_calls())
             case messages.JobEnded():
-                self._ended_elsewhere.tell(message)
+                self._on_failed_calls.tell(message)
             case messages.Stop():
                 self._stop(message.patience_ms)
             case messages.Cancel():
@@ -292,7 +292,7 @@ class Worker:
 
     async def _end_behind_calls(self) -> None:
         """End when `on_failed` has been called for what the daemon told of: what it writes needs the fetch loop."""
-        await self._ended_elsewhere.over()
+        await self._on_failed_calls.over()
         self._fetch.end(self._quieted)
 
     def _stop(self, patience_ms: int) -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from jobd.worker.own_log import log
+from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
     import asyncio

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from jobd.client import AsyncQueue, Queue
-from jobd.client.async_queue_upkeep import AsyncQueueUpkeep
-from jobd.client.queue_upkeep import QueueUpkeep
+from jobd.client.async_queue_maintenance import AsyncQueueUpkeep
+from jobd.client.queue_maintenance import QueueUpkeep
 from jobd.engine.keys import Keys
 from jobd.errors import InputError, NotThere, Refused
 from tests.integration.test_operations import put_failed

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from jobd.engine.admin import retry_job
-from jobd.engine.changing import change_priority
 from jobd.engine.job import Finish, Taken
+from jobd.engine.job_changes import change_priority
 from jobd.engine.locks import check_stalled, hand_back_jobs, recover_jobs
 from jobd.engine.states import Outcome
 from jobd.errors import RedisRefused

@@ -90,9 +90,14 @@ class Host:
             async with async_client(RedisSource(self.world.url)) as client:
                 clock = SimpleNamespace(now_ms=lambda: self.world.now)
                 fleet: Any = SimpleNamespace(source=SimpleNamespace(prefix=self.world.prefix), clock=clock)
-                in_force: Any = SimpleNamespace(config=load(self.path, env={}))
+                config: Any = SimpleNamespace(config=load(self.path, env={}))
                 duty = Schedules(
-                    in_force, fleet, AsyncRunner(client), self.loaded, lambda name, trouble: None, counters=Counters()
+                    config,
+                    fleet,
+                    AsyncRunner(client),
+                    self.loaded,
+                    lambda name, trouble: None,
+                    counters=Counters(),
                 )
                 done = await act(duty)
                 self._troubles = duty.troubles()

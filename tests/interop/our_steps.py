@@ -13,11 +13,11 @@ from jobd.client.flow import Flow, flow_jobs
 from jobd.engine.adding import add_flow, add_job, add_jobs
 from jobd.engine.admin import pause_queue, promote_job, remove_job, resume_queue, retry_job
 from jobd.engine.bulk import Tally
-from jobd.engine.changing import change_delay, change_priority, removing_orphans, update_data
 from jobd.engine.clearing import cleaning, emptying, obliterating
 from jobd.engine.codes import Code
 from jobd.engine.iterations import next_iteration
 from jobd.engine.job import Finish, Taken
+from jobd.engine.job_changes import change_delay, change_priority, removing_orphans, update_data
 from jobd.engine.locks import check_stalled
 from jobd.engine.options import new_job
 from jobd.engine.outcome_policy import Policy, after_failure, after_success, children_refusal, read_opts

@@ -8,8 +8,8 @@ import click
 
 from jobd.cli.click_commands import Group, command
 from jobd.cli.columns import GAP, padded
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer
-from jobd.cli.reach import ask
 from jobd.errors import DaemonAway
 from jobd.operations.table import CONFIG_SHOW
 from jobd.words import cell_width

@@ -47,7 +47,7 @@ def add_queue(settings: Settings, /, queue: str, others: Sequence[str], **keys: 
 
     Code may come later: a handler that does not import yet is only a warning here, though `reload` will refuse it.
     """
-    from jobd.config.written_queues import add_queue as add
+    from jobd.config.drop_in_queues import add_queue as add
 
     table = {name: value for name, value in keys.items() if value is not None} | dict(map(_pair, others))
     path = add(settings.config, queue, table, settings.redis)
@@ -72,7 +72,7 @@ def _import_problems(settings: Settings, queue: str) -> list[Problem]:
 @click.pass_obj
 def remove_queue(settings: Settings, queue: str) -> None:
     """Remove a queue that `config add-queue` added; one that a person wrote is refused, with its line."""
-    from jobd.config.written_queues import remove_queue as remove
+    from jobd.config.drop_in_queues import remove_queue as remove
 
     path = remove(settings.config, queue, settings.redis)
     told = {"queue": queue, "path": str(path)}

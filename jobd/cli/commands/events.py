@@ -10,8 +10,8 @@ import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.columns import cut
+from jobd.cli.daemon_or_redis import session, subscribed
 from jobd.cli.output import leave_with_reader, print_entry
-from jobd.cli.reach import session, subscribed
 from jobd.engine.trouble import passes
 from jobd.errors import RedisRefused, RedisUnavailable
 from jobd.operations.table import EVENTS

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
+from jobd.cli.daemon_or_redis import ask, redis_is_in_reach
 from jobd.cli.output import json_text, print_document, warn
 from jobd.cli.params import read_payload
-from jobd.cli.reach import ask, redis_is_in_reach
 from jobd.errors import HandlerError, NotThere, Refused, RetryLater, Unrecoverable
 from jobd.exits import Exit
 from jobd.operations.table import JOB_SHOW
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobd.cli.attempt import Trial
-    from jobd.cli.outlive import Doing
+    from jobd.cli.child_process import Doing
     from jobd.cli.settings import Settings
     from jobd.config.model import Queue
-    from jobd.worker.run.alone import Ending
+    from jobd.worker.run.single_attempt import Ending
 
 
 @command(
@@ -64,7 +64,7 @@ def exec_(  # noqa: PLR0917 - click passes them by name
     _check_python(found)
     stored = _stored(settings, queue, job_id) if job_id else {"data": payload}
     from jobd.cli.attempt import Trial
-    from jobd.cli.outlive import Doing, go_on_in_child
+    from jobd.cli.child_process import Doing, go_on_in_child
 
     doing = Doing()
     status = go_on_in_child()

@@ -9,8 +9,8 @@ import click
 
 from jobd.cli.click_commands import Group, command
 from jobd.cli.columns import Column, draw, terminal_width
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer
-from jobd.cli.reach import ask
 from jobd.duration import format_duration
 from jobd.operations.table import HOST_LIST
 

@@ -10,9 +10,9 @@ import click
 from jobd.cli.bulk import filter_options, given_filters
 from jobd.cli.click_commands import Group, command
 from jobd.cli.columns import Column, draw, terminal_width
+from jobd.cli.daemon_or_redis import ask, redis_is_in_reach
+from jobd.cli.job_timeline import timeline
 from jobd.cli.output import answer
-from jobd.cli.reach import ask, redis_is_in_reach
-from jobd.cli.story import story
 from jobd.duration import format_duration
 from jobd.operations.table import JOB_LIST, JOB_LOGS, JOB_SHOW
 from jobd.words import printable
@@ -90,7 +90,7 @@ def show(settings: Settings, queue: str, job_id: str) -> None:
         from jobd.cli.direct import perform
 
         document = perform(settings, JOB_SHOW, params)
-    answer(settings, document, lambda found: story(found["job"]))
+    answer(settings, document, lambda found: timeline(found["job"]))
 
 
 @command("logs", examples=["jobd job logs email 7"])

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import Command, command
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer, json_text, warn
 from jobd.cli.params import DURATION, read_payload
 from jobd.cli.queue_names import names_in_file
-from jobd.cli.reach import ask
 from jobd.cli.waiting import wait_for
 from jobd.duration import spell_duration
 from jobd.errors import DurationError, JobdError

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer
 from jobd.cli.params import DURATION, read_payload
-from jobd.cli.reach import ask
 from jobd.operations.table import JOB_CHANGE
 from jobd.words import printable
 

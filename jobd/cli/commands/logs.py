@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
+from jobd.cli.daemon_or_redis import session, subscribed
 from jobd.cli.log_lines import line_of
 from jobd.cli.output import leave_with_reader, print_entry, warn
 from jobd.cli.params import DURATION
-from jobd.cli.reach import session, subscribed
 from jobd.operations.table import LOGS
 from jobd.words import plural
 

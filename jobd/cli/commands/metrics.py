@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jobd.cli.click_commands import command
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer
-from jobd.cli.reach import ask
 from jobd.operations.table import METRICS
 
 if TYPE_CHECKING:

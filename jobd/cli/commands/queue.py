@@ -9,9 +9,9 @@ import click
 
 from jobd.cli.click_commands import Command, Group, command
 from jobd.cli.columns import Column, draw, fields, terminal_width
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer
 from jobd.cli.params import dash_number_last
-from jobd.cli.reach import ask
 from jobd.operations import table
 from jobd.operations.reasons import state_word, why_nothing_runs
 from jobd.words import plural

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobd.cli.bar import bar
 from jobd.cli.bulk import can_ask
 from jobd.cli.click_commands import command
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer, warn
 from jobd.cli.params import DURATION
-from jobd.cli.reach import ask
+from jobd.cli.progress_bar import bar
 from jobd.exits import Exit
 from jobd.operations.table import QUEUE_CLEAN, QUEUE_EMPTY, QUEUE_OBLITERATE, QUEUE_REMOVE_ORPHANS
 from jobd.words import plural, printable

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobd.cli.click_commands import command
+from jobd.cli.daemon_or_redis import ask, call, connect
 from jobd.cli.output import answer
 from jobd.cli.params import DURATION
-from jobd.cli.reach import ask, call, connect
 from jobd.exits import Exit
 from jobd.operations import table
 from jobd.words import plural

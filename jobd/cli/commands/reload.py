@@ -8,8 +8,8 @@ import click
 
 from jobd.cli.click_commands import command
 from jobd.cli.columns import padded
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer, error_document, print_document, problem_text, progress, warn
-from jobd.cli.reach import ask
 from jobd.errors import DaemonAway, JobdError, Refused
 from jobd.exits import Exit
 from jobd.locate import absolute

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobd.cli.settings import Settings
-    from jobd.daemon.control.passed import PassedSockets
+    from jobd.daemon.control.socket_activation import PassedSockets
     from jobd.metrics.page import NumbersPage
 
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def run(settings: Settings, queues: tuple[str, ...], until_empty: bool, dev: bool) -> int:
     """Run the daemon in the foreground until it is stopped. A wrong file: reports all problems and exits with 78."""
-    from jobd.daemon.control.passed import take_passed
+    from jobd.daemon.control.socket_activation import take_passed
     from jobd.daemon.logs import hold_standard_descriptors
 
     hold_standard_descriptors()

@@ -10,8 +10,8 @@ import click
 
 from jobd.cli.click_commands import Group, command
 from jobd.cli.columns import Column, draw, terminal_width
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer
-from jobd.cli.reach import ask
 from jobd.duration import format_duration, spell_duration
 from jobd.errors import InputError
 from jobd.operations import table

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobd.cli.bar import waiting
 from jobd.cli.click_commands import command
+from jobd.cli.daemon_or_redis import call, connect
 from jobd.cli.output import answer, progress, warn
 from jobd.cli.params import DURATION
-from jobd.cli.reach import call, connect
+from jobd.cli.progress_bar import waiting
 from jobd.exits import Exit
 from jobd.operations.handed_back import HANDED_BACK_OFTEN, outlasts
 from jobd.operations.table import STOP

@@ -28,7 +28,7 @@ def top(settings: Settings) -> None:
         raise click.UsageError("top needs a terminal; for programs there is: jobd status --json")
     try:
         from jobd.cli.top.app import Top
-        from jobd.cli.top.plain import draw_plainly
+        from jobd.cli.top.ascii_drawing import draw_plainly
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise

@@ -32,7 +32,7 @@ _EXTRA = ("anyio", "jinja2", "markupsafe", "multipart", "python_multipart", "sta
 def web(settings: Settings, listen: str | None, read_only: bool, open_: bool, auth_header: str | None) -> int:
     """Serve the page: look at queues and jobs in a browser, and act on them. Prints a link with a token, once."""
     try:
-        from jobd.web.reach import Target
+        from jobd.web.daemon_or_redis import Target
         from jobd.web.serve import DEFAULT_LISTEN, WebOptions, main
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:

@@ -8,8 +8,8 @@ import click
 
 from jobd.cli.click_commands import Group, command
 from jobd.cli.columns import Column, draw, fields, terminal_width
+from jobd.cli.daemon_or_redis import ask
 from jobd.cli.output import answer
-from jobd.cli.reach import ask
 from jobd.duration import format_duration, format_size
 from jobd.operations.table import WORKER_KILL, WORKER_LIST, WORKER_RESTART, WORKER_SHOW, WORKER_STACK
 

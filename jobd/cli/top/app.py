@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from jobd.cli.reach import ask
-from jobd.cli.standing import Standing
+from jobd.cli.daemon_or_redis import ask
+from jobd.cli.persistent_connections import PersistentConnections
 from jobd.cli.top.dialogs import Help, Question
-from jobd.cli.top.look import Looker, Sight
 from jobd.cli.top.screens import Looking, Overview, Subject
+from jobd.cli.top.snapshot import Snapshot, SnapshotReader
 from jobd.errors import JobdError
 from jobd.operations import table
 from jobd.words import plural, printable
@@ -68,10 +68,10 @@ class Top(App[None]):
         super().__init__()
         self.settings = settings
         self.redis = printable(settings.redis or "")
-        self.sight = Sight()
+        self.snapshot = Snapshot()
         self.looked = False
-        self.reads = Standing(settings)
-        self._looker = Looker(settings)
+        self.reads = PersistentConnections(settings)
+        self._reader = SnapshotReader(settings)
         self._looking = False
 
     def on_mount(self) -> None:
@@ -82,7 +82,7 @@ class Top(App[None]):
 
     def close(self) -> None:
         """Close the connections that were kept; after the end, since a look may have to be waited for."""
-        self._looker.close()
+        self._reader.close()
         self.reads.close()
 
     def look(self) -> None:
@@ -93,7 +93,7 @@ class Top(App[None]):
 
     async def _look(self) -> None:
         try:
-            self.sight = await asyncio.to_thread(self._looker.look)
+            self.snapshot = await asyncio.to_thread(self._reader.look)
             self.looked = True
         finally:
             self._looking = False

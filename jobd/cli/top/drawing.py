@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from jobd.cli.top.look import Sight
+    from jobd.cli.top.snapshot import Snapshot
     from jobd.operations.documents.history import QueueHistory
     from jobd.operations.documents.queues import QueueRow
     from jobd.operations.documents.workers import Worker
@@ -49,9 +49,9 @@ def chart(values: Sequence[float | None], width: int) -> str:
     return "".join(map(bar, shown))
 
 
-def headline(sight: Sight, *, redis: str) -> str:
+def headline(snapshot: Snapshot, *, redis: str) -> str:
     """Return the first line: who is looked at, and how it does."""
-    status = sight.status
+    status = snapshot.status
     if status is None:
         where = f"  redis {redis}" if redis else ""
         return f"jobd top  no daemon{where}"
@@ -59,7 +59,7 @@ def headline(sight: Sight, *, redis: str) -> str:
     latency = f"{said['latency_ms']:.1f}ms" if said["latency_ms"] is not None else "DOWN"
     parts = [
         f"jobd {status['version']}",
-        AWAY if sight.trouble is not None else status["state"],
+        AWAY if snapshot.trouble is not None else status["state"],
         f"up {format_duration(1000 * status['uptime_s'])}",
         f"generation {status['generation']}",
         f"{printable(said['url'])} {latency}",
@@ -67,11 +67,11 @@ def headline(sight: Sight, *, redis: str) -> str:
     return "  ".join(parts)
 
 
-def troubles(sight: Sight) -> str:
+def troubles(snapshot: Snapshot) -> str:
     """Return the second line: what is wrong; empty when nothing is."""
-    if sight.trouble is not None:
-        return f"not up to date: {printable(sight.trouble)}"
-    status = sight.status
+    if snapshot.trouble is not None:
+        return f"not up to date: {printable(snapshot.trouble)}"
+    status = snapshot.status
     if status is None:
         return ""
     lines = list(status["degraded_by"])

@@ -18,7 +18,7 @@ from textual.widgets import DataTable, Footer, Input, RichLog, Static
 from jobd.cli.columns import fields
 from jobd.cli.log_lines import line_of
 from jobd.cli.top import drawing
-from jobd.cli.top.steady_tables import Rows
+from jobd.cli.top.tables import Rows
 from jobd.errors import JobdError
 from jobd.operations import table
 from jobd.operations.reasons import state_word
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobd.cli.top.app import Top
-    from jobd.cli.top.look import Sight
+    from jobd.cli.top.snapshot import Snapshot
     from jobd.operations.documents.queues import QueueRow
     from jobd.operations.documents.workers import Worker
 
@@ -76,13 +76,13 @@ class Looking(Screen[None]):
         """
         if self._mounted:
             with contextlib.suppress(NoMatches):
-                self.show(self.top.sight)
+                self.show(self.top.snapshot)
 
     def action_back(self) -> None:
         """Go back to where this was opened."""
         self.dismiss(None)
 
-    def show(self, sight: Sight) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show what was seen."""
         raise NotImplementedError
 
@@ -116,46 +116,48 @@ class Overview(Looking):
         self.query_one("#queues", Rows).focus()
         super().on_mount()
 
-    def show(self, sight: Sight) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show what was seen."""
         width = self.app.size.width
-        self.query_one("#headline", Static).update(_headline(sight, self.top.redis))
-        trouble = drawing.troubles(sight)
+        self.query_one("#headline", Static).update(_headline(snapshot, self.top.redis))
+        trouble = drawing.troubles(snapshot)
         self.query_one("#trouble", Static).update(Text(trouble, no_wrap=True, overflow="ellipsis"))
         self.query_one("#trouble").set_class(not trouble, "hidden")
-        self._show_queues(sight, width)
+        self._show_queues(snapshot, width)
         workers = self.query_one("#workers", Rows)
         workers.leave_out(frozenset() if width >= _ROOMY else frozenset({4, 5, 6}))
-        workers.show({f"{w['queue']} {w['pid']} {at}": drawing.worker_cells(w) for at, w in enumerate(sight.workers)})
-        workers.set_class(not sight.workers, "hidden")
-        self._show_log(sight)
+        workers.show(
+            {f"{w['queue']} {w['pid']} {at}": drawing.worker_cells(w) for at, w in enumerate(snapshot.workers)}
+        )
+        workers.set_class(not snapshot.workers, "hidden")
+        self._show_log(snapshot)
 
-    def _show_queues(self, sight: Sight, width: int) -> None:
-        rows = [row for row in sight.queues if self._filter.lower() in row["name"].lower()]
+    def _show_queues(self, snapshot: Snapshot, width: int) -> None:
+        rows = [row for row in snapshot.queues if self._filter.lower() in row["name"].lower()]
         queues = self.query_one("#queues", Rows)
         bars = 30 if width >= _WIDE else 14 if width >= _ROOMY else 10
         queues.leave_out(frozenset() if width >= _ROOMY else frozenset({5, 7, 9}))
-        queues.show({row["name"]: drawing.queue_cells(row, sight.history.get(row["name"]), bars) for row in rows})
+        queues.show({row["name"]: drawing.queue_cells(row, snapshot.history.get(row["name"]), bars) for row in rows})
         said = f'no queue has "{self._filter}" in its name' if self._filter else "no queues yet"
         nothing = self.query_one("#nothing", Static)
         nothing.update(Text(said if self.top.looked else "looking…", style=drawing.DIM))
         nothing.set_class(bool(rows), "hidden")
 
-    def _show_log(self, sight: Sight) -> None:
+    def _show_log(self, snapshot: Snapshot) -> None:
         log = self.query_one("#log", RichLog)
-        log.set_class(not sight.log, "hidden")
-        if sight.log == self._logged:
+        log.set_class(not snapshot.log, "hidden")
+        if snapshot.log == self._logged:
             return
-        self._logged = list(sight.log)
+        self._logged = list(snapshot.log)
         log.clear()
-        for line in sight.log:
+        for line in snapshot.log:
             log.write(Text(line_of(line), style=_LOG_STYLES.get(line["level"], ""), no_wrap=True))
 
     def subject(self) -> Subject:
         """The queue or worker under the cursor."""
         workers = self.query_one("#workers", Rows)
         if workers.has_focus and workers.chosen is not None:
-            worker = self.top.sight.workers[int(workers.chosen.rsplit(" ", 1)[1])]
+            worker = self.top.snapshot.workers[int(workers.chosen.rsplit(" ", 1)[1])]
             return Subject(worker["queue"], running=tuple(str(job["id"]) for job in worker["jobs"] if job["id"]))
         return Subject(self.query_one("#queues", Rows).chosen)
 
@@ -167,7 +169,7 @@ class Overview(Looking):
         if rows.id == "queues":
             self.app.push_screen(QueueScreen(rows.chosen))
         else:
-            worker = self.top.sight.workers[int(rows.chosen.rsplit(" ", 1)[1])]
+            worker = self.top.snapshot.workers[int(rows.chosen.rsplit(" ", 1)[1])]
             self.app.push_screen(WorkerScreen(worker["queue"], worker["pid"]))
 
     def action_back(self) -> None:
@@ -221,16 +223,16 @@ class _WithJobs(Looking):
         self.query_one("#jobs", Rows).focus()
         super().on_mount()
 
-    def show(self, sight: Sight) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show what was seen, and read the jobs again now and then."""
-        self.query_one("#headline", Static).update(_headline(sight, self.top.redis))
-        facts = self.facts(sight)
+        self.query_one("#headline", Static).update(_headline(snapshot, self.top.redis))
+        facts = self.facts(snapshot)
         self.query_one("#facts", Static).update(Text("\n".join(facts)))
         self._looks += 1
         if self._looks % 2 and not self._reading:
             self.run_worker(self._read(), group="jobs")
 
-    def facts(self, sight: Sight) -> list[str]:
+    def facts(self, snapshot: Snapshot) -> list[str]:
         """Return lines above the jobs."""
         raise NotImplementedError
 
@@ -268,12 +270,12 @@ class _WithJobs(Looking):
 class QueueScreen(_WithJobs):
     """One queue: its numbers, its charts, its jobs state by state."""
 
-    def facts(self, sight: Sight) -> list[str]:
+    def facts(self, snapshot: Snapshot) -> list[str]:
         """Return the queue's numbers and charts."""
-        row = next((row for row in sight.queues if row["name"] == self.queue), None)
+        row = next((row for row in snapshot.queues if row["name"] == self.queue), None)
         if row is None:
             return [printable(self.queue), "not there any more"]
-        history = sight.history.get(self.queue)
+        history = snapshot.history.get(self.queue)
         width = max(10, min(120, self.app.size.width - 14))
         lines = [f"{printable(self.queue)}  {state_word(row)}  {drawing.note_of(row)}", _counts(row)]
         if history:
@@ -302,12 +304,12 @@ class WorkerScreen(_WithJobs):
         super().__init__(queue)
         self._pid = pid
 
-    def _worker(self, sight: Sight) -> Worker | None:
-        return next((w for w in sight.workers if w["pid"] == self._pid and w["queue"] == self.queue), None)
+    def _worker(self, snapshot: Snapshot) -> Worker | None:
+        return next((w for w in snapshot.workers if w["pid"] == self._pid and w["queue"] == self.queue), None)
 
-    def facts(self, sight: Sight) -> list[str]:
+    def facts(self, snapshot: Snapshot) -> list[str]:
         """Return the worker's numbers."""
-        worker = self._worker(sight)
+        worker = self._worker(snapshot)
         if worker is None:
             return [f"worker {self._pid} of {printable(self.queue)} has ended"]
         cells = drawing.worker_cells(worker)
@@ -316,7 +318,7 @@ class WorkerScreen(_WithJobs):
 
     def read(self) -> list[Mapping[str, Any]]:
         """Return the jobs it runs."""
-        worker = self._worker(self.top.sight)
+        worker = self._worker(self.top.snapshot)
         ids = [job["id"] for job in worker["jobs"] if job["id"]] if worker else []
         return [self.top.reads.ask(table.JOB_SHOW, {"queue": self.queue, "id": job_id})["job"] for job_id in ids[:20]]
 
@@ -335,9 +337,9 @@ class JobScreen(Looking):
             yield Static(id="facts")
         yield Footer()
 
-    def show(self, sight: Sight) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Read it again."""
-        self.query_one("#headline", Static).update(_headline(sight, self.top.redis))
+        self.query_one("#headline", Static).update(_headline(snapshot, self.top.redis))
         self.run_worker(self._read(), group="job", exclusive=True)
 
     async def _read(self) -> None:
@@ -356,10 +358,10 @@ class JobScreen(Looking):
         return Subject(self._queue, self._job_id)
 
 
-def _headline(sight: Sight, redis: str) -> Text:
-    line = Text(drawing.headline(sight, redis=redis), no_wrap=True, overflow="ellipsis", style="bold")
-    if sight.status is not None:
-        state = drawing.AWAY if sight.trouble is not None else sight.status["state"]
+def _headline(snapshot: Snapshot, redis: str) -> Text:
+    line = Text(drawing.headline(snapshot, redis=redis), no_wrap=True, overflow="ellipsis", style="bold")
+    if snapshot.status is not None:
+        state = drawing.AWAY if snapshot.trouble is not None else snapshot.status["state"]
         line.highlight_words([state], drawing.STYLES.get(state, ""))
     return line
 

@@ -27,7 +27,7 @@ from jobd.daemon.control.status_document import (
 )
 from jobd.daemon.control.subscription import Subscriptions, follow
 from jobd.daemon.log_memory import Search
-from jobd.daemon.reload.parts import newer_code
+from jobd.daemon.reload.context import newer_code
 from jobd.daemon.reload.plan import has_changes, refusals
 from jobd.daemon.worker_orders import WorkerOrders
 from jobd.errors import NotThere, Refused
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from jobd.daemon.control.status_document import RedisAnswer
     from jobd.daemon.history import History
     from jobd.daemon.log_memory import LogMemory
+    from jobd.daemon.metrics_page import MetricsPage
     from jobd.daemon.notify import Notifier
-    from jobd.daemon.numbers_page import NumbersPage
     from jobd.daemon.supervisor import Supervisor
     from jobd.daemon.views import QueueView
     from jobd.daemon.views import Step as PlanStep
@@ -105,7 +105,7 @@ class Methods:
         notifier: Notifier,
         *,
         memory: LogMemory,
-        page: NumbersPage | None,
+        page: MetricsPage | None,
         history: History,
         strangers: Callable[[], list[str]],
     ) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from jobd.config.tables import DaemonSettings
     from jobd.daemon.control.dispatch import Dispatch
-    from jobd.daemon.control.passed import PassedSockets
+    from jobd.daemon.control.socket_activation import PassedSockets
 
 
 def control_servers(

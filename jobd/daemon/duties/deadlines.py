@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.duty import Duty
-from jobd.daemon.duties.ended_jobs import ended_job
+from jobd.daemon.duties.on_failed_calls import ended_job
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_spec import numbers_of

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
 from jobd.daemon.background import Background
-from jobd.daemon.duties.blame import Blame
 from jobd.daemon.duties.deadlines import fail_overdue
-from jobd.daemon.duties.ended_jobs import EndedJobs, ended_job
+from jobd.daemon.duties.on_failed_calls import OnFailedCalls, ended_job
+from jobd.daemon.duties.template_crashes import TemplateCrashes
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exit_status import Ending, describe, is_kill, last_words
 from jobd.daemon.views import StoppedJob
@@ -61,8 +61,8 @@ class Recover:
         self._runner = runner
         self._ended = ended
         self._background = Background()
-        self._ended_jobs = EndedJobs(fleet)
-        self._blame = Blame()
+        self._ended_jobs = OnFailedCalls(fleet)
+        self._template_crashes = TemplateCrashes()
         self._blamed: WeakSet[Worker] = WeakSet()
         """Workers whose template died by the fault of what they ran."""
         self._put_back: WeakKeyDictionary[Worker, set[str]] = WeakKeyDictionary()
@@ -72,7 +72,7 @@ class Recover:
         """A worker has ended: see to what it held. Returns at once."""
         if loss.worker.ending is Ending.TEMPLATE_DIED:
             now = self._fleet.clock.monotonic()
-            if self._blame.template_died(loss.pool.name, started_jobs(loss), now):
+            if self._template_crashes.template_died(loss.pool.name, started_jobs(loss), now):
                 self._blamed.add(loss.worker)
         self._background.start(self._settle_loss(loss), "recover")
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from jobd.config.model import Config
     from jobd.config.problems import Problem
     from jobd.daemon.counters import Counters
+    from jobd.daemon.current_config import CurrentConfig
     from jobd.daemon.file_schedules import Loaded
-    from jobd.daemon.in_force import InForce
     from jobd.daemon.processes.fleet import Fleet
     from jobd.engine.own_schedules import Found, OwnSchedule
     from jobd.engine.runner import AsyncRunner
@@ -45,11 +45,11 @@ class Schedules(Duty):
     name = "schedules"
 
     def __init__(
-        self, in_force: InForce, fleet: Fleet, runner: AsyncRunner, loaded: Loaded,
+        self, current_config: CurrentConfig, fleet: Fleet, runner: AsyncRunner, loaded: Loaded,
         on_redis: Callable[[str, str | None], None], *, counters: Counters,
     ) -> None:  # fmt: skip
         super().__init__(on_redis)
-        self._in_force = in_force
+        self._in_force = current_config
         self._fleet = fleet
         self._runner = runner
         self._loaded = loaded

@@ -177,7 +177,7 @@ class Fleet:
         except TimeoutError:
             return
 
-    # --- hands.Hands -------------------------------------------------------------------------------------------------
+    # --- pool_actions.PoolActions -------------------------------------------------------------------------------------
 
     def spawn(self, pool: Pool, worker: Worker) -> None:
         """Make the worker's process from the current template of its queue."""

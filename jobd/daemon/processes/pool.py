@@ -1,7 +1,7 @@
 """The workers of one queue: how many, started again when they die, held back when they keep dying.
 
 A machine of events: none of its methods waits, so nothing can happen in the middle of one. After each event `_go_on`
-makes the places agree with what is wanted. What is to be done (start a process, a timer) is done by its `Hands`.
+makes the places agree with what is wanted. What is to be done (start a process, a timer) is done by its `PoolActions`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from jobd.clock import Clock
     from jobd.config.model import Queue
-    from jobd.daemon.processes.hands import Hands
+    from jobd.daemon.processes.pool_actions import PoolActions
     from jobd.daemon.views import Order
 
 log = event_log(__name__)
@@ -44,7 +44,14 @@ class Pool:
     """All workers of one queue: those that have a place, and those that lost theirs and leave (they drain)."""
 
     def __init__(
-        self, number: int, queue: Queue, generation: int, hands: Hands, clock: Clock, *, quieted_by: Order | None = None
+        self,
+        number: int,
+        queue: Queue,
+        generation: int,
+        actions: PoolActions,
+        clock: Clock,
+        *,
+        quieted_by: Order | None = None,
     ) -> None:
         self.number = number
         self.queue = queue
@@ -60,10 +67,10 @@ class Pool:
         self.state = PoolState.OPEN
         self.removed_in: int | None = None
         """The generation that removed it; set in REMOVED only."""
-        self.hold = Hold(queue.name, clock, hands.later, self._hold_elapsed)
+        self.hold = Hold(queue.name, clock, actions.later, self._hold_elapsed)
         self.was_ready = False
         self.clock = clock
-        self._hands = hands
+        self._actions = actions
         self._serial = 0
         self._to_roll: WeakSet[Worker] = WeakSet()
 
@@ -177,7 +184,7 @@ class Pool:
             return False
         replacement = self.new_worker(place.number)
         place.replace(replacement, grace_s)
-        self._hands.spawn(self, replacement)
+        self._actions.spawn(self, replacement)
         return True
 
     async def roll(self, on_replaced: Callable[[int], None]) -> None:
@@ -195,12 +202,12 @@ class Pool:
             told = max(told, done)
             if not self._stale() or self.hold.is_on:
                 return
-            await self._hands.changed(1.0)
+            await self._actions.changed(1.0)
 
     async def filled(self) -> None:
         """Return when no place is on its way to a ready worker: all are there, or wait for a restart, or are held."""
         while self.is_open and not self.hold.is_on and self._is_starting:
-            await self._hands.changed(1.0)
+            await self._actions.changed(1.0)
 
     def reset(self) -> str | None:
         """Start workers again although the queue is held back; return what held it, None when nothing did."""
@@ -211,7 +218,7 @@ class Pool:
 
     def trial_gone(self, worker: Worker) -> None:
         """A trial worker of this queue has ended; it held no job."""
-        self._hands.lost(self, worker)
+        self._actions.lost(self, worker)
 
     def remove(self, generation: int) -> None:
         """Drain every worker: the queue is not of this host's any more."""
@@ -220,7 +227,7 @@ class Pool:
         for place in self.places.values():
             self._let_go(place.give_up())
         self.places.clear()
-        self._hands.notify()
+        self._actions.notify()
 
     def stop_restarting(self) -> None:
         """Start nothing any more: the daemon stops."""
@@ -250,7 +257,7 @@ class Pool:
     def worker_quieted(self, worker: Worker) -> None:
         """A worker starts no job any more: somebody may wait for that."""
         del worker
-        self._hands.notify()
+        self._actions.notify()
 
     def worker_gone(self, worker: Worker) -> None:
         """A worker's process has ended."""
@@ -258,7 +265,7 @@ class Pool:
         place = self.place_of(worker)
         if worker in self.leaving:
             self.leaving.remove(worker)
-        self._hands.lost(self, worker)
+        self._actions.lost(self, worker)
         if place is not None:
             was_replacement = worker is place.replacement
             place.gone(worker)
@@ -288,7 +295,7 @@ class Pool:
                     if place.state is PlaceState.EMPTY:
                         self._start(place)
                 self._roll_on()
-        self._hands.notify()
+        self._actions.notify()
 
     def _begin_roll(self) -> None:
         """Whoever runs by an older configuration is to go; whoever is not up yet goes at once."""
@@ -334,7 +341,7 @@ class Pool:
         delay = place.delay.after_exit(ready_for, done)
         if delay and not self.hold.is_on and place.state is PlaceState.EMPTY:
             log.info("worker restarts later", queue=self.name, delay_ms=round(delay * 1000))
-            place.wait(self._hands.later(delay, lambda: self._backoff_elapsed(place)))
+            place.wait(self._actions.later(delay, lambda: self._backoff_elapsed(place)))
 
     def _backoff_elapsed(self, place: Place) -> None:
         place.waited()
@@ -343,7 +350,7 @@ class Pool:
     def _start(self, place: Place) -> None:
         worker = self.new_worker(place.number)
         place.start(worker)
-        self._hands.spawn(self, worker)
+        self._actions.spawn(self, worker)
 
     def _let_go(self, workers: list[Worker], grace_s: float | None = None) -> None:
         """Whoever has no place drains; with `grace_s` what it still runs after that time is handed back."""
@@ -351,15 +358,15 @@ class Pool:
             self.leaving.append(worker)
             worker.drain()
             if grace_s is not None:
-                self._hands.later(grace_s, partial(worker.stop, STOP_PATIENCE_MS))
-                self._hands.later(grace_s + STOP_LIMIT_S, partial(worker.kill, Ending.ASKED))
+                self._actions.later(grace_s, partial(worker.stop, STOP_PATIENCE_MS))
+                self._actions.later(grace_s + STOP_LIMIT_S, partial(worker.kill, Ending.ASKED))
 
     # --- holding back ------------------------------------------------------------------------------------------------
 
     def _hold_for_setup(self, reason: str) -> None:
         self._cancel_restarts()
         self.hold.setup_failed(reason)
-        self._hands.notify()
+        self._actions.notify()
 
     def _hold_elapsed(self) -> None:
         place = next((place for place in self.places.values() if place.vacant), None)

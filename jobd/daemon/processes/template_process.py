@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from jobd import __version__
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
-from jobd.daemon.processes.ends import ends
 from jobd.daemon.processes.exit_status import UNKNOWN_STATUS, describe, status_of_zombie, wait_status_of
 from jobd.daemon.processes.kernel import OPEN_FILES
+from jobd.daemon.processes.pipes import pipes
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import JobdError
 from jobd.locate.files import FolderGone, current_folder
@@ -212,7 +212,7 @@ class Template:
 
     def _spawn(self) -> Channel:
         loop = asyncio.get_running_loop()
-        with ends() as made:
+        with pipes() as made:
             their_fd, output = made.their_sock.fileno(), made.their_output
             self._process = subprocess.Popen(
                 [self.key.python, "-P", "-m", "jobd.worker.template", str(their_fd)],

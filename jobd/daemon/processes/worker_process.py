@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from jobd.daemon.background import Background
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.channel import Channel
-from jobd.daemon.processes.ends import ends
 from jobd.daemon.processes.exit_status import LAST_LINES, UNKNOWN_STATUS
+from jobd.daemon.processes.pipes import pipes
 from jobd.daemon.processes.printed_output import Output
 from jobd.errors import Refused
 from jobd.protocol import board, framing
@@ -90,7 +90,7 @@ class WorkerProcess:
         Raises:
             TemplateError, OSError: there is no process.
         """
-        with ends() as made:
+        with pipes() as made:
             board_fd = board.create()
             try:
                 reader = board.BoardReader(board_fd)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from jobd.config.model import Config, Queue
-    from jobd.daemon.in_force import InForce
+    from jobd.daemon.current_config import CurrentConfig
     from jobd.daemon.processes.fleet import Fleet, Loss
     from jobd.daemon.processes.pool import Pool
     from jobd.daemon.processes.template_store import TemplateStore
@@ -41,11 +41,11 @@ class Apply:
     """The last part of one reload. `switch` once, then `replace`."""
 
     def __init__(
-        self, in_force: InForce, fleet: Fleet, templates: TemplateStore, *, say: Callable[[str, str], None],
+        self, current_config: CurrentConfig, fleet: Fleet, templates: TemplateStore, *, say: Callable[[str, str], None],
         renew_connections: Callable[[], None],
     ) -> None:  # fmt: skip
         """Prepare. `say(queue, text)` is told what was done; `renew_connections` has all use new credentials."""
-        self._in_force = in_force
+        self._in_force = current_config
         self._fleet = fleet
         self._templates = templates
         self._say = say

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from jobd.config.problems import ConfigProblems
 from jobd.daemon.logs import event_log
 from jobd.daemon.reload.apply import Apply
-from jobd.daemon.reload.course import ReloadCourse
-from jobd.daemon.reload.parts import newer_code
+from jobd.daemon.reload.context import newer_code
 from jobd.daemon.reload.plan import has_changes, refuse_cold
+from jobd.daemon.reload.states import ReloadCourse
 from jobd.daemon.reload.trial import Imports, Trial
 from jobd.daemon.views import ReloadReport, Step
 from jobd.errors import Refused
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from jobd.config.model import Config
     from jobd.daemon.processes.fleet import Loss
-    from jobd.daemon.reload.course import ReloadState
-    from jobd.daemon.reload.parts import Parts
+    from jobd.daemon.reload.context import ReloadContext
+    from jobd.daemon.reload.states import ReloadState
     from jobd.locate import Secret
 
 log = event_log(__name__)
@@ -31,7 +31,7 @@ log = event_log(__name__)
 class Reload:
     """One reload; `run` once. The other methods are events that come from outside while it runs."""
 
-    def __init__(self, parts: Parts, progress: Callable[[str], None], *, code: bool, who: str) -> None:
+    def __init__(self, parts: ReloadContext, progress: Callable[[str], None], *, code: bool, who: str) -> None:
         self._course = ReloadCourse()
         self._parts = parts
         self._progress = progress
@@ -42,7 +42,7 @@ class Reload:
         self._imports: Imports | None = None
         self._trial: Trial | None = None
         self._apply = Apply(
-            parts.in_force, parts.fleet, parts.templates, say=self._say, renew_connections=parts.renew_connections
+            parts.current_config, parts.fleet, parts.templates, say=self._say, renew_connections=parts.renew_connections
         )
         self._work: asyncio.Task[None] | None = None
 
@@ -80,7 +80,7 @@ class Reload:
             await self._failed(str(error))
             raise
         took_s = self._parts.clock.monotonic() - started
-        generation = self._parts.in_force.generation
+        generation = self._parts.current_config.generation
         log.info("reloaded", generation=generation, took_ms=round(took_s * 1000), by=self._who)
         return ReloadReport(generation, took_s, self._steps, self.interrupted, self._notes())
 
@@ -101,7 +101,7 @@ class Reload:
         parts = self._parts
         wanted = await parts.read()
         self._course.read()
-        self._rotated = parts.in_force.rotated(wanted)
+        self._rotated = parts.current_config.rotated(wanted)
         self._steps = await parts.plan(wanted, rotated=self._rotated, code=self._code)
         refuse_cold(self._steps)
         await parts.refuse_schedules(wanted)
@@ -109,16 +109,16 @@ class Reload:
         self._course.planned(changes=changes)
         if not changes:
             self._say_checked(wanted, started)
-            parts.in_force.renew(wanted)
+            parts.current_config.renew(wanted)
             parts.fleet.config = wanted
             return
         renewed = parts.renewed(wanted, self._steps)
-        self._imports = Imports(parts.templates, parts.in_force, wanted)
+        self._imports = Imports(parts.templates, parts.current_config, wanted)
         problems = await self._imports.make(renewed, rotated=self._rotated, code=self._code)
         if problems:
             raise ConfigProblems(problems, wanted.name)
         self._course.imported()
-        self._trial = Trial(self._imports, parts.fleet, parts.in_force.generation + 1)
+        self._trial = Trial(self._imports, parts.fleet, parts.current_config.generation + 1)
         await self._trial.start(renewed)
         self._say_checked(wanted, started)
         self._course.tried()
@@ -126,7 +126,7 @@ class Reload:
         await self._apply.replace()
         for name, done in await parts.schedules.apply():
             self._say(name, done)
-        parts.in_force.reloaded()
+        parts.current_config.reloaded()
         self._course.replaced()
 
     async def _failed(self, why: str) -> None:
@@ -155,4 +155,4 @@ class Reload:
     def _stopped_text(self) -> str:
         if not self.state.is_in_force:
             return "not reloaded: the daemon stops"
-        return f"generation {self._parts.in_force.generation} is in force, and the daemon stops"
+        return f"generation {self._parts.current_config.generation} is in force, and the daemon stops"

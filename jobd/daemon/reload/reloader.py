@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobd.daemon.processes.fleet import Loss
-    from jobd.daemon.reload.course import ReloadState
-    from jobd.daemon.reload.parts import Parts
+    from jobd.daemon.reload.context import ReloadContext
+    from jobd.daemon.reload.states import ReloadState
     from jobd.daemon.views import ReloadReport, Step
 
 
 class Reloader:
     """Reloads one after the other; a second one waits, and says for whom."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: ReloadContext) -> None:
         self._parts = parts
         self._lock = asyncio.Lock()
         self._current: Reload | None = None
@@ -67,12 +67,12 @@ class Reloader:
         """
         parts = self._parts
         wanted = await parts.read(path)
-        rotated = parts.in_force.rotated(wanted)
+        rotated = parts.current_config.rotated(wanted)
         steps = await parts.plan(wanted, rotated=rotated)
         if refusals(steps):
             return steps
         await parts.refuse_schedules(wanted)
-        imports = Imports(parts.templates, parts.in_force, wanted)
+        imports = Imports(parts.templates, parts.current_config, wanted)
         try:
             problems = await imports.make(parts.renewed(wanted, steps), rotated=rotated)
         finally:

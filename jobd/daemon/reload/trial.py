@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jobd.config.model import Config, Queue
     from jobd.config.problems import Problem
-    from jobd.daemon.in_force import InForce
+    from jobd.daemon.current_config import CurrentConfig
     from jobd.daemon.processes.fleet import Fleet
     from jobd.daemon.processes.pool import Pool
     from jobd.daemon.processes.template_process import Template
@@ -34,11 +34,11 @@ TRIAL_FAILED = "trial-failed"
 class Imports:
     """Templates that have imported the handlers of a configuration and fork nothing yet."""
 
-    def __init__(self, templates: TemplateStore, in_force: InForce, config: Config) -> None:
+    def __init__(self, templates: TemplateStore, current_config: CurrentConfig, config: Config) -> None:
         self._templates = templates
-        self._in_force = in_force
+        self._in_force = current_config
         self._config = config
-        self._queues = list(in_force.selected(config).values())
+        self._queues = list(current_config.selected(config).values())
         self._made: dict[TemplateKey, Loading] = {}
 
     async def make(

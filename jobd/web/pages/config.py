@@ -12,7 +12,7 @@ from jobd.web.render import View
 
 if TYPE_CHECKING:
     from jobd.operations.documents.daemon import ConfigEntry
-    from jobd.web.hide import Hidden
+    from jobd.web.redaction import Redaction
     from jobd.web.site import Visit
 
 
@@ -56,7 +56,7 @@ async def _plan(visit: Visit) -> tuple[Any, dict[str, Any] | None]:
         return None, problem(error).context
 
 
-def sections(entries: list[ConfigEntry], hidden: Hidden) -> list[dict[str, Any]]:
+def sections(entries: list[ConfigEntry], hidden: Redaction) -> list[dict[str, Any]]:
     """Return the keys by table, in the order of the file's reference: what was written first, then what is built in.
 
     `data` of a schedule is a payload as any other: what `hide` names in it is hidden here, too.

@@ -12,7 +12,7 @@ from jobd.web.render import View
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobd.web.hide import Hidden
+    from jobd.web.redaction import Redaction
     from jobd.web.site import Visit
 
 _SHOWN = 100
@@ -47,7 +47,7 @@ async def page(visit: Visit) -> View:
     return View("events.html", context)
 
 
-def _line(event: Mapping[str, Any], hidden: Hidden, values: list[str]) -> dict[str, Any]:
+def _line(event: Mapping[str, Any], hidden: Redaction, values: list[str]) -> dict[str, Any]:
     job = event["jobId"]
     return {
         "time": event["time"],
@@ -66,7 +66,7 @@ def _short(number: str) -> float:
     return float(f"{float(number):.6g}")
 
 
-def _value(name: str, value: object, hidden: Hidden, values: list[str]) -> str:
+def _value(name: str, value: object, hidden: Redaction, values: list[str]) -> str:
     """Return a member as text; JSON is looked through as JSON, so that nothing hides in its quoting."""
     written = str(value)
     if name in _JSON:

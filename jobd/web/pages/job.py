@@ -12,7 +12,7 @@ from jobd.web.render import View
 
 if TYPE_CHECKING:
     from jobd.operations.documents.jobs import Job
-    from jobd.web.hide import Hidden
+    from jobd.web.redaction import Redaction
     from jobd.web.site import Visit
 
 _VERBS = {
@@ -53,7 +53,7 @@ async def page(visit: Visit) -> View:
     return View("job.html", context)
 
 
-async def _tree(visit: Visit, which: dict[str, str], hidden: Hidden, values: list[str]) -> dict[str, Any] | None:
+async def _tree(visit: Visit, which: dict[str, str], hidden: Redaction, values: list[str]) -> dict[str, Any] | None:
     """Return the flow that the job belongs to, each job with its page; None without one."""
     try:
         found = await visit.read(table.JOB_FLOW, which)
@@ -75,7 +75,7 @@ async def _tree(visit: Visit, which: dict[str, str], hidden: Hidden, values: lis
     return {"nodes": nodes, "cut": found["cut"]}
 
 
-def _payload(job: Job, field: str, hidden: Hidden, values: list[str]) -> dict[str, Any]:
+def _payload(job: Job, field: str, hidden: Redaction, values: list[str]) -> dict[str, Any]:
     """Return a payload as text with its size; what was too large to be read says so."""
     document: dict[str, Any] = {**job}
     if field in job["cut"]:
@@ -85,7 +85,7 @@ def _payload(job: Job, field: str, hidden: Hidden, values: list[str]) -> dict[st
     return {"text": written, "bytes": len(written.encode("utf-8", "surrogatepass")), "broken": field in job["broken"]}
 
 
-def _progress(job: Job, hidden: Hidden, values: list[str]) -> dict[str, Any] | None:
+def _progress(job: Job, hidden: Redaction, values: list[str]) -> dict[str, Any] | None:
     value = hidden.data(job["progress"], values)
     if value in (0, None):
         return None

@@ -14,7 +14,7 @@ from jobd.web.rows import Row
 if TYPE_CHECKING:
     from jobd.operations.documents.jobs import Job
     from jobd.operations.documents.queues import QueueRow
-    from jobd.web.hide import Hidden
+    from jobd.web.redaction import Redaction
     from jobd.web.site import Visit
 
 _VERBS = {
@@ -79,7 +79,7 @@ def _total(wanted: Wanted, row: QueueRow) -> int | None:
     return known if isinstance(known, int) else None
 
 
-def _line(job: Job, hidden: Hidden) -> dict[str, Any]:
+def _line(job: Job, hidden: Redaction) -> dict[str, Any]:
     reason = job["failed_reason"] or ""
     if reason and "data" in job["cut"] and hidden.globs:
         reason = "(its data is too large to look through for hidden values here: open the job)"

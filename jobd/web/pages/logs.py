@@ -13,7 +13,7 @@ from jobd.web.render import View
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobd.web.hide import Hidden
+    from jobd.web.redaction import Redaction
     from jobd.web.site import Visit
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -64,7 +64,7 @@ def _source(line: Mapping[str, Any]) -> tuple[Any, ...]:
     return line["line"] is not None, line["queue"], line.get("pid"), line["job"], str(line["time"])[:21]
 
 
-def _line(line: Mapping[str, Any], hidden: Hidden, values: list[str]) -> dict[str, Any]:
+def _line(line: Mapping[str, Any], hidden: Redaction, values: list[str]) -> dict[str, Any]:
     said = line["line"] if line["line"] is not None else line["event"]
     rest = {name: value for name, value in line.items() if name not in _HEAD and value is not None}
     return {
@@ -78,7 +78,7 @@ def _line(line: Mapping[str, Any], hidden: Hidden, values: list[str]) -> dict[st
     }
 
 
-def _value(name: str, value: Any, hidden: Hidden, values: list[str]) -> str:
+def _value(name: str, value: Any, hidden: Redaction, values: list[str]) -> str:
     if hidden.name(name):
         return "***"
     return (

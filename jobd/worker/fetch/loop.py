@@ -19,7 +19,7 @@ from jobd.worker.fetch.outage import Outage
 from jobd.worker.fetch.recovery import LostResults, adopt
 from jobd.worker.fetch.turns import Holder, Turns
 from jobd.worker.fetch.wait import MarkerWait, RedisClock
-from jobd.worker.own_log import log
+from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.engine.turn import Note, annotate
 from jobd.errors import RedisRefused
-from jobd.worker.own_log import log
+from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
     from collections import deque

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobd.engine.trouble import Trouble
 from jobd.errors import RedisRefused, RedisUnavailable
-from jobd.worker.own_log import log
+from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable

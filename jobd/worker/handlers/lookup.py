@@ -17,7 +17,7 @@ from jobd.words import nearest
 from jobd.worker.handlers.awaitables import awaited, is_coroutine_function, looks_async, may_be_async, to_its_end
 from jobd.worker.handlers.batch_binding import bind_batch
 from jobd.worker.handlers.binding import bind
-from jobd.worker.handlers.primitives import broken_json, newly_replaced
+from jobd.worker.handlers.monkeypatches import broken_json, newly_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,9 +16,9 @@ from jobd.errors import Cancelled, DurationError, JobTimeout, RateLimited, Retry
 from jobd.worker import forks
 from jobd.worker.handlers.job import current
 from jobd.worker.handlers.payload import to_json
-from jobd.worker.own_log import log
 from jobd.worker.run.output import Output
 from jobd.worker.run.wording import reason_of, trace_of
+from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Cancelled, JobTimeout
-from jobd.worker import own_faults, standard_files
+from jobd.worker import internal_errors, standard_files
 from jobd.worker.handlers.awaitables import cancel_in
 from jobd.worker.run.attempt import Attempt, Interruption
 from jobd.worker.run.first_step import FirstSteps
@@ -55,7 +55,7 @@ class CoroutineExecutor:
 
     def start_batch(self, batch: Batch) -> None:
         """Begin a call with several jobs, which tells by itself when it is over."""
-        batch.task = own_faults.run(self._loop, batch.serve())
+        batch.task = internal_errors.run(self._loop, batch.serve())
 
     def interrupt(self, attempt: Attempt | Batch) -> None:
         """Cancel an attempt; `attempt.interruption` says why."""
@@ -75,7 +75,7 @@ class CoroutineExecutor:
                 attempt.succeeded(value)
             self._over(attempt)
         except BaseException as error:  # not the handler's, and nobody awaits this task
-            own_faults.tell(self._loop, error)
+            internal_errors.tell(self._loop, error)
 
 
 class ThreadExecutor:
@@ -138,7 +138,7 @@ class ThreadExecutor:
         try:
             self._serve(threading.get_ident())
         except BaseException as error:  # not a handler's: those end their attempt
-            own_faults.tell(self._loop, error)
+            internal_errors.tell(self._loop, error)
 
     def _serve(self, thread_id: int) -> None:
         handover = self._handover

@@ -18,9 +18,9 @@ from jobd.engine.schedulers import slot_of
 from jobd.engine.states import Outcome
 from jobd.engine.trouble import Trouble
 from jobd.errors import InputError, RedisRefused, RedisUnavailable
-from jobd.worker import own_faults
-from jobd.worker.own_log import log
+from jobd.worker import internal_errors
 from jobd.worker.run.attempt import Interruption
+from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class Iterations:
 
     def start(self, attempt: Attempt) -> None:
         """Have the iteration after this one made, then go on with it."""
-        own_faults.run(self._loop, self._serve(attempt))
+        internal_errors.run(self._loop, self._serve(attempt))
 
     async def _serve(self, attempt: Attempt) -> None:
         taken = attempt.taken

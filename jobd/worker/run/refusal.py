@@ -8,7 +8,7 @@ from jobd.engine.admin import CANCELLED
 from jobd.engine.codes import Code
 from jobd.engine.outcome_policy import after_failure, children_refusal
 from jobd.engine.states import Outcome
-from jobd.worker.own_log import log
+from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
     from jobd.engine.job import Finish

@@ -15,7 +15,7 @@ from jobd.engine.traces import tracer
 from jobd.engine.turn import Note
 from jobd.errors import Cancelled
 from jobd.protocol.board import SLOTS, BoardWriter
-from jobd.worker import own_faults
+from jobd.worker import internal_errors
 from jobd.worker.handlers.job import Job
 from jobd.worker.run.attempt import Attempt, Interruption
 from jobd.worker.run.batches import Batch, Batches
@@ -188,7 +188,7 @@ class Slots:
                 attempt.taken.attempts_started,
                 (monotonic(), 0.0, 0.0),
             )
-            own_faults.run(self._loop, self._tell_refused(attempt))
+            internal_errors.run(self._loop, self._tell_refused(attempt))
             return
         self.ended.append(attempt)
         self._wake()
@@ -267,7 +267,7 @@ class Slots:
             # Its call goes on for the others. If that is just ending all of them, it ends this one as interrupted.
             if batch.claim(attempt, apart=True):
                 self._batches.drop(attempt)
-                own_faults.run(self._loop, self._end_in_batch(attempt))
+                internal_errors.run(self._loop, self._end_in_batch(attempt))
             return
         if alone:
             attempt.kill_after_cancel(monotonic())

@@ -59,11 +59,11 @@ class Daemon:
         fleet: Any = SimpleNamespace(
             pools=pools, all_pools=lambda: iter(pools.values()), workers=lambda: iter(()), quieted_by=None
         )
-        in_force: Any = SimpleNamespace(
+        current_config: Any = SimpleNamespace(
             config=SimpleNamespace(place=lambda path: "jobd.toml:9"), generation=1, reloaded_at=None
         )
         self.supervisor = Supervisor(
-            in_force, fleet, SimpleNamespace(is_loading=False), SimpleNamespace(id="inc"),  # type: ignore[arg-type]
+            current_config, fleet, SimpleNamespace(is_loading=False), SimpleNamespace(id="inc"),  # type: ignore[arg-type]
             self.world.clock, announce=self.parts,
         )  # fmt: skip
         self.supervisor.condition = SimpleNamespace(  # type: ignore[assignment]

@@ -9,8 +9,8 @@ import pytest
 import tomli_w
 
 from jobd.cli.app import run
+from jobd.config.key_docs import meaning_of
 from jobd.config.load import load
-from jobd.config.meanings import meaning_of
 from jobd.config.problems import ConfigProblems
 from jobd.config.reference import _SECTIONS, keys_of
 from jobd.config.schema import schema

@@ -19,10 +19,10 @@ from jobd.engine.admin import (
     retry_job,
     trim_history,
 )
-from jobd.engine.changing import _remove_orphans, change_delay, change_priority
 from jobd.engine.clearing import drop_jobs, forget_queue
 from jobd.engine.iterations import next_iteration
 from jobd.engine.job import Finish, Keep, Limiter, Taken, TurnRequest
+from jobd.engine.job_changes import _remove_orphans, change_delay, change_priority
 from jobd.engine.keys import Keys
 from jobd.engine.locks import (
     adopt_jobs,

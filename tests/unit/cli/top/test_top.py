@@ -11,14 +11,14 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from jobd.cli import main
+from jobd.cli.persistent_connections import PersistentConnections
 from jobd.cli.settings import Settings
-from jobd.cli.standing import Standing
 from jobd.cli.top import app as app_module
 from jobd.cli.top import screens
 from jobd.cli.top.app import Top
 from jobd.cli.top.dialogs import Help, Question
 from jobd.cli.top.drawing import chart
-from jobd.cli.top.steady_tables import Rows
+from jobd.cli.top.tables import Rows
 from jobd.errors import DaemonAway, RedisUnavailable
 
 EVIL = "a\x1b[2J[red]b"
@@ -93,7 +93,7 @@ def show(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def show(world: World, drive: Drive, size: tuple[int, int] = (80, 24)) -> None:
         monkeypatch.setattr(app_module, "ask", world.ask)
         monkeypatch.setattr(
-            Standing, "ask", lambda self, operation, params=None, **_: world.ask(None, operation, params)
+            PersistentConnections, "ask", lambda self, operation, params=None, **_: world.ask(None, operation, params)
         )
 
         async def run() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from jobd.config.model import Queue
 from jobd.daemon.duties import recover as module
-from jobd.daemon.duties.blame import FREE
 from jobd.daemon.duties.recover import Recover, reason_of, started_jobs
+from jobd.daemon.duties.template_crashes import FREE
 from jobd.daemon.processes.exit_status import UNKNOWN_STATUS, Ending
 from jobd.daemon.processes.fleet import Loss
 from jobd.daemon.views import StoppedJob

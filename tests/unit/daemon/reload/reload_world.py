@@ -11,11 +11,11 @@ from jobd.clock import SYSTEM_CLOCK
 from jobd.config.load import load
 from jobd.config.model import Config
 from jobd.config.problems import Problem
-from jobd.daemon.in_force import InForce
+from jobd.daemon.current_config import CurrentConfig
 from jobd.daemon.processes.pool import Pool
-from jobd.daemon.reload.course import ReloadState
-from jobd.daemon.reload.parts import Parts
+from jobd.daemon.reload.context import ReloadContext
 from jobd.daemon.reload.reloader import Reloader
+from jobd.daemon.reload.states import ReloadState
 from jobd.protocol.board import SlotState
 
 HEAD = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n'
@@ -141,14 +141,14 @@ class World:
         self.path = folder / "jobd.toml"
         self.write(ONE)
         self.templates, self.fleet = Templates(), Fleet()
-        self.in_force = InForce(load(self.path, env={}), SYSTEM_CLOCK, environ={})
-        self.fleet.config = self.in_force.config
+        self.current_config = CurrentConfig(load(self.path, env={}), SYSTEM_CLOCK, environ={})
+        self.fleet.config = self.current_config.config
         self.renewed = 0
         self.taken = False
         self.said: list[str] = []
         self.reloader = Reloader(
-            Parts(
-                self.in_force, self.fleet, self.templates, SYSTEM_CLOCK,  # type: ignore[arg-type]
+            ReloadContext(
+                self.current_config, self.fleet, self.templates, SYSTEM_CLOCK,  # type: ignore[arg-type]
                 facts=dict, count_waiting=self._count, renew_connections=self._renew,
                 schedules=self,
             )
@@ -170,7 +170,7 @@ class World:
         self.path.write_text(HEAD + text)
 
     async def up(self) -> World:
-        for queue in self.in_force.config.queues.values():
+        for queue in self.current_config.config.queues.values():
             self.fleet.pools[queue.name] = self.fleet.new_pool(queue, 1)
             self.fleet.pools[queue.name].fill()
         await asyncio.sleep(0)

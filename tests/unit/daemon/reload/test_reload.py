@@ -12,7 +12,7 @@ from jobd.config.problems import ConfigProblems
 from jobd.daemon.processes.fleet import Loss
 from jobd.daemon.processes.worker_state import WorkerState
 from jobd.daemon.reload import apply
-from jobd.daemon.reload.course import ReloadState
+from jobd.daemon.reload.states import ReloadState
 from jobd.errors import JobdError, Refused
 from tests.unit.daemon.reload.reload_world import CHANGED, ONE, World, run
 
@@ -109,7 +109,7 @@ def test_a_trial_that_cannot_work_is_rolled_back(folder: Path, event: str) -> No
         with pytest.raises(Refused) as refused:
             await task
         assert refused.value.exit_code == 1
-        assert world.in_force.generation == 1
+        assert world.current_config.generation == 1
         assert world.templates.discarded == world.templates.made
         assert not world.templates.installed
         assert all(trial.state in (WorkerState.KILLED, WorkerState.GONE) for trial in (second,))
@@ -133,7 +133,7 @@ def test_a_stop_ends_a_reload_that_is_not_applied_at_once(folder: Path, state: R
         world.reloader.stop_came()
         with pytest.raises(Refused, match="the daemon stops"):
             await asyncio.wait_for(task, 5)
-        assert world.in_force.generation == 1
+        assert world.current_config.generation == 1
         assert world.reloader.state is None
         with pytest.raises(Refused, match="is stopping"):
             await world.begin()
@@ -256,6 +256,6 @@ def test_another_server_needs_a_restart(folder: Path) -> None:
         world.path.write_text(f'[redis]\nurl = "redis://127.0.0.1:6380/0"\n{ONE}')
         with pytest.raises(JobdError, match="restart the daemon"):
             await world.begin()
-        assert world.in_force.generation == 1
+        assert world.current_config.generation == 1
 
     run(scene())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobd.daemon.condition import FETCH_LIMIT_S
+from jobd.daemon.health import FETCH_LIMIT_S
 from jobd.engine.job import TurnReply
 from jobd.worker.fetch.fetch_policy import HALVES_FROM, FetchPolicy, Link, Order, Step, Supply
 

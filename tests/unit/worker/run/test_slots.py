@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobd.daemon.condition import FETCH_LIMIT_S
+from jobd.daemon.health import FETCH_LIMIT_S
 from jobd.engine.states import Outcome
 from jobd.protocol.worker import Cancel
 from jobd.worker.handlers.job_policy import JobPolicies

@@ -15,11 +15,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 from jobd.protocol.counts import ENDS
 from jobd.protocol.worker import Cancel
 from jobd.worker.handlers.job_policy import JobPolicies
-from jobd.worker.run.alone import Alone, taken_of
+from jobd.worker.run.single_attempt import SingleAttempt, taken_of
 from tests.support.tracing import Spans, told, traced
 from tests.unit.worker.run import handlers
 from tests.unit.worker.run.bench import Bench, numbers, taken
-from tests.unit.worker.run.test_alone import Notes
+from tests.unit.worker.run.test_single_attempt import Notes
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 OPTS = {"tm": json.dumps({"traceparent": f"00-{TRACE}-{SPAN}-01"}), "attempts": 1}
@@ -33,7 +33,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spans]:
 
 def run(handler: str, *jobs: dict[str, Any], now_ms: int | None = None, **more: Any) -> None:
     wanted = numbers(handler, **more)
-    alone = Alone(wanted, JobPolicies(wanted, []), "mail", Notes())
+    alone = SingleAttempt(wanted, JobPolicies(wanted, []), "mail", Notes())
     batch = [
         (taken_of("n", {"id": str(number), "data": 1, **job}), Notes()) for number, job in enumerate(jobs or ({},))
     ]
