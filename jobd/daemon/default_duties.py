@@ -34,7 +34,7 @@ def default_duties(
 
     `awaited_pids` are the children of the daemon that somebody else waits for; any other that ends is an orphan's.
     """
-    fleet, told = supervisor.fleet, supervisor.condition.redis_said
+    fleet, told = supervisor.fleet, supervisor.health.redis_said
     renew = Renew(fleet, runner, told, supervisor.counters.renewed)
     return [
         RedisProbe(fleet, runner, told),

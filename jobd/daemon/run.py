@@ -208,10 +208,10 @@ class Daemon:
         )
         recover = Recover(fleet, runner, supervisor.counters.ended_for_good)
         schedules = Schedules(
-            current_config, fleet, runner, Loaded(record.folder), supervisor.condition.redis_said,
+            current_config, fleet, runner, Loaded(record.folder), supervisor.health.redis_said,
             counters=supervisor.counters,
         )  # fmt: skip
-        supervisor.condition.of_schedules = schedules.troubles
+        supervisor.health.of_schedules = schedules.troubles
         parts = ReloadContext(
             current_config, fleet, templates, SYSTEM_CLOCK,
             facts=supervisor.facts, count_waiting=partial(count_waiting, runner, source.prefix),
@@ -227,7 +227,7 @@ class Daemon:
         recover, schedules = self._supervise(source, record, runner)
         supervisor = self.supervisor
         self._serving = True
-        told = supervisor.condition.redis_said
+        told = supervisor.health.redis_said
         if self.embedded is not None:
             self.embedded.on_trouble = partial(told, "embedded")
         metrics = Metrics(supervisor.fleet, runner, supervisor.counters, record.id, told)

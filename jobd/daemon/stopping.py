@@ -167,7 +167,7 @@ class Stopper:
             worker.drain()
         await self._wait_for_jobs()
         names |= self._names()
-        away = supervisor.condition.redis_down()
+        away = supervisor.health.redis_down()
         await self._end_workers()
         self._course.workers_gone()
         settled = await self._recover.settle(0.0 if away else _SETTLE_LIMIT_S)
@@ -183,12 +183,12 @@ class Stopper:
 
     async def _wait_for_jobs(self) -> None:
         """Return when every worker has gone, or the time is over, or only Redis is what they wait for."""
-        clock, fleet, condition = self._supervisor.clock, self._supervisor.fleet, self._supervisor.condition
+        clock, fleet, health = self._supervisor.clock, self._supervisor.fleet, self._supervisor.health
         told_at, told_count = 0.0, -1
         while True:
             running, now = self._running(), clock.monotonic()
             if not self._course.waits(
-                now, workers=self._someone(), running=bool(running), redis_down=condition.redis_down()
+                now, workers=self._someone(), running=bool(running), redis_down=health.redis_down()
             ):
                 return
             if running and (len(running) != told_count or now - told_at >= _TELL_EVERY_S):

@@ -117,7 +117,7 @@ class Supervisor:
         self.fleet.on_loss = self._lost
         self.on_loss: Callable[[Loss], None] = lambda loss: None
         self.counters = Counters()
-        self.condition = Health(fleet)
+        self.health = Health(fleet)
         self.loop_beat_at = clock.monotonic()
         self._announce = announce
         self._reloads = 0
@@ -193,7 +193,7 @@ class Supervisor:
 
     def degraded_by(self) -> list[str]:
         """Return what is not as it should be: `status` and `health` say the same."""
-        return self.condition.degraded_by(self.clock.monotonic())
+        return self.health.degraded_by(self.clock.monotonic())
 
     def views(self) -> list[QueueView]:
         """Return every queue of this host, removed ones that still drain last."""

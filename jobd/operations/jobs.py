@@ -10,13 +10,13 @@ from jobd.client import maintenance
 from jobd.client.producer import lost_add
 from jobd.clock import SYSTEM_CLOCK
 from jobd.engine.adding import add_job
+from jobd.engine.job_details import job_details
 from jobd.engine.keys import Keys
 from jobd.engine.options import check_priority, check_queue_name, new_job
 from jobd.engine.outcome import End, job_outcome, past_events, result_of
 from jobd.engine.reading import get_job, get_state
 from jobd.engine.reading import job_logs as read_logs
 from jobd.engine.selection import PAGE, walk
-from jobd.engine.surroundings import surroundings
 from jobd.errors import NotThere, RedisUnavailable
 from jobd.operations.documents.jobs import Changed, Job, JobAdded, JobList, JobLogs, JobShown, JobWaited
 from jobd.operations.listing import page_of
@@ -143,7 +143,7 @@ async def show(place: Place, params: OneJob) -> JobShown:
     if job is None:
         await facts_of(place, params.queue)
         raise NotThere("job", params.id)
-    beside = await place.runner.run_steps(surroundings(Keys(place.prefix, params.queue), params.id))
+    beside = await place.runner.run_steps(job_details(Keys(place.prefix, params.queue), params.id))
     document = job_document(job)
     document["due_at"], document["lock_ms"], document["log_lines"] = beside.due_at, beside.lock_ms, beside.log_lines
     document["deferred_failure"], document["handed_back"] = job.deferred_failure, beside.handed_back

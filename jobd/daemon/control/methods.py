@@ -356,7 +356,7 @@ class Methods:
             config_changed=changed,
             config_changed_s=_since_s(daemon.config.changed_at()) if changed else None,
             code_changed=bool(daemon.code_changed()),
-            drift=daemon.condition.drift(now),
+            drift=daemon.health.drift(now),
             strangers=self._strangers(),
             last_reload=daemon.last_reload(),
             now_ms=_now_ms(),

@@ -26,7 +26,7 @@ class ControlSockets(Duty):
     the folder in which a socket was made anew.
     """
 
-    name = "reachable"
+    name = "control sockets"
 
     def __init__(self, servers: Sequence[ControlServer], on_moved: Callable[[Path], None]) -> None:
         super().__init__()

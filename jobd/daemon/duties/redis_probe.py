@@ -26,7 +26,7 @@ TICK_S = 2.0
 class RedisProbe(Duty):
     """One write that changes nothing, every two seconds; what Redis answers is told by `status` and `health`."""
 
-    name = "probe"
+    name = "redis probe"
 
     def __init__(self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str, str | None], None]) -> None:
         super().__init__(on_redis)

@@ -19,7 +19,7 @@ TICK_S = 1.0
 class StateFolder(Duty):
     """Looks once a second whether the folder is still there, and makes it again when somebody has removed it."""
 
-    name = "state"
+    name = "state folder"
 
     def __init__(self, record: IncarnationRecord) -> None:
         super().__init__()

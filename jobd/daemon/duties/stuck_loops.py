@@ -74,7 +74,7 @@ def judge(stands_s: float, lock_s: float, *, runs_a_job: bool, drains: bool) -> 
 class StuckLoops(Duty):
     """Looks at every board once a second."""
 
-    name = "standstill"
+    name = "stuck loops"
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__()

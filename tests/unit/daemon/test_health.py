@@ -34,7 +34,7 @@ def pool(*workers: Any, hold: HeldBy | None = None, **more: Any) -> Any:
     return SimpleNamespace(**{**given, **more})
 
 
-def condition(*pools: Any) -> Health:
+def health(*pools: Any) -> Health:
     fleet: Any = SimpleNamespace(
         pools={one.name: one for one in pools},
         workers=lambda: [(one, found) for one in pools for found in one.workers()],
@@ -57,18 +57,18 @@ def condition(*pools: Any) -> Health:
     ],
 )
 def test_what_is_not_as_it_should_be(found, told):
-    assert condition(found).degraded_by(NOW) == told
+    assert health(found).degraded_by(NOW) == told
 
 
 def test_a_reason_of_redis_says_more_than_its_silence_and_ends_with_an_answer():
-    known = condition(pool(worker(redis_trouble="away")))
+    known = health(pool(worker(redis_trouble="away")))
     assert known.redis_trouble() == "down"
     known.redis_said("renew", "loading")
     assert known.redis_trouble() == "loading"
     known.redis_said("renew", None)
     assert known.redis_trouble() == "down"
     assert not known.redis_down()
-    assert condition(pool(worker(redis_up=False))).redis_down()
+    assert health(pool(worker(redis_up=False))).redis_down()
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_a_reason_of_redis_says_more_than_its_silence_and_ends_with_an_answer():
     ],
 )
 def test_which_queue_is_not_consumed_though_it_should_be(found, told):
-    assert condition(found).degraded_by(NOW) == told
+    assert health(found).degraded_by(NOW) == told
 
 
 def test_drift_is_what_the_file_does_not_say():
     by = SimpleNamespace(told=lambda now: f"by ann {NOW - now:.0f}s ago")
-    assert condition(pool(scaled_to=3, scaled_by=by, quieted_by=by)).drift(NOW) == [
+    assert health(pool(scaled_to=3, scaled_by=by, quieted_by=by)).drift(NOW) == [
         "a scaled 2 -> 3 at runtime by ann 0s ago (file says 2)",
         "a quiet at runtime by ann 0s ago",
     ]
-    assert condition(pool(scaled_to=2, scaled_by=by)).drift(NOW) == []
+    assert health(pool(scaled_to=2, scaled_by=by)).drift(NOW) == []

@@ -92,7 +92,7 @@ class World:
             clock=SimpleNamespace(monotonic=lambda: self.now),
             config=SimpleNamespace(daemon=SimpleNamespace(grace_ms=int(GRACE_S * 1000))),
             fleet=self.fleet,
-            condition=SimpleNamespace(redis_down=lambda: self.redis_down),
+            health=SimpleNamespace(redis_down=lambda: self.redis_down),
             templates=SimpleNamespace(stop=self.stop_templates),
             record=SimpleNamespace(finished=lambda: self.notes.append("record finished")),
         )

@@ -66,7 +66,7 @@ class Daemon:
             current_config, fleet, SimpleNamespace(is_loading=False), SimpleNamespace(id="inc"),  # type: ignore[arg-type]
             self.world.clock, announce=self.parts,
         )  # fmt: skip
-        self.supervisor.condition = SimpleNamespace(  # type: ignore[assignment]
+        self.supervisor.health = SimpleNamespace(  # type: ignore[assignment]
             degraded_by=lambda now: self.degraded
         )
         self.supervisor.take_helpers(self.parts, self.parts)  # type: ignore[arg-type]

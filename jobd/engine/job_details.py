@@ -16,7 +16,7 @@ _NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class JobDetails:
     """`due_at` (ms) of a delayed job; `lock_ms` is what is left of the lock, None without one.
 
     `pending`, `failed` are keys of children (`prefix:queue:id`), the first 20; the numbers are of all.
@@ -34,7 +34,7 @@ class Surroundings:
     """How often a stop gave it back unfinished."""
 
 
-def surroundings(keys: Keys, job_id: str) -> Steps[Surroundings]:
+def job_details(keys: Keys, job_id: str) -> Steps[JobDetails]:
     """Read what lies beside a job."""
     job = keys.job(job_id)
     score, lock, lines, pending, pending_count, completed, unsuccessful, unsuccessful_count, ignored, back = yield [
@@ -49,7 +49,7 @@ def surroundings(keys: Keys, job_id: str) -> Steps[Surroundings]:
         _plain("HKEYS", f"{job}:failed"),
         _plain("HGET", job, "jobdback"),
     ]
-    return Surroundings(
+    return JobDetails(
         due_at=None if score is None else int(float(score) // 4096),
         lock_ms=lock if lock > 0 else None,
         log_lines=lines,
