@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobd.daemon.duties.autoscaling import Autoscaling
 from jobd.daemon.duties.deadlines import Deadlines
+from jobd.daemon.duties.duty import SOON_S
 from jobd.daemon.duties.earlier_incarnations import EarlierIncarnations
 from jobd.daemon.duties.idle_connections import IdleConnections
 from jobd.daemon.duties.limits import Limits
@@ -36,17 +38,23 @@ def default_duties(
     """
     fleet, told = supervisor.fleet, supervisor.health.redis_said
     renew = Renew(fleet, runner, told, supervisor.counters.renewed)
-    return [
-        RedisProbe(fleet, runner, told),
+    by_queue: list[Duty] = [
         renew,
-        EarlierIncarnations(fleet, runner, record, told),
         Stalled(fleet, runner, told, renew.renew_now),
         Limits(fleet, runner, told),
         Trim(fleet, runner, told),
         Autoscaling(fleet, runner, told),
         Deadlines(fleet),
-        StuckLoops(fleet),
         MemoryLimits(fleet),
+    ]
+    for duty in by_queue:
+        # What is due next depends on the queues, their settings and who runs.
+        fleet.tell_changes(partial(duty.look_within, SOON_S))
+    return [
+        RedisProbe(fleet, runner, told),
+        EarlierIncarnations(fleet, runner, record, told),
+        *by_queue,
+        StuckLoops(fleet),
         Upkeep(supervisor, awaited_pids),
         StateFolder(record),
         IdleConnections(runner),

@@ -201,7 +201,7 @@ class Worker:
         if failure is not None:
             framing.send(self._sock, messages.encode(messages.StartFailed("setup", failure, self._start.setup)))
             return Exit.SETUP_FAILED
-        standard_files.keep(self._loop)
+        standard_files.keep()
         internal_errors.watch(self._loop, _end_by_fault)  # behind `setup`, which may set a handler of its own
         start = self._start
         if start.numbers.log_output_bytes is not None:
@@ -211,6 +211,7 @@ class Worker:
             self._redis.now(), keys, self._board, worker_name=_shown_name(start.name),
             token_prefix=start.token_prefix, report=self._redis_changed,
         )  # fmt: skip
+        self._fetch.at_beat = standard_files.mend
         self.slots = Slots(
             self._loop, self._board, queue=start.queue, numbers=start.numbers, policies=self._user.policies,
             wake=self._fetch.wake, worker=_number_of(start.worker),

@@ -10,15 +10,8 @@ import contextlib
 import fcntl
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from jobd.worker.worker_log import log
-
-if TYPE_CHECKING:
-    import asyncio
-
-_EVERY_S = 1.0
-"""For async handlers; behind handlers in threads it is looked at when they end."""
 
 _FIRST = 3
 """Copies get numbers from here on, never one of the three."""
@@ -27,16 +20,18 @@ _copies: dict[int, int] = {}
 """{0, 1 and 2: a copy of it, which programs that handlers start do not inherit}"""
 
 
-def keep(loop: asyncio.AbstractEventLoop) -> None:
-    """Remember what the three are now, and look after them once a second from now on. Once in a process."""
+def keep() -> None:
+    """Remember what the three are now, for `mend`. Once in a process."""
     for number in (0, 1, 2):
         with contextlib.suppress(OSError):  # `setup` closed it: the application does not want it
             _copies[number] = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST)
-    _again(loop)
 
 
 def mend() -> None:
-    """Open again what was closed since `keep`; about a microsecond when nothing was."""
+    """Open again what was closed since `keep`; about a microsecond when nothing was.
+
+    Behind handlers in threads it is called when they end, for async ones with each beat of the fetch loop.
+    """
     for number, copy in _copies.items():
         try:
             # Unlike fstat it keeps the GIL: given away, a thread with a handler may hold it for long.
@@ -47,11 +42,6 @@ def mend() -> None:
         # Closed apart from its descriptor: Python leaves that open.
         if getattr(getattr(sys, name), "closed", False) is True and number in _copies:
             _new_stream(number, name)
-
-
-def _again(loop: asyncio.AbstractEventLoop) -> None:
-    mend()
-    loop.call_later(_EVERY_S, _again, loop)
 
 
 def _open_again(number: int, copy: int) -> None:

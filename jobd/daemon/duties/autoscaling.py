@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.daemon.duties.duty import Duty
+from jobd.daemon.duties.duty import NOTHING_DUE_S, Duty
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.autoscale import Load
 from jobd.daemon.processes.place import PlaceState
@@ -36,6 +36,8 @@ class Autoscaling(Duty):
     async def run_once(self) -> float:
         """Ask Redis once for all of them, then decide."""
         pools = [pool for pool in self._fleet.pools.values() if pool.queue.scaling.moves and pool.scaled_to is None]
+        if not pools:
+            return NOTHING_DUE_S
         keys = [Keys(self._fleet.source.prefix, pool.name) for pool in pools]
         found = await self._runner.run_many([queue_facts_or_fault(key) for key in keys])
         now_ms, now = self._fleet.clock.now_ms(), self._fleet.clock.monotonic()

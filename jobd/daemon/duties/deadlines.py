@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from jobd.daemon.duties.duty import Duty
+from jobd.daemon.duties.duty import NOTHING_DUE_S, Duty
 from jobd.daemon.duties.on_failed_calls import ended_job
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exit_status import Ending
@@ -30,11 +31,16 @@ if TYPE_CHECKING:
 
 log = event_log(__name__)
 
-TICK_S = 0.1
+SHORTEST_S = 0.01
+"""The shortest pause, however short the file's times are."""
 
 
 class Deadlines(Duty):
-    """The worker cancels at the deadline; this is for a handler that does not let go (C code, a blocked read)."""
+    """The worker cancels at the deadline; this is for a handler that does not let go (C code, a blocked read).
+
+    A job that starts right after a look is not overdue before its `timeout` and `kill_after` have passed: so long, or
+    until the next of those that run is overdue, nobody looks. Cancelled ones have a timer of their own (renew.py).
+    """
 
     name = "deadlines"
 
@@ -45,16 +51,28 @@ class Deadlines(Duty):
     async def run_once(self) -> float:
         """Kill the workers with an overdue job; that job fails its attempt, its neighbours go back uncounted."""
         now = self._fleet.clock.monotonic()
+        pause = NOTHING_DUE_S
         for pool, worker in list(self._fleet.workers()):
-            if worker.board is None or not worker.is_up or not worker.board.busy:
+            if worker.board is None or not worker.is_up:
                 continue
-            overdue = [view for view in worker.slots() if view.state is SlotState.RUNNING and 0 < view.kill_at <= now]
+            pause = min(pause, shortest_run_s(pool.queue))
+            if not worker.board.busy:
+                continue
+            limited = [view for view in worker.slots() if view.state is SlotState.RUNNING and view.kill_at > 0]
+            overdue = [view for view in limited if view.kill_at <= now]
+            pause = min([pause, *(view.kill_at - now for view in limited if view.kill_at > now)])
             if overdue:
                 ids = [view.job_id or view.name for view in overdue]
                 log.warning("job outlives its timeout, worker killed", queue=pool.name, pid=worker.pid, jobs=ids)
                 worker.overdue = overdue
                 worker.kill(Ending.TIMED_OUT, "a job ran over its timeout")
-        return TICK_S
+        return max(SHORTEST_S, pause)
+
+
+def shortest_run_s(queue: Queue) -> float:
+    """Return after how many seconds at the earliest a job of this queue is overdue; infinite: none ever is."""
+    timeouts = [queue.timeout_ms, *(job.timeout_ms for job in queue.jobs.values())]
+    return min(((known + queue.kill_after_ms) / 1000 for known in timeouts if known), default=math.inf)
 
 
 async def fail_overdue(runner: AsyncRunner, keys: Keys, loss: Loss, clock: Clock) -> list[JobEnded]:

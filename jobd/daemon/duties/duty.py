@@ -1,8 +1,14 @@
-"""Recurring work of the daemon: `start`, `stop`, `run_once`; twice or too early is harmless."""
+"""Recurring work of the daemon: `start`, `stop`, `run_once`; twice or too early is harmless.
+
+An idle daemon sleeps. Work that has a moment is done at that moment; what only needs a look now and then shares one
+wake-up a second with everything else of that kind; and where nothing can become due before something changes, whoever
+changes it calls `look_within`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from jobd.daemon.logs import event_log
@@ -13,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 log = event_log(__name__)
+
+NOTHING_DUE_S = 60.0
+"""The pause of a duty that has nothing to do before something changes, which it is told of."""
+
+SOON_S = 0.25
+"""Within this time a duty looks at what has changed; a burst of changes is one look."""
 
 _CANCEL_AGAIN_S = 1.0
 
@@ -29,12 +41,27 @@ class Duty:
 
     def __init__(self, on_redis: Callable[[str, str | None], None] = lambda name, trouble: None) -> None:
         self._task: asyncio.Task[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._awake = asyncio.Event()
+        self._limit_s = math.inf
+        """The longest that the next pause may be: somebody asked while it was at work."""
         self._on_redis = on_redis
         self._in_trouble = False
 
     async def run_once(self) -> float:
-        """Do the work once; return the seconds until the next time."""
+        """Do the work once; return the seconds until the next time. A second or more may be cut by less than one."""
         raise NotImplementedError
+
+    def look_within(self, limit_s: float = 0.0) -> None:
+        """Do the work within so many seconds, whatever the last time said; harmless when it never began."""
+        if self._alarm is None:
+            self._limit_s = min(self._limit_s, limit_s)
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + limit_s
+        if at < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = loop.call_at(at, self._awake.set)
 
     def start(self) -> None:
         """Begin; harmless when begun before."""
@@ -52,8 +79,19 @@ class Duty:
     async def _loop(self) -> None:
         pause = 0.0
         while True:
-            await asyncio.sleep(pause)
+            await self._rest(min(pause, self._limit_s))
+            self._limit_s = math.inf
             pause = await self._once()
+
+    async def _rest(self, pause_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._awake.clear()
+        self._alarm = loop.call_at(next_time(loop.time(), pause_s), self._awake.set)
+        try:
+            await self._awake.wait()
+        finally:
+            self._alarm.cancel()
+            self._alarm = None
 
     async def _once(self) -> float:
         try:
@@ -81,6 +119,11 @@ class Duty:
         if not self._in_trouble:
             self._in_trouble = True
             log.warning(event, duty=self.name, error=error)
+
+
+def next_time(now: float, pause_s: float) -> float:
+    """Return when a pause is over: one of a second or more ends with a whole second, together with the others'."""
+    return float(math.floor(now + pause_s)) if pause_s >= 1.0 else now + pause_s
 
 
 def raise_refusal(answers: Iterable[object]) -> None:

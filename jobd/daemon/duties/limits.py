@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.daemon.duties.duty import Duty, raise_refusal
+from jobd.daemon.duties.duty import NOTHING_DUE_S, Duty, raise_refusal
 from jobd.daemon.logs import event_log
 from jobd.engine.admin import global_concurrency, set_global_concurrency
 from jobd.engine.keys import Keys
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from jobd.engine.runner import AsyncRunner
 
 log = event_log(__name__)
-
-TICK_S = 0.5
-"""A value that a reload brings is in Redis this soon."""
 
 LOOK_S = 2.0
 """How often Redis is asked what it has: FLUSHALL, a restored backup, `obliterate` or a person may have changed it."""
@@ -53,9 +50,11 @@ class Limits(Duty):
                 self._tell(name, had, limited[name])
             self._written |= {name: limited[name] for name in known}
             raise_refusal(found)
+        if not limited:
+            return NOTHING_DUE_S
         if now >= self._look_at:
             self._look_at = now + LOOK_S
-        return TICK_S
+        return self._look_at - now
 
     def _tell(self, name: str, had: int | None, limit: int) -> None:
         if self._written.get(name) == limit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from jobd.daemon.duties.duty import Duty
+from jobd.daemon.duties.duty import NOTHING_DUE_S, Duty
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.kernel import memory_bytes
@@ -40,7 +40,9 @@ class MemoryLimits(Duty):
         """Look at those that it is time for."""
         now = self._fleet.clock.monotonic()
         limited = any(pool.queue.memory_max_bytes is not None for pool in self._fleet.all_pools())
-        pause = _IDLE_S if limited else TICK_S  # for workers that start meanwhile
+        if not limited:
+            return NOTHING_DUE_S
+        pause = TICK_S
         for pool, worker in list(self._fleet.workers()):
             limit = pool.queue.memory_max_bytes
             if limit is None or not worker.pid or not worker.is_up:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from jobd.daemon.duties.duty import Duty, raise_refusal
+from jobd.daemon.duties.duty import NOTHING_DUE_S, Duty, raise_refusal
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.exit_status import Ending
 from jobd.engine.codes import Code
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 log = event_log(__name__)
 
-TICK_S = 0.25
-"""The longest pause: a queue with a short lock that a reload brings must not wait for the others' turn."""
+REFUSED_S = 0.25
+"""Until the next try when Redis has refused a renewal."""
+
+CANCELLED_S = 0.02
+"""Until a job that was cancelled is told of it: the marks of many are found together."""
 
 SHORTEST_S = 0.01
 """The shortest pause: queues due a moment after each other are renewed together."""
@@ -56,7 +59,7 @@ class Renew(Duty):
     """
 
     name = "renew"
-    refused_pause_s = TICK_S
+    refused_pause_s = REFUSED_S
 
     def __init__(
         self,
@@ -122,14 +125,15 @@ class Renew(Duty):
         return replies, refused
 
     def look_at(self, queue: str) -> None:
-        """Renew this queue's locks at the next tick: a job of it was cancelled, and its mark is seen then."""
+        """Renew this queue's locks soon: a job of it was cancelled, and its mark is seen then."""
         for pool in self._fleet.all_pools():
             if pool.name == queue:
                 self._renewed_at.pop(pool, None)
+        self.look_within(CANCELLED_S)
 
     def _due_workers(self, now: float) -> list[tuple[Pool, Worker]]:
         """Every worker whose queue was not renewed for a third of its `lock_duration`."""
-        # A tenth early: the next look may be a little late.
+        # A tenth early: queues that are due a little later than the first share its round trip.
         return [
             (pool, worker)
             for pool, worker in self._fleet.workers()
@@ -143,7 +147,7 @@ class Renew(Duty):
             self._renewed_at.get(pool, now) + pool.queue.lock_duration_ms / 3000 - now
             for pool, _ in self._fleet.workers()
         ]
-        return max(SHORTEST_S, min([TICK_S, *rests]))
+        return max(SHORTEST_S, min([NOTHING_DUE_S, *rests]))
 
     def _look_at(self, share: _Share, codes: list[int | str]) -> None:
         lost = 0

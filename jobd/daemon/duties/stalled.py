@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobd.daemon.duties.duty import Duty, raise_refusal
+from jobd.daemon.duties.duty import NOTHING_DUE_S, Duty, raise_refusal
 from jobd.daemon.logs import event_log
 from jobd.engine.inspect import server_time
 from jobd.engine.keys import Keys
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 log = event_log(__name__)
 
-TICK_S = 0.25
+REFUSED_S = 0.25
+"""Until the next try of a queue whose locks could not be renewed, or that is due at once."""
 
 STEP_S = 1.0
 """A clock of Redis that is this much before where it should be was set forward: locks that live may seem lost."""
@@ -79,7 +80,13 @@ class Stalled(Duty):
                 for job in answer if isinstance(answer, list) else ():
                     log.warning("stalled job recovered", queue=pool.name, job=job.job_id, failed=job.failed)
             raise_refusal(found)
-        return TICK_S
+        return self._pause()
+
+    def _pause(self) -> float:
+        """Return the seconds until the next queue is due."""
+        now = self._fleet.clock.monotonic()
+        rests = [self._due.get(pool.name, now) - now for pool in self._fleet.pools.values()]
+        return max(REFUSED_S, min([NOTHING_DUE_S, *rests]))
 
     async def _watch_clock(self) -> None:
         """See whether Redis's clock was set forward since the last time: all locks are over then, also of who lives."""

@@ -95,6 +95,10 @@ class StuckLoops(Duty):
             return
         beat = self._beats.setdefault(worker, Beat(worker.board.beat_at, now))
         stands_s = beat.seen(worker.board.beat_at, now)
+        if stands_s < SHORTEST_S:
+            # Whatever it runs; to read the slots of hundreds of workers each second would cost more than all the rest.
+            worker.loop_stands_since = None
+            return
         jobs = [view.job_id or view.name for view in worker.slots() if view.state is SlotState.RUNNING]
         drains = worker.state in (WorkerState.DRAINING, WorkerState.STOPPING)
         verdict = judge(stands_s, pool.queue.lock_duration_ms / 1000, runs_a_job=bool(jobs), drains=drains)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jobd.daemon.duties.duty import Duty
+from jobd.daemon.duties.duty import NOTHING_DUE_S, Duty
 from jobd.daemon.logs import event_log
 from jobd.engine.admin import trim_history
 from jobd.engine.job import KEEP_ALL
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = event_log(__name__)
 
 TICK_S = 0.5
+"""How often a full Redis is looked at; when it becomes full, the duty is told."""
 
 
 class Trim(Duty):
@@ -39,7 +40,7 @@ class Trim(Duty):
     async def run_once(self) -> float:
         """Trim every queue of this host that has a limit."""
         if not self._fleet.withheld:
-            return TICK_S
+            return NOTHING_DUE_S
         more = False
         for pool in list(self._fleet.pools.values()):
             keys = Keys(self._fleet.source.prefix, pool.name)

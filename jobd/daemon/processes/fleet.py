@@ -86,6 +86,7 @@ class Fleet:
         self._recorded_at = 0.0
         self._oom = OomKills()
         self._changed = asyncio.Event()
+        self._told_of_changes: list[Callable[[], None]] = []
 
     # --- who there is ------------------------------------------------------------------------------------------------
 
@@ -134,6 +135,7 @@ class Fleet:
         for pool in self.pools.values():
             pool.withheld = withheld
             pool.apply_quiet()
+        self.notify()
         if withheld:
             log.warning("Redis is full: no job is taken until it has room")
         else:
@@ -177,6 +179,10 @@ class Fleet:
         except TimeoutError:
             return
 
+    def tell_changes(self, call: Callable[[], None]) -> None:
+        """Call this, too, whenever something of a pool has changed: its queue's settings, its workers."""
+        self._told_of_changes.append(call)
+
     # --- pool_actions.PoolActions -------------------------------------------------------------------------------------
 
     def spawn(self, pool: Pool, worker: Worker) -> None:
@@ -207,6 +213,8 @@ class Fleet:
         """Wake whoever waits in `changed`, and forget removed pools whose last worker has ended."""
         self.drained_pools = [pool for pool in self.drained_pools if any(True for _ in pool.workers())]
         self._changed.set()
+        for call in self._told_of_changes:
+            call()
 
     def _start(self, work: Coroutine[None, None, None], worker: Worker) -> None:
         # Else its place would wait for it for ever.

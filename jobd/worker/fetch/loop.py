@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from jobd.worker.run.slots import Slots
 
 BEAT_S = 1.0
-"""How often the loop shows that it turns."""
+"""How often the loop shows that it turns, while anything runs or is under way."""
+
+IDLE_BEAT_S = 2.5
+"""How often while nothing is. The daemon takes a loop for standing still after 5 s at the earliest."""
 
 UNANSWERED_BEATS = 4
 """Beats after which a turn counts as lost. Not seconds: while a handler holds the GIL, the answer lies here unread."""
@@ -50,6 +53,8 @@ class FetchLoop:
         self, source: RedisSource, keys: Keys, board: BoardWriter, *, worker_name: str, token_prefix: str,
         report: Callable[[bool, str | None, str | None], None],
     ) -> None:  # fmt: skip
+        self.at_beat: Callable[[], None] = lambda: None
+        """What else is to be looked at now and then; it shares the wake-up."""
         self._holder = Holder(keys, worker_name, token_prefix)
         self._board = board
         self._report = report
@@ -359,4 +364,5 @@ class FetchLoop:
                 self._connection.drop()
             if self._marker.give_up_at and now > self._marker.give_up_at:
                 self._marker.drop()
-            await asyncio.sleep(BEAT_S)
+            self.at_beat()
+            await asyncio.sleep(IDLE_BEAT_S if oldest is None and not self._slots.running else BEAT_S)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jobd.daemon.duties.duty import NOTHING_DUE_S
 from jobd.daemon.duties.limits import LOOK_S, Limits
 from jobd.errors import RedisRefused
 
@@ -118,7 +119,14 @@ def test_redis_is_asked_once_for_all_queues_and_not_at_every_tick():
     assert host.redis.calls == calls + 1
 
 
-def test_a_host_whose_queues_have_no_limit_asks_nothing():
+def test_a_host_whose_queues_have_no_limit_asks_nothing_and_sleeps():
     host = Host(a=None)
-    host.run()
+    assert asyncio.run(host.duty.run_once()) == NOTHING_DUE_S
     assert host.redis.calls == 0
+
+
+def test_between_two_looks_it_sleeps():
+    host = Host(a=1)
+    assert asyncio.run(host.duty.run_once()) == LOOK_S
+    host.now += LOOK_S / 4
+    assert asyncio.run(host.duty.run_once()) == LOOK_S * 3 / 4

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jobd.daemon.duties import memory
+from jobd.daemon.duties.duty import NOTHING_DUE_S
 from jobd.daemon.duties.memory import MemoryLimits, pause_s
 
 MB = 10**6
@@ -65,6 +66,6 @@ def test_it_is_killed_at_the_first_look_that_finds_it_over_and_looked_at_only_wh
     now[0], worker.used = 0.13, 420 * MB
     asyncio.run(duty.run_once())
     assert worker.killed == ["out of memory: 420MB used, memory_max is 300MB"]
-    assert asyncio.run(duty.run_once()) == 0.25, "its replacement is looked at soon"
-    pool.queue.memory_max_bytes = None
     assert asyncio.run(duty.run_once()) == 1.0
+    pool.queue.memory_max_bytes = None
+    assert asyncio.run(duty.run_once()) == NOTHING_DUE_S

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from jobd.daemon.duties.renew import SHORTEST_S, TICK_S, Renew
+from jobd.daemon.duties.duty import NOTHING_DUE_S
+from jobd.daemon.duties.renew import SHORTEST_S, Renew
 from jobd.daemon.processes.exit_status import Ending
 from jobd.engine.codes import Code
 from jobd.engine.scripts import script
@@ -134,9 +135,9 @@ def renewal(now: float, renewed_at: dict[Pool, float]) -> Renew:
 
 @pytest.mark.parametrize(
     ("lock_s", "ago_s", "pause_s"),
-    [(0.6, 0.0, 0.2), (0.6, 0.15, 0.05), (0.6, 5.0, SHORTEST_S), (30.0, 0.0, TICK_S), (30.0, 9.9, 0.1)],
+    [(0.6, 0.0, 0.2), (0.6, 0.15, 0.05), (0.6, 5.0, SHORTEST_S), (30.0, 0.0, 10.0), (30.0, 9.9, 0.1)],
 )
-def test_a_queue_is_renewed_at_a_third_of_its_lock_and_not_at_the_next_tick(lock_s, ago_s, pause_s):
+def test_a_queue_is_renewed_at_a_third_of_its_lock(lock_s, ago_s, pause_s):
     assert renewal(100.0, {Pool(lock_s): 100.0 - ago_s})._pause() == pytest.approx(pause_s)
 
 
@@ -144,8 +145,8 @@ def test_the_queue_that_is_due_first_counts():
     assert renewal(100.0, {Pool(30.0): 100.0, Pool(0.3): 99.95})._pause() == pytest.approx(0.05)
 
 
-def test_without_workers_there_is_a_tick():
-    assert renewal(100.0, {})._pause() == TICK_S
+def test_without_workers_nothing_is_due():
+    assert renewal(100.0, {})._pause() == NOTHING_DUE_S
 
 
 def test_only_the_queues_that_are_due_are_renewed():

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jobd.daemon.duties import stalled
+from jobd.daemon.duties.duty import NOTHING_DUE_S
 from jobd.daemon.duties.stalled import Stalled
 from jobd.errors import RedisRefused
 
@@ -48,6 +49,10 @@ class World:
         self.recovers += commands
         return [[] for _ in commands]
 
+    def pause(self) -> float:
+        """Let it look; return for how long nobody needs to."""
+        return asyncio.run(self.duty.run_once())
+
     def look(self, after_s: float, *, stepped_s: float = 0.0) -> bool:
         """Let time pass, have it look, and return whether what it found unlocked was recovered."""
         self.now += after_s
@@ -63,6 +68,21 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_with_a_clock_that_goes_as_it_should_lost_locks_are_lost(world: World) -> None:
     assert [world.look(after) for after in (0.0, 1.0, 1.2, 30.0)] == [True] * 4
+
+
+def test_it_sleeps_until_the_next_queue_is_due_and_looks_soon_at_one_that_is_new(world: World) -> None:
+    world.look(0.0)
+    world.now += 0.4
+    assert world.pause() == pytest.approx(0.6)
+    world.now += 0.6
+    assert world.pause() == pytest.approx(1.0)
+    world.duty._fleet.pools.clear()
+    assert world.pause() == NOTHING_DUE_S
+
+
+def test_a_queue_whose_renewal_is_refused_is_tried_again_soon(world: World) -> None:
+    world.not_renewed = {"mail"}
+    assert 0 < world.pause() < 1
 
 
 @pytest.mark.parametrize("step_s", [5.0, 3600.0])
