@@ -60,7 +60,7 @@ def recover_jobs(
     keys: Keys,
     token_prefix: str,
     *,
-    started: Iterable[str],
+    begun: Iterable[tuple[str, int]],
     counted: bool,
     max_crashes: int,
     reason: str,
@@ -72,8 +72,9 @@ def recover_jobs(
 
     Args:
         token_prefix: of one worker, or of a whole incarnation.
-        started: ids whose handler had begun; they are recovered even when their lock has run out.
-        counted: hold the death against those that had started: `stc` + 1, failed over `max_crashes`; when there are
+        begun: (id, ats) of those whose handler had begun; they are recovered even when their lock has run out, but not
+            when they were taken since.
+        counted: hold the death against those that had begun: `stc` + 1, failed over `max_crashes`; when there are
             several, those that wait again become suspects.
         reason: failedReason of those that fail.
         keep: for a failed job that has no removeOnFail.
@@ -84,7 +85,8 @@ def recover_jobs(
     words = (
         3, keys.meta, keys.active, keys.events,
         keys.base, token_prefix, now_ms, int(counted), max_crashes, reason.encode("utf-8", "backslashreplace"),
-        *keep_words(keep), dead_word(dead_letter, keys.prefix), *map(encode_id, started),
+        *keep_words(keep), dead_word(dead_letter, keys.prefix),
+        *(word for job_id, ats in begun for word in (encode_id(job_id), ats)),
     )  # fmt: skip
     return Command(words, _recovered, script("recover_jobs"))
 
@@ -135,13 +137,8 @@ def active_ids(keys: Keys) -> Command[list[str]]:
     return Command(("LRANGE", keys.active, 0, -1), decode_ids)
 
 
-def taken_by(keys: Keys, job_id: str) -> Command[str | None]:
-    """Read the name of the worker that took a job last (`<host>:<queue>:<pid>`); None when there is none."""
-    return Command(("HGET", encode_id(keys.job(job_id)), "pb"), _text)
-
-
 def last_take(keys: Keys, job_id: str) -> Command[tuple[str | None, str | None]]:
-    """Read who took a job last, as `taken_by`, and which take of the job that was (`ats`)."""
+    """Read who took a job last (`<host>:<queue>:<pid>`), and which take of the job that was (`ats`); None: unknown."""
 
     def read(reply: list[Any]) -> tuple[str | None, str | None]:
         return _text(reply[0]), _text(reply[1])

@@ -50,6 +50,10 @@ def queue_table(workers: int | str = 2, concurrency: int = 40, attempts: int = 1
     return QUEUE.format(workers=workers, concurrency=concurrency, attempts=attempts, lock_s=lock_s)
 
 
+KINDS = tuple(kind for kind in _KINDS if kind in os.environ.get("CHAOS_FAULTS", ",".join(_KINDS)).split(","))
+"""All kinds, or those that CHAOS_FAULTS names: to look closer at two that meet."""
+
+
 class Faults:
     """Lets faults fall on a daemon and its Redis, and writes them into the ledger."""
 
@@ -68,7 +72,7 @@ class Faults:
     def fall(self) -> str:
         """Let the next fault fall; every kind comes once before any comes again. Returns its name."""
         if not self._deck:
-            self._deck = list(_KINDS)
+            self._deck = list(KINDS)
             self._random.shuffle(self._deck)
         kind = self._deck.pop()
         began = time.monotonic_ns()

@@ -1,7 +1,8 @@
 """A ledger under fire: jobs, faults, and afterwards the sum must be right.
 
-CHAOS_SECONDS (20) is how long faults fall, CHAOS_SEED which ones; a failure names the seed. CHAOS_KEEP is a folder
-that gets the daemon's log and the ledger of a sum that is wrong.
+CHAOS_SECONDS (20) is how long faults fall, CHAOS_SEED which ones; a failure names the seed. CHAOS_FAULTS, by commas,
+are the kinds that fall; without it all do. CHAOS_KEEP is a folder that gets the daemon's log, the ledger and
+Redis' files of a sum that is wrong.
 """
 
 from __future__ import annotations
@@ -88,19 +89,24 @@ def test_every_accepted_job_finishes_once_whatever_is_killed(
     with own_redis.client() as r:
         try:
             wait_until(lambda: not any(_left(r, keys)), 60, what="nothing is left", every=0.2)
-        except AssertionError as error:
-            raise AssertionError(f"seed {SEED}: {_left(r, keys)} left\n{daemon.log_tail()}") from error
-        try:
             _assert_sum_is_right(r, keys, ledger, producer, noted)
-        except AssertionError:
-            if kept := os.environ.get("CHAOS_KEEP"):
-                shutil.copy(daemon.log, f"{kept}/daemon-{SEED}.log")
-                shutil.copy(noted, f"{kept}/ledger-{SEED}")
+        except AssertionError as error:
+            _keep(daemon, own_redis, noted)
+            if any(left := _left(r, keys)):
+                raise AssertionError(f"seed {SEED}: {left} left\n{daemon.log_tail()}") from error
             raise
         below = daemon.children()
         assert daemon.stop() == 0
         assert [pid for pid in below if alive(pid)] == []
         assert_one_state_each(r, prefix, "chaos")
+
+
+def _keep(daemon: DaemonProcess, server: RedisServer, noted: Path) -> None:
+    if kept := os.environ.get("CHAOS_KEEP"):
+        shutil.copy(daemon.log, f"{kept}/daemon-{SEED}.log")
+        shutil.copy(noted, f"{kept}/ledger-{SEED}")
+        no_sockets = shutil.ignore_patterns("*.sock")
+        shutil.copytree(server.folder, f"{kept}/redis-{SEED}", ignore=no_sockets, dirs_exist_ok=True)
 
 
 def _wait_for_more_runs(noted: Path, fault: str) -> None:

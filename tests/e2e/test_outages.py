@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.daemon_process import alive
 from tests.support.moving_proxy import MovingProxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -49,6 +50,31 @@ def test_a_running_jobs_lock_is_renewed_at_the_new_primary_after_a_failover(make
             wait_until(lambda: daemon.status()["state"] == "ready")
     finally:
         second.stop()
+
+
+def test_a_result_that_waits_for_redis_outlives_the_grace_of_its_replaced_worker(make, jobs, short_tmp):
+    """The worker was ended with the result in hand, and the job ran a second time."""
+    server = RedisServer(short_tmp / "durable", durable=True).start()
+    try:
+        daemon = make(OK.replace(":ok", ":slow").replace("1s", "30s"), url=server.url, ready=False)
+        daemon.config.write_text(daemon.config.read_text().replace('grace = "5s"', 'grace = "500ms"'))
+        daemon.start_ready()
+        mark, until, a = short_tmp / "mark", short_tmp / "until", jobs("a", server)
+        job = a.add({"mark": str(mark), "until": str(until)})
+        wait_until(lambda: mark.exists() and "start" in mark.read_text())
+        (old,) = daemon.worker_pids("a")
+        server.kill()
+        wait_until(lambda: old in {line["pid"] for line in daemon.logged("worker lost Redis")}, 20)
+        daemon.call("worker.restart", pid=old)
+        until.touch()
+        since = time.monotonic()
+        wait_until(lambda: time.monotonic() - since > 2 or not alive(old), 10)
+        server.start()
+        assert a.result(job) == "slow"
+        assert (a.hash(job)["ats"], mark.read_text().count("start")) == ("1", 1)
+        wait_until(lambda: not alive(old), 10, what="with Redis back it ends")
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_marked_job_that_comes_back_all_the_same_is_taken_to_be_failed(q: Queu
     q.put("1")
     q.take()
     q.run(cancel(q, "1"))
-    q.run(recover_jobs(q.keys, PREFIX, started=[], counted=False, max_crashes=1, reason="x", now_ms=NOW))
+    q.run(recover_jobs(q.keys, PREFIX, begun=[], counted=False, max_crashes=1, reason="x", now_ms=NOW))
     (again,) = q.take()
     assert again.deferred_failure == WHY
 

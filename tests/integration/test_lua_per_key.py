@@ -265,7 +265,7 @@ def test_recovery_frees_the_places_and_a_failed_one_lets_the_next_forward(q: Que
     put(q, "a1", "a2", "a3", "b1")
     q.take(4, per_key=ONE)
     command = recover_jobs(
-        q.keys, PREFIX, started=["a1", "b1"], counted=True, max_crashes=0, reason="worker died", now_ms=NOW
+        q.keys, PREFIX, begun=[("a1", 1), ("b1", 1)], counted=True, max_crashes=0, reason="worker died", now_ms=NOW
     )
     assert {job.job_id for job in q.run(command)} == {"a1", "b1"}
     assert held(q) == {'"a"': []}
@@ -276,7 +276,7 @@ def test_recovery_frees_the_places_and_a_failed_one_lets_the_next_forward(q: Que
 def test_a_recovered_job_runs_before_those_set_aside(q: QueueOf) -> None:
     put(q, "a1", "a2")
     q.take(2, per_key=ONE)
-    q.run(recover_jobs(q.keys, PREFIX, started=["a1"], counted=True, max_crashes=1, reason="x", now_ms=NOW))
+    q.run(recover_jobs(q.keys, PREFIX, begun=[("a1", 1)], counted=True, max_crashes=1, reason="x", now_ms=NOW))
     assert q.ids(2, per_key=ONE) == ["a1"]
     assert held(q) == {'"a"': ["a1"]}
     q.assert_sound()

@@ -12,10 +12,12 @@ from jobd.engine.locks import recover_jobs
 from tests.support.queue_of import NOW, PREFIX, QueueOf
 
 
-def recover(q: QueueOf, *started: str, counted: bool = True, max_crashes: int = 1, keep: Keep = KEEP_ALL) -> Any:
+def recover(
+    q: QueueOf, *begun: str, ats: int = 1, counted: bool = True, max_crashes: int = 1, keep: Keep = KEEP_ALL
+) -> Any:
     command = recover_jobs(
-        q.keys, PREFIX, started=started, counted=counted, max_crashes=max_crashes, reason="worker died: signal 9",
-        now_ms=NOW, keep=keep,
+        q.keys, PREFIX, begun=[(job_id, ats) for job_id in begun], counted=counted, max_crashes=max_crashes,
+        reason="worker died: signal 9", now_ms=NOW, keep=keep,
     )  # fmt: skip
     first = q.run(command)
     between = q.tables()
@@ -139,6 +141,30 @@ def test_a_started_job_whose_lock_ran_out_is_recovered_too(q: QueueOf) -> None:
     q.r.delete(q.keys.lock("1"))
     assert [job.job_id for job in recover(q, "1", "2", "gone")] == ["2", "1"]
     assert q.wait() == ["1", "2"]
+
+
+@pytest.mark.parametrize("is_locked", [True, False])
+def test_a_job_that_another_worker_has_taken_since_is_left_to_it_also_when_its_lock_ran_out(
+    q: QueueOf, is_locked: bool
+) -> None:
+    """An outage longer than a lock came between two looks at what a dead worker held: its job ran twice at once."""
+    q.put("1")
+    q.take()
+    assert [job.job_id for job in recover(q, "1")] == ["1"]
+    q.take(prefix="incarnation1:w2:")
+    if not is_locked:
+        q.r.delete(q.keys.lock("1"))
+    before = q.tables()
+    assert recover(q, "1") == []
+    assert q.changed_since(before) == {}
+
+
+def test_a_death_is_held_against_the_take_that_had_begun_and_no_later_one(q: QueueOf) -> None:
+    q.put("1", ats=1)
+    q.take()
+    assert recover(q, "1", ats=1, max_crashes=0) == [Recovered("1", failed=False, suspect=False)]
+    q.take()
+    assert recover(q, "1", ats=3, max_crashes=0) == [Recovered("1", failed=True, suspect=False)]
 
 
 def test_a_paused_queue_gets_no_marker(q: QueueOf) -> None:

@@ -68,7 +68,9 @@ def test_spoiled_queue_key_costs_no_recovery(q: QueueOf, name: str, act: str) ->
     if act == "stalled":
         q.r.delete(q.keys.lock("1"))
     acts: dict[str, Any] = {
-        "recovered": recover_jobs(q.keys, PREFIX, started=["1"], counted=True, max_crashes=0, reason="x", now_ms=NOW),
+        "recovered": recover_jobs(
+            q.keys, PREFIX, begun=[("1", 1)], counted=True, max_crashes=0, reason="x", now_ms=NOW
+        ),
         "handed back": hand_back_jobs(q.keys, PREFIX),
         "stalled": check_stalled(q.keys, now_ms=NOW, interval_ms=1000, max_crashes=1),
     }

@@ -71,9 +71,9 @@ class World:
         self.held[worker] += reply.jobs
 
     def die(self, worker: str, started: bool) -> None:
-        ids = [job.id for job in self.held[worker]] if started else []
+        begun = [(job.id, job.attempts_started) for job in self.held[worker]] if started else []
         self.q.run(
-            recover_jobs(self.q.keys, worker, started=ids, counted=True, max_crashes=1, reason="died", now_ms=self.now)
+            recover_jobs(self.q.keys, worker, begun=begun, counted=True, max_crashes=1, reason="died", now_ms=self.now)
         )
         self.held[worker] = []
 

@@ -102,7 +102,7 @@ def is_handed_back_by_the_daemon(q: QueueOf, job: Any) -> None:
 
 
 def loses_its_worker(q: QueueOf, job: Any) -> None:
-    q.run(recover_jobs(q.keys, PREFIX, started=[job.id], counted=True, max_crashes=1, reason="gone", now_ms=NOW))
+    q.run(recover_jobs(q.keys, PREFIX, begun=[(job.id, 1)], counted=True, max_crashes=1, reason="gone", now_ms=NOW))
 
 
 def stalls(q: QueueOf, job: Any) -> None:

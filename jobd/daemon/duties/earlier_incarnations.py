@@ -12,7 +12,7 @@ from jobd.daemon.duties.duty import Duty
 from jobd.daemon.logs import event_log
 from jobd.engine.job import KEEP_ALL
 from jobd.engine.keys import Keys
-from jobd.engine.locks import active_ids, recover_jobs, taken_by
+from jobd.engine.locks import active_ids, last_take, recover_jobs
 from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class EarlierIncarnations(Duty):
             recover_jobs(
                 keys,
                 f"{incarnation.id}:",
-                started=await self._taken_by(incarnation, keys),
+                begun=await self._taken_by(incarnation, keys),
                 counted=False,
                 max_crashes=queue.max_crashes if queue else 1,
                 reason="the daemon was killed",
@@ -106,16 +106,17 @@ class EarlierIncarnations(Duty):
         for job in jobs:
             log.info("job of an earlier start recovered", queue=name, job=job.job_id)
 
-    async def _taken_by(self, incarnation: Incarnation, keys: Keys) -> list[str]:
-        """The active jobs that its workers took: their locks may have run out while no daemon was there."""
+    async def _taken_by(self, incarnation: Incarnation, keys: Keys) -> list[tuple[str, int]]:
+        """(id, ats) of active jobs that its workers took: their locks may have run out while no daemon was there."""
         ids = await self._runner.run(active_ids(keys))
-        names = await self._runner.run_many([taken_by(keys, job_id) for job_id in ids])
+        takes = await self._runner.run_many([last_take(keys, job_id) for job_id in ids])
         pids = {str(mark.pid) for mark in incarnation.processes}
         host = f"{incarnation.host}:"
         return [
-            job_id
-            for job_id, name in zip(ids, names, strict=True)
+            (job_id, int(ats))
+            for job_id, (name, ats) in zip(ids, takes, strict=True)
             if name is not None and name.startswith(host) and name.rpartition(":")[2] in pids
+            if ats is not None and ats.isdecimal()
         ]
 
 

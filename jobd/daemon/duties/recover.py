@@ -72,7 +72,7 @@ class Recover:
         """A worker has ended: see to what it held. Returns at once."""
         if loss.worker.ending is Ending.TEMPLATE_DIED:
             now = self._fleet.clock.monotonic()
-            if self._template_crashes.template_died(loss.pool.name, started_jobs(loss), now):
+            if self._template_crashes.template_died(loss.pool.name, [job_id for job_id, _ in begun_jobs(loss)], now):
                 self._blamed.add(loss.worker)
         self._background.start(self._settle_loss(loss), "recover")
 
@@ -139,17 +139,17 @@ class Recover:
                 else:
                     log.warning("job handed back again and again", queue=loss.pool.name, job=job_id, times=times)
             return
-        started = started_jobs(loss)
+        begun = begun_jobs(loss)
         counted, reason = worker.ending.counted or worker in self._blamed, reason_of(loss)
         held: list[Taken] = []
-        if loss.pool.queue.on_failed is not None and counted and started:
+        if loss.pool.queue.on_failed is not None and counted and begun:
             # Read before: a job that is not kept is gone once it has failed.
             held = await self._runner.run(adopt_jobs(keys, loss.token_prefix, ()))
         recovered = await self._runner.run(
             recover_jobs(
                 keys,
                 loss.token_prefix,
-                started=started,
+                begun=begun,
                 counted=counted,
                 max_crashes=loss.pool.queue.max_crashes,
                 reason=reason,
@@ -191,12 +191,9 @@ class Recover:
         return self._fleet.incarnation_prefix
 
 
-def started_jobs(loss: Loss) -> list[str]:
-    """Return the ids whose handler had begun, by the board; those that had not are not to blame."""
-    board = loss.worker.board
-    if board is None:
-        return []
-    return [view.job_id for view in loss.worker.slots() if view.job_id is not None]
+def begun_jobs(loss: Loss) -> list[tuple[str, int]]:
+    """Return (id, ats) of those whose handler had begun, by the board; those that had not are not to blame."""
+    return [(view.job_id, view.ats) for view in loss.worker.slots() if view.job_id is not None]
 
 
 def reason_of(loss: Loss) -> str:

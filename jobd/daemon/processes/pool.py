@@ -7,17 +7,17 @@ makes the places agree with what is wanted. What is to be done (start a process,
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.autoscale import Autoscale
 from jobd.daemon.processes.exit_status import Ending, describe
+from jobd.daemon.processes.grace import end_after
 from jobd.daemon.processes.hold import HeldBy, Hold
 from jobd.daemon.processes.place import Place, PlaceState
 from jobd.daemon.processes.worker_spec import numbers_of
-from jobd.daemon.processes.worker_state import STOP_LIMIT_S, STOP_PATIENCE_MS, Worker, WorkerState
+from jobd.daemon.processes.worker_state import Worker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -358,8 +358,7 @@ class Pool:
             self.leaving.append(worker)
             worker.drain()
             if grace_s is not None:
-                self._actions.later(grace_s, partial(worker.stop, STOP_PATIENCE_MS))
-                self._actions.later(grace_s + STOP_LIMIT_S, partial(worker.kill, Ending.ASKED))
+                end_after(grace_s, worker, self._actions.later)
 
     # --- holding back ------------------------------------------------------------------------------------------------
 

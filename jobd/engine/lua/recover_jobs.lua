@@ -1,7 +1,7 @@
 -- recover_jobs: take the jobs of a dead worker from it.
 -- Promise:    every active job whose lock has the prefix waits at the front again, the one taken first runs first; or
 --             it has failed, when its worker died under it more than max_crashes times. atm rises only by a failure.
---             Ids listed as started whose lock is gone altogether are recovered too.
+--             Those listed as begun whose lock is gone altogether are recovered too, unless they were taken since.
 -- KEYS:       1 meta (hash)   2 active (list)   3 events (stream)
 --             From base also: wait, prioritized, failed, stalled, marker, id, de:, dn:, and per job hash, lock, sub keys;
 --             those of free_key.
@@ -9,7 +9,7 @@
 --             held against jobs that had started)   5 max_crashes   6 reason (failedReason)
 --             7 keep_count   8 keep_age_s   9 keep_limit ("" none; for failed jobs without removeOnFail)
 --             10 dead (base of the queue that gets a copy of a failed job, "" none)
---             11 on: ids of the jobs whose handler had begun
+--             11 on, 2 per job whose handler had begun: its id, and its ats then
 -- Returns:    per job, newest first: id, what (0 waits, 1 failed, 2 waits as a suspect)
 -- Events:     waiting (prev active), and stalled when counted; or those of end_job and free_key; drained
 -- Complexity: O(active), plus the place in active of each recovered id
@@ -30,31 +30,41 @@ local META, ACTIVE, EVENTS = KEYS[1], KEYS[2], KEYS[3]
 local base, token_prefix, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local counted, max_crashes, reason = ARGV[4] == '1', tonumber(ARGV[5]), ARGV[6]
 local default_keep = { count = tonumber(ARGV[7]), age_s = tonumber(ARGV[8]), limit = tonumber(ARGV[9]) }
-local dead, STARTED_FROM = ARGV[10], 11
+local dead, BEGUN_FROM = ARGV[10], 11
 local ARGS, call = ARGV, redis.call
 local max_len = max_events(META)
 
-local started = {}
-for i = STARTED_FROM, #ARGS do
-  started[ARGS[i]] = true
+local begun = {}
+for i = BEGUN_FROM, #ARGS, 2 do
+  begun[ARGS[i]] = ARGS[i + 1]
 end
 
--- Ids to recover, newest first: those under the prefix, and started ones whose lock is gone.
+-- Whether the handler had begun in the dead worker's own take: another may have taken the job since, and run it.
+local function had_begun(id)
+  local ats = begun[id]
+  return ats ~= nil and (redis.pcall('HGET', base .. id, 'ats') or ats) == ats
+end
+
+local function is_left(id)
+  return begun[id] and call('EXISTS', base .. id .. ':lock') == 0 and had_begun(id)
+end
+
+-- Ids to recover, newest first: those under the prefix, and those begun whose lock is gone.
 local function find()
   local ids, is_held = find_held(base, token_prefix), {}
   for _, id in ipairs(ids) do
     is_held[id] = true
   end
   local unlocked = false
-  for id in pairs(started) do
-    unlocked = unlocked or (not is_held[id] and call('EXISTS', base .. id .. ':lock') == 0)
+  for id in pairs(begun) do
+    unlocked = unlocked or (not is_held[id] and is_left(id))
   end
   if not unlocked then
     return ids
   end
   local all = {}
   for _, id in ipairs(call('LRANGE', ACTIVE, 0, -1)) do
-    if is_held[id] or (started[id] and call('EXISTS', base .. id .. ':lock') == 0) then
+    if is_held[id] or is_left(id) then
       all[#all + 1] = id
     end
   end
@@ -88,10 +98,10 @@ end
 
 check_places(base)
 local ids = find()
-local blamed = 0
+local is_guilty, blamed = {}, 0
 for _, id in ipairs(ids) do
-  if counted and started[id] then
-    blamed = blamed + 1
+  if counted and had_begun(id) then
+    is_guilty[id], blamed = true, blamed + 1
   end
 end
 local result, failed = {}, false
@@ -99,7 +109,7 @@ for _, id in ipairs(ids) do
   local job = base .. id
   -- An id without a hash is dropped: put back it would run as a job without a name.
   if drop_active(base, id) and call('EXISTS', job) == 1 then
-    local guilty, what = counted and started[id], 0
+    local guilty, what = is_guilty[id], 0
     local key = call('HGET', job, 'jobdkey')
     if guilty and count_up(job, 'stc') > max_crashes then
       fail(id)

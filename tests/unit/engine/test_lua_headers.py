@@ -83,7 +83,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (renew_locks(KEYS, [("1", "t"), ("2", "u")], 1000), 4),
     (renew_prefix(KEYS, "i:w:", 1000), 0),
     (adopt_jobs(KEYS, "i:w:", ["1", "2"], 1000), 2),
-    (recover_jobs(KEYS, "i:", started=["1"], counted=True, max_crashes=1, reason="why", now_ms=1), 1),
+    (recover_jobs(KEYS, "i:", begun=[("1", 1)], counted=True, max_crashes=1, reason="why", now_ms=1), 2),
     (hand_back_jobs(KEYS, "i:w:"), 0),
     (check_stalled(KEYS, now_ms=1, interval_ms=1000, max_crashes=1), 0),
     (count_finals(KEYS, "inc", Finals(2, 1), Finals(), at_ms=1, most=10), 0),

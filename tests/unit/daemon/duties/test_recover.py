@@ -10,7 +10,7 @@ import pytest
 
 from jobd.config.model import Queue
 from jobd.daemon.duties import recover as module
-from jobd.daemon.duties.recover import Recover, reason_of, started_jobs
+from jobd.daemon.duties.recover import Recover, begun_jobs, reason_of
 from jobd.daemon.duties.template_crashes import FREE
 from jobd.daemon.processes.exit_status import UNKNOWN_STATUS, Ending
 from jobd.daemon.processes.fleet import Loss
@@ -41,7 +41,8 @@ class Worker:
         self._jobs = jobs
 
     def slots(self) -> list[SlotView]:
-        return [SlotView(at, SlotState.RUNNING, job, "n", 1, 1.0, 0.0, 0.0) for at, job in enumerate(self._jobs)]
+        jobs = () if self.board is None else self._jobs
+        return [SlotView(at, SlotState.RUNNING, job, "n", 1, 1.0, 0.0, 0.0) for at, job in enumerate(jobs)]
 
 
 class Redis:
@@ -126,10 +127,10 @@ def test_the_jobs_of_a_crashed_worker_are_recovered_by_its_own_prefix_and_those_
     worker = Worker(Ending.CRASHED, "a", None, "b")
     board = worker.board
     assert host.settled(worker)
-    ((name, (_, prefix, now_ms, counted, _, reason, *_, first, second)),) = host.redis.ran
+    ((name, (_, prefix, now_ms, counted, _, reason, *_, one, its_ats, two, ats)),) = host.redis.ran
     assert (name, prefix, now_ms, counted) == ("recover_jobs", "inc:1.1:", 100_000, 1)
     assert reason == b"worker died: signal 9 (SIGKILL)"
-    assert (first, second) == (b"a", b"b")
+    assert (one, its_ats, two, ats) == (b"a", 1, b"b", 1)
     assert worker.board is None
     assert board is not None
     assert board.closed == 1
@@ -277,4 +278,4 @@ def test_the_last_lines_it_printed_come_below_the_cause():
 def test_a_worker_without_a_board_had_begun_nothing():
     worker = Worker(Ending.CRASHED, "a")
     worker.board = None
-    assert started_jobs(loss_of(worker)) == []
+    assert begun_jobs(loss_of(worker)) == []

@@ -187,3 +187,20 @@ def test_a_replaced_worker_with_a_grace_is_stopped_when_that_is_over_and_killed_
     assert old.state is WorkerState.STOPPING
     world.elapse()
     assert (old.state, old.ending) == (WorkerState.KILLED, Ending.ASKED)
+
+
+def test_a_worker_without_redis_is_not_stopped_when_its_grace_is_over_but_when_redis_is_back():
+    """What it ran and could not report would run again: the results are lost with it."""
+    world = ready_world(1)
+    old = world.alive[0]
+    world.pool.replace(place(world), grace_s=5.0)
+    world.get_ready(world.alive[-1])
+    old.redis_state(up=False)
+    for _ in range(20):
+        world.elapse()
+        assert old.state is WorkerState.DRAINING
+    old.redis_state(up=True)
+    world.elapse()
+    assert old.state is WorkerState.STOPPING
+    world.elapse()
+    assert (old.state, old.ending) == (WorkerState.KILLED, Ending.ASKED)
