@@ -1,4 +1,4 @@
-"""The door to reloads and plans: one reload after the other, and what became of the last one."""
+"""Reloads and plans, one after the other, and what became of the last reload."""
 
 from __future__ import annotations
 
