@@ -44,7 +44,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """What the door goes by.
+    """What access is decided by.
 
     `address` is the host that is listened on, None on a Unix socket. `header` names the proxy's header with the user,
     None without a proxy: then the token counts, and `owner` is the user's name.
