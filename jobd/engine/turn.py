@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobd.engine.job import KEEP_ALL, Finish, Keep, Taken, TurnReply, TurnRequest
+from jobd.engine.msgpack import NIL, TRUE, array, text
 from jobd.engine.runner import Command, Word
 from jobd.engine.scripts import script
 from jobd.engine.states import Outcome
@@ -34,28 +35,32 @@ def turn(keys: Keys, request: TurnRequest) -> Command[TurnReply]:
     Safe to send twice only with `take` 0.
     """
     finishes, limiter, per_key = request.finishes, request.limiter, request.per_key
-    extras: list[Word] = [] if request.clock_ms is None else [request.clock_ms]
-    if limiter or per_key:
-        extras = ["" if request.clock_ms is None else request.clock_ms]
-        extras += (limiter.max, limiter.duration_ms) if limiter else ("", "")
-    if per_key:
-        extras += (per_key.max, per_key.path)
-    words: list[Word] = [
-        1, keys.meta,
-        keys.base, request.now_ms, request.lock_ms, request.token_prefix, request.worker_name,
-        min(request.take, MAX_TAKE), request.busy, len(extras), *extras,
+    head = [
+        _same_words(keys.base, request.lock_ms, request.token_prefix, request.worker_name),
+        text(request.now_ms), text(min(request.take, MAX_TAKE)), text(request.busy),
+        NIL if request.clock_ms is None else text(request.clock_ms),
+        NIL if limiter is None else array([text(limiter.max), text(limiter.duration_ms)]),
+        NIL if per_key is None else array([text(per_key.max), text(per_key.path)]),
     ]  # fmt: skip
+    words: list[Word] = [1, keys.meta, b""]
     order = None
     if finishes:
         quick, others = _split(finishes)
-        words += _quick_words([finishes[index] for index in quick])
+        words += _quick_words([finishes[index] for index in quick], head)
         for index in others:
             words += _other_words(finishes[index], keys.prefix)
         if per_key:
             words += [finishes[index].key or "" for index in (*quick, *others)]
         order = quick + others if others else None
-    read = partial(_read_turn, request.token_prefix, len(finishes), order)
+    words[2] = b"".join(head)
+    read = partial(_read_turn, request.token_prefix, len(finishes), order, per_key is not None)
     return Command(tuple(words), read, script("turn"))
+
+
+@lru_cache(maxsize=64)
+def _same_words(base: str, lock_ms: int, token_prefix: str, worker_name: str) -> bytes:
+    """Return what the heads of a worker's turns begin with."""
+    return text(base) + text(lock_ms) + text(token_prefix) + text(worker_name)
 
 
 def _split(finishes: Sequence[Finish]) -> tuple[list[int], list[int]]:
@@ -80,18 +85,21 @@ def _split(finishes: Sequence[Finish]) -> tuple[list[int], list[int]]:
     return quick, others
 
 
-def _quick_words(finishes: list[Finish]) -> list[Word]:
-    """Return the words of the finishes that share commands: what is the same for all once, the rest kind by kind."""
+def _quick_words(finishes: list[Finish], head: list[bytes]) -> list[Word]:
+    """Return the words of the finishes that share commands, kind by kind; `head` gets what is the same for all."""
     if not finishes:
-        return [0, "", "", "", ""]
+        head += (text(0), NIL, NIL, NIL, NIL)
+        return []
     first = finishes[0]
     token, made = first.token, first.made
     same = all(finish.token == token and finish.made == made for finish in finishes)
     ids = [encode_id(finish.job_id) for finish in finishes]
-    words: list[Word] = [
-        len(finishes), _keep_word(first.keep), token if same else "", _next(made) if same else "", _are_custom(ids),
-    ]  # fmt: skip
-    words += ids
+    head += (
+        text(len(finishes)),
+        NIL if first.keep == KEEP_ALL else array([text(str(word)) for word in keep_words(first.keep)]),
+        text(token) if same else NIL, text(_next(made)) if same else NIL, TRUE if _are_custom(ids) else NIL,
+    )  # fmt: skip
+    words: list[Word] = [*ids]
     words += [finish.value for finish in finishes]
     if not same:
         words += [finish.token for finish in finishes]
@@ -103,15 +111,9 @@ def _next(made: int | None) -> int:
     return (made or 0) + 1
 
 
-def _are_custom(ids: list[bytes]) -> Word:
-    """Return 1 unless Redis has counted all these ids: producers refuse to add one with such an id themselves."""
-    return "" if b"".join(ids).isdigit() and min(ids) >= b"1" else 1
-
-
-def _keep_word(keep: Keep) -> str:
-    if keep == KEEP_ALL:
-        return ""
-    return "{} {} {}".format(*keep_words(keep))
+def _are_custom(ids: list[bytes]) -> bool:
+    """Return False when Redis has counted all these ids: producers refuse to add one with such an id themselves."""
+    return not b"".join(ids).isdigit() or min(ids) < b"1"
 
 
 def keep_words(keep: Keep) -> tuple[Word, Word, Word]:
@@ -137,8 +139,10 @@ def _other_words(finish: Finish, prefix: str) -> tuple[Word, ...]:
     )  # fmt: skip
 
 
-def _read_turn(token_prefix: str, finishes: int, order: list[int] | None, reply: Any) -> TurnReply:
-    """Read what turn.lua returns; `order`: the places of its codes among the finishes, None when they are in order."""
+def _read_turn(token_prefix: str, finishes: int, order: list[int] | None, keyed: bool, reply: Any) -> TurnReply:
+    """Read what turn.lua returns; `order`: the places of its codes among the finishes, None when they are in order;
+    `keyed`: with a limit per key.
+    """
     if reply == 0:
         return TurnReply([0] * finishes, [])
     rest = iter(reply)
@@ -150,7 +154,7 @@ def _read_turn(token_prefix: str, finishes: int, order: list[int] | None, reply:
         else:
             jobs.append(Taken(
                 decode_id(row[13:]), first_token, _text(next(rest)), next(rest), next(rest), _number(row[:13]),
-                0, 0, 0, 1, 0, None, None, None, None, None, False,
+                0, 0, 0, 1, 0, None, None, None, None, None, False, (keyed and next(rest)) or None,
             ))  # fmt: skip
     if head == 0:
         return TurnReply([0] * finishes, jobs)

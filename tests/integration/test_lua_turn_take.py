@@ -110,6 +110,31 @@ def test_a_turn_sent_ahead_of_its_time_goes_by_the_clock_of_redis(q: QueueOf) ->
     assert NOW + 60 <= int(q.hash(job.id)["processedOn"]) < NOW + 10_000
 
 
+@pytest.mark.parametrize("ahead_by", [0, 20_000])
+def test_a_turn_sent_ahead_that_finds_a_job_goes_by_the_time_of_redis(q: QueueOf, ahead_by: int) -> None:
+    q.put("1")
+    seconds, micros = q.r.time()
+    now = seconds * 1000 + micros // 1000
+    (job,) = q.turn(now=now - 30_000, take=2, clock_ms=ahead_by).jobs
+    assert now + ahead_by - 5 <= int(q.hash(job.id)["processedOn"]) < now + ahead_by + 20_000
+
+
+@pytest.mark.parametrize("off_ms", [0, 3_600_000, -3_600_000])
+@pytest.mark.parametrize("newest_event", ["*", "{future}-0", "5-0"])
+def test_locks_of_many_jobs_live_as_long_as_one_does_whatever_time_clock_and_stream_tell(
+    q: QueueOf, off_ms: int, newest_event: str
+) -> None:
+    for number in range(9):
+        q.put(f"j{number}")
+    seconds, micros = q.r.time()
+    now = seconds * 1000 + micros // 1000
+    q.r.xadd(q.keys.events, {"event": "cleaned"}, id=newest_event.format(future=now + 600_000))
+    jobs = q.take(9, now=now + off_ms)
+    lives = [q.r.pttl(q.keys.lock(job.id)) for job in jobs]
+    assert len(lives) == 9
+    assert LOCK_MS - 10_000 < min(lives) <= max(lives) <= LOCK_MS + 100
+
+
 @pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000])
 def test_a_turn_sent_ahead_goes_by_its_own_time_when_the_clock_of_redis_was_set_meanwhile(
     q: QueueOf, step_ms: int

@@ -4,28 +4,25 @@
 -- KEYS:       1 meta (hash)   From base also: wait, active, prioritized, delayed, events, marker, limiter, stalled,
 --             completed, failed, waiting-children, paused, pc, id, de:, dn:, and per job its hash, lock and sub keys; of
 --             a child its parent's keys (settle_child), in whatever queue; jobd-keys and jobd-aside: (holders_of).
--- ARGV:       1 base (prefix of the queue, ends in a colon)   2 now_ms   3 lock_ms   4 token_prefix (ends in a colon)
---             5 worker_name ("" none)   6 take (most jobs wanted)   7 busy (jobs running beside the finished ones)
---             8 extras (how many of the next words are there: 0, 1, 3 or 5)
---             9 on: clock_ms ("": now_ms holds; else this turn waited behind a BZPOPMIN, the time is Redis' plus this, if
---                that is within a minute of now_ms, when it was sent: no wait is longer, so a clock was set since);
---                limiter_max and limiter_ms ("" none); key_most (most jobs of one key at once) and key_path (names
---                joined by dots, into data, or into opts when the first one is opts)
---             then, when there are finishes: quick (how many quick ones: completed, without deduplication id or parent,
---                not suspect), keep (the rule of these: "" all, "0" none, else "count age_s limit" with nothing for
---                none), token and made (the new atm) when they are the same for all of these, else ""; custom (1: not
---                all ids of these were counted by Redis)
+-- ARGV:       1 head, 10 or 15 values packed by msgpack, each text or nil: base (prefix of the queue, ends in a colon),
+--                lock_ms, token_prefix (ends in a colon), worker_name ("" none), now_ms, take (most jobs wanted), busy
+--                (jobs running beside the finished ones), clock_ms (nil: now_ms holds; else told_time says what holds),
+--                limiter (nil or {max, duration_ms}), per_key (nil or {most, path}: as limit_per_key);
+--                when there are finishes: quick (how many quick ones: completed, without deduplication id or parent, not
+--                suspect), keep (the rule of these: nil all, else {count, age_s, limit} with "" for none), token and made
+--                (the new atm) when they are the same for all of these, else nil; custom (true: not all ids of these were
+--                counted by Redis)
 --             then of the quick ones all job ids, all returnvalues and, without that token, all tokens, all new atm
 --             then, 12 each, the others: job id, token, outcome (states.Outcome), value, stacktrace ("" leave),
 --                delay_ms, keep_count, keep_age_s, keep_limit, attempts, lifo (1 or 0),
 --                dead (base of the queue that gets a copy of a failed job, "" none)
---             then with key_most, 1 each, all finishes in this order: the key ("" none)
+--             then with per_key, 1 each, all finishes in this order: the key ("" none)
 -- Returns:    0: every finish was accepted, nothing was taken and nothing is to be told. Else
 --             1 0, or the list: codes of the finishes, quick ones first (codes.py: 0, -1, -2, -3, -4, -6, -9), or 0 when
 --                all were accepted; limited_ms; next_due_ms (-1 none); blocked (1); suspects were passed over (1)
---             then per job taken, when it is a plain one that is started for the first time, 4 each: timestamp (13 bytes)
---                and the id, name, data, opts; of any other a list: the row of read_job, then ats (the new one), with
---                key_most jobdkey ("" none), then the id
+--             then per job taken, when it is a plain one that is started for the first time: timestamp (13 bytes) and
+--                the id, name, data, opts, with per_key the key ("" none); of any other a list: the row of read_job, then
+--                ats (the new one), with per_key jobdkey ("" none), then the id
 -- Events:     per finish those of end_job, put_back, put_delayed, or waiting-children (prev active) and those of
 --             release_parent; promote_due; active per taken job; drained
 -- Complexity: O(finishes + taken), plus the place in active of each finished id, plus what trimming deletes
@@ -40,50 +37,43 @@ local MANUAL_LIMIT = 9007199254740991
 -- A turn never looks past more suspects, and jobs without a place by their key, than this.
 local MAX_PASSED, MAX_ASIDE = 100, 200
 
-local base, now, lock_ms, token_prefix, worker_name = ARGS[1], ARGS[2], ARGS[3], ARGS[4], ARGS[5]
-local take, busy, at = ARGS[6] + 0, ARGS[7], ARGS[8] + 9
+local base, lock_ms, token_prefix, worker_name, now, take_text, busy, clock_ms, limiter, per_key, quick_text, keep, token,
+  made, custom = cmsgpack.unpack(ARGS[1])
 local WAIT, ACTIVE, EVENTS, MARKER = base .. 'wait', base .. 'active', base .. 'events', base .. 'marker'
 local LIMITER, DELAYED, PRIORITIZED = base .. 'limiter', base .. 'delayed', base .. 'prioritized'
-local ahead, clock_ms, limiter_max, limiter_ms, key_most, key_path
-if at > 9 then
-  clock_ms, limiter_max, limiter_ms, key_most, key_path = unpack(ARGS, 9, at - 1)
-  if clock_ms ~= '' then
-    ahead = true
-    local time = call('TIME')
-    local told = time[1] * 1000 + math.floor(time[2] / 1000) + clock_ms
-    if math.abs(told - now) < 60000 then
-      now = string.format('%.0f', told)
-    end
-  end
+local meta, settings = call('HGETALL', KEYS[1]), {}
+for i = 1, #meta, 2 do
+  settings[meta[i]] = meta[i + 1]
 end
-local now_ms = now + 0
-local settings = call('HMGET', KEYS[1], 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
-local limit, max_len
-if at <= #ARGS or key_most or not settings[5] then
+local max_len = settings['opts.maxLenEvents']
+if max_len ~= '10000' then
   -- include here: max_events
-  max_len = max_events(KEYS[1], settings[5])
+  max_len = max_events(KEYS[1], max_len)
 end
-if key_most then
+local limit
+if per_key then
   -- include here: limit_in_turn
-  limit = limit_in_turn(base, key_most, key_path)
+  limit = limit_in_turn(base, per_key[1], per_key[2])
+end
+-- A turn sent ahead learns the time where it needs it.
+local untold = clock_ms
+if untold and quick_text then
+  -- include here: told_time
+  now, untold = told_time(now, clock_ms), nil
 end
 
 -- 1. The finishes: the quick ones share commands where all of them are as plain as they were when taken.
 local codes, ended, promoted = nil, false, false
-if at <= #ARGS then
-  local quick, keep, token, made, custom = ARGS[at] + 0, ARGS[at + 1], ARGS[at + 2], ARGS[at + 3], ARGS[at + 4] ~= ''
-  local same = token ~= ''
+if quick_text then
+  local quick, same, now_ms = quick_text + 0, token ~= nil, now + 0
   -- Each names the place before the first word of its kind.
-  local IDS = at + 4
+  local IDS = 1
   local VALUES, TOKENS, MADE = IDS + quick, IDS + 2 * quick, IDS + 3 * quick
   local others_from, keys_from = (same and TOKENS or MADE + quick) + 1, #ARGS + 1
   if limit then
     keys_from = others_from + (keys_from - others_from - quick) / (OTHER_SIZE + 1) * OTHER_SIZE
   end
-  local count, age_s, trim = nil, nil, nil
-  if keep ~= '' then
-    count, age_s, trim = string.match(keep, '^(%S*) (%S*) (%S*)$')
-  end
+  local count, age_s, trim = unpack(keep or {})
 
   -- A job that is retried at once goes behind those that are due; else BullMQ's finish comes before the promotion.
   for i = others_from, keys_from - 1, OTHER_SIZE do
@@ -95,53 +85,32 @@ if at <= #ARGS then
   end
   call('XTRIM', EVENTS, 'MAXLEN', '~', max_len)
 
-  -- Plain are they when their locks are the tokens, their hashes are there, and none has children or, attached while it
-  -- ran by an add of the same id, a parent. Nobody can add an id again that Redis has counted.
-  local jobs, locks, plain = {}, {}, quick > 0
-  if plain then
-    local children = {}
-    for i = 1, quick do
-      local job = base .. ARGS[IDS + i]
-      jobs[i], locks[i] = job, job .. ':lock'
-      children[2 * i - 1], children[2 * i] = job .. ':dependencies', job .. ':unsuccessful'
-    end
-    local held = call('MGET', unpack(locks))
-    for i = 1, quick do
-      if held[i] ~= (same and token or ARGS[TOKENS + i]) or custom and try('HEXISTS', jobs[i], 'parentKey') == 1 then
-        plain = false
-        break
-      end
-    end
-    if quick == 1 then -- EXISTS counts a key as often as it is named: all three, which two of others cannot make up
-      plain = plain and call('EXISTS', jobs[1], jobs[1], jobs[1], children[1], children[2]) == 3
-    else
-      plain = plain and call('EXISTS', unpack(jobs)) == quick and call('EXISTS', unpack(children)) == 0
-    end
+  local jobs, locks, stalled
+  if quick > 0 then
+    -- include here: look_if_plain
+    jobs, locks, stalled = look_if_plain(base, quick, IDS, token, TOKENS, custom)
   end
+  local plain = jobs ~= nil
   if plain then
     local completed = base .. 'completed'
     call('ZCARD', completed) -- an error now, not when the ids are out of active
-    call('SREM', base .. 'stalled', unpack(ARGS, IDS + 1, IDS + quick))
+    if stalled then
+      call('SREM', stalled, unpack(ARGS, IDS + 1, IDS + quick))
+    end
     local missing
     if quick == 1 then
-      missing = call('LREM', ACTIVE, -1, ARGS[IDS + 1]) == 0 and { [ARGS[IDS + 1]] = true }
+      missing = call('LREM', ACTIVE, '-1', ARGS[IDS + 1]) == 0 and { [ARGS[IDS + 1]] = true }
     else
-      local tail = call('LRANGE', ACTIVE, -quick, -1)
-      local in_order = true
+      local tail = call('RPOP', ACTIVE, quick_text) or {}
       for i = 1, quick do
-        if tail[quick + 1 - i] ~= ARGS[IDS + i] then
-          in_order = false
+        if tail[i] ~= ARGS[IDS + i] then
+          -- include here: take_out
+          missing = take_out(ACTIVE, { unpack(ARGS, IDS + 1, IDS + quick) }, tail)
           break
         end
       end
-      if in_order then
-        call('LTRIM', ACTIVE, 0, -quick - 1)
-      else
-        -- include here: take_out
-        missing = take_out(ACTIVE, { unpack(ARGS, IDS + 1, IDS + quick) })
-      end
     end
-    local scored, gone, removed = {}, missing and {} or locks, count == '0'
+    local scored, score, gone, removed = {}, 0, missing and {} or locks, count == '0'
     codes = missing and {}
     for i = 1, quick do
       local id, value, job = ARGS[IDS + i], ARGS[VALUES + i], jobs[i]
@@ -159,8 +128,8 @@ if at <= #ARGS then
           gone[size + 1], gone[size + 2], gone[size + 3], gone[size + 4] = job, job .. ':logs', job .. ':processed',
             job .. ':failed'
         else
-          scored[#scored + 1] = now
-          scored[#scored + 1] = id
+          score = score + 2
+          scored[score - 1], scored[score] = now, id
           try('HSET', job, 'atm', same and made or ARGS[MADE + i], 'returnvalue', value, 'finishedOn', now)
         end
         call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
@@ -171,32 +140,18 @@ if at <= #ARGS then
     end
     if scored[1] then
       call('ZADD', completed, unpack(scored))
-      if keep ~= '' then
+      if keep then
         -- include here: trim_finished
         trim_finished(base, completed, now_ms, tonumber(count), tonumber(age_s), tonumber(trim))
       end
     end
   end
   if quick > 0 and not plain or others_from < keys_from then
-    -- include here: check_places
-    -- include here: finish_job
-    check_places(base)
-    codes = codes or {}
-    for i = 1, quick do
-      local over
-      if plain then
-        codes[i] = codes[i] or 0
-      else
-        local job_token = same and token or ARGS[TOKENS + i]
-        codes[i], over = finish_job(base, now_ms, max_len, ARGS[IDS + i], job_token, 'c', ARGS[VALUES + i], '', '0',
-          count, age_s, trim, '0', '0', '')
-        ended = ended or over
-      end
-    end
-    for i = others_from, keys_from - 1, OTHER_SIZE do
-      local code, over = finish_job(base, now_ms, max_len, unpack(ARGS, i, i + OTHER_SIZE - 1))
-      codes[#codes + 1], ended = code, ended or over
-    end
+    -- include here: finish_each
+    local over
+    codes, over = finish_each(base, now_ms, max_len, codes, plain and { quick } or { quick, IDS, VALUES, TOKENS, token, keep },
+      others_from, keys_from - 1, OTHER_SIZE)
+    ended = ended or over
   end
   if limit then
     limit.leave(codes, IDS + 1, quick, others_from, OTHER_SIZE, keys_from)
@@ -204,6 +159,7 @@ if at <= #ARGS then
 end
 
 -- 2. The take.
+local take, now_ms = take_text + 0, nil
 local reply, size, taken, limited_ms, next_due_ms, blocked = { 0 }, 1, 0, -1, -1, false
 local passed, passed_waiting, passed_prioritized, stop = 0, nil, nil, false
 local rare, first_due_ms, wait_empty, all_empty = false, -1, false, false
@@ -211,7 +167,11 @@ local rare, first_due_ms, wait_empty, all_empty = false, -1, false, false
 local checked = ended
 if take > 0 and (limit or call('EXISTS', LIMITER, DELAYED, PRIORITIZED, base .. 'pc') > 0) then
   -- include here: next_due
-  rare = true
+  if untold then
+    -- include here: told_time
+    now, untold = told_time(now, clock_ms), nil
+  end
+  rare, now_ms = true, now + 0
   first_due_ms = next_due(DELAYED)
   if not promoted and first_due_ms >= 0 and first_due_ms <= now_ms then
     -- include here: promote_due
@@ -225,9 +185,9 @@ if take > 0 and (limit or call('EXISTS', LIMITER, DELAYED, PRIORITIZED, base .. 
   end
 end
 local limiter_text = rare and call('GET', LIMITER)
-local concurrency = settings[2] and tonumber(settings[2])
-local most = settings[3] and tonumber(settings[3]) or limiter_max and tonumber(limiter_max)
-local window_ms = limiter_ms and tonumber(limiter_ms) or settings[4] and tonumber(settings[4])
+local concurrency = tonumber(settings.concurrency)
+local most = tonumber(settings.max) or limiter and tonumber(limiter[1])
+local window_ms = limiter and tonumber(limiter[2]) or tonumber(settings.duration)
 local first_token, by = token_prefix .. '1', worker_name ~= '' and 'pb'
 while taken < take and passed < MAX_PASSED and not stop and not (limit and limit.aside >= MAX_ASIDE) do
   -- How many may start now, by limiter, pause and global concurrency.
@@ -246,7 +206,7 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
     most = counted and most
   end
   local room = concurrency and concurrency - call('LLEN', ACTIVE) or count
-  if settings[1] or room <= 0 then
+  if settings.paused or room <= 0 then
     blocked = true
     next_due_ms = first_due_ms -- promoted on time all the same
     break
@@ -261,7 +221,7 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
     moved = call('RPOPLPUSH', WAIT, ACTIVE)
     ids = moved and { moved }
   elseif not wait_empty then
-    ids = call('RPOP', WAIT, count)
+    ids = call('RPOP', WAIT, count == take and take_text or count)
   end
   wait_empty = (not ids or #ids < count) and not limit -- one may come back (limit.admit)
   if not ids then
@@ -286,46 +246,38 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
     end
   elseif not checked then
     checked = true
-    local actives, events = moved or try('LLEN', ACTIVE), try('XLEN', EVENTS)
-    if type(actives) == 'table' or type(events) == 'table' then
-      for i = #ids, 1, -1 do
-        call('RPUSH', WAIT, ids[i])
-      end
-      if moved then
-        call('LPOP', ACTIVE)
-      end
-      return type(actives) == 'table' and actives or events
+    -- include here: wrong_type
+    local wrong = wrong_type(WAIT, ACTIVE, EVENTS, moved, ids)
+    if wrong then
+      return wrong
     end
   end
 
   -- They start, as far as suspects allow. Jobs that only fail (defa) do not count for the limiter.
   -- include here when used: read_job
   local started, locks, n, exempt = {}, {}, 0, 0
-  local found = limit and limit.look_up(limit, base, ids)
-  local one_by_one = limit or #ids == 1
+  local plain_opts, event
+  local one_by_one = #ids == 1
   for i = 1, #ids do
     local id = ids[i]
     local job = base .. id
-    local row, plain, ats, key = nil, false, '1', nil
-    if not (stop or scores or limit) and try('HLEN', job) == 6 then
+    local row, plain, ats, key, alone = nil, false, '1', nil, false
+    if not (stop or scores) and try('HLEN', job) == 6 then
       -- The fields that every producer writes, and no other. The last two, delay and priority, are 0 for a job of wait,
       -- but for one that its options delayed and BullMQ's promoteJobs put here as it was.
       row = call('HMGET', job, 'name', 'data', 'opts', 'timestamp')
       plain = row[1] and row[2] and row[3] and row[4] and #row[4] == 13
-      if plain and (find(row[3], 'delay', 1, true) or find(row[3], 'priority', 1, true)) then
-        local rest = call('HMGET', job, 'delay', 'priority')
-        plain = rest[1] == '0' and rest[2] == '0'
+      if plain and row[3] ~= plain_opts then
+        plain_opts = row[3]
+        if find(plain_opts, 'delay', 1, true) or find(plain_opts, 'priority', 1, true) then
+          local rest = call('HMGET', job, 'delay', 'priority')
+          plain, plain_opts = rest[1] == '0' and rest[2] == '0', nil
+        end
       end
     end
     if not plain then
-      if found and found[id] == false then -- popped twice, and a row is sent once
-        found[id] = limit.look_up(limit, base, { id })[id]
-      end
-      row = not stop and (found and found[id] or read_job(job)) or nil
-      if found then
-        found[id] = false
-      end
-      local alone = row and row.sus and busy == '0' and taken == 0 and passed == 0
+      row = not stop and read_job(job) or nil
+      alone = row and row.sus and busy == '0' and taken == 0 and passed == 0
       if stop or row and row.sus and not alone then -- goes back at the end
         row, passed = nil, passed + (stop and 0 or 1)
         if scores then
@@ -338,20 +290,25 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
         end
       elseif string.sub(id, 1, 2) == '0:' then -- a marker of an old version, no job
         row = nil
-      elseif row and limit then
-        id, row = limit.admit(limit, ids, scores, i, row, now_ms, max_len)
-        job = id and base .. id
       end
-      if row then
-        stop, key = alone, row.key
-        exempt = exempt + (row.defa and 1 or 0)
+    end
+    if row and limit then
+      local first
+      first, key = limit.admit(limit, ids, scores, i, row, plain, now_ms, max_len)
+      if first ~= id then
+        id, plain = first, false
+        job = id and base .. id
+        row = id and read_job(job)
+      end
+    end
+    if row then
+      if not plain then
+        stop, exempt = alone, exempt + (row.defa and 1 or 0)
         if row.ats then -- what is no count begins anew: nobody could read it back
           local before = tonumber(row.ats) or 0
           ats = before >= 0 and before < 9007199254740991 and string.format('%.0f', before + 1) or ats
         end
       end
-    end
-    if row then
       n, taken = n + 1, taken + 1
       started[n] = id
       local token = ats == '1' and first_token or token_prefix .. ats
@@ -360,7 +317,11 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
       else
         locks[2 * n - 1], locks[2 * n] = job .. ':lock', token
       end
-      call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+      event = call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+      if untold then
+        -- include here: told_time
+        now, untold = told_time(now, clock_ms, event), nil
+      end
       if key then
         call('HSET', job, 'processedOn', now, 'ats', ats, 'jobdkey', key, by or 'jobdkey', by and worker_name or key)
       elseif by then
@@ -371,6 +332,10 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
       if plain then
         reply[size + 1], reply[size + 2], reply[size + 3], reply[size + 4] = row[4] .. id, row[1], row[2], row[3]
         size = size + 4
+        if limit then
+          size = size + 1
+          reply[size] = key or ''
+        end
       else
         local last = #row
         row[last + 1], row[last + 2] = 'ats', ats
@@ -384,10 +349,8 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
     end
   end
   if locks[1] then
-    call('MSET', unpack(locks)) -- then PEXPIRE: cheaper than SET with PX, which Redis writes anew for its replicas
-    for i = 1, #locks, 2 do
-      call('PEXPIRE', locks[i], lock_ms)
-    end
+    -- include here: lock_all
+    lock_all(locks, lock_ms, now, event)
   end
   if n > 0 and not moved then
     call('LPUSH', ACTIVE, unpack(started))
@@ -418,7 +381,7 @@ if taken > 0 or aside >= MAX_ASIDE then
   local looked = (all_empty or wait_empty and not rare) and aside == 0 and not (passed_waiting or passed_prioritized)
   if next_due_ms >= 0 or not looked and call('EXISTS', WAIT, PRIORITIZED, DELAYED) > 0 then
     call('ZADD', MARKER, '0', '0')
-  elseif looked and (taken > 1 or not ahead) then
+  elseif looked and (taken > 1 or not clock_ms) then
     call('ZREM', MARKER, '0') -- of the jobs taken here: their markers would wake a worker for nothing
   end
 end

@@ -3,7 +3,9 @@
 -- first) and "n" when none are, then the ids of the jobs that run with it, a line break around each. They may be too
 -- many, with those of jobs that a Node worker recovered or somebody removed: room_of looks before it says that there is
 -- no room.
--- In the book: texts {key: that text, false for none}, changed {key: true}, checked {key: true}.
+-- In the book: texts {key: that text, false for none}, changed {key: true}, checked {key: true}, and of jobs that this
+-- script starts started {id: true}.
 local function holders_of(base)
-  return { base = base, hash = base .. 'jobd-keys', texts = {}, changed = {}, checked = {} }
+  return { base = base, hash = base .. 'jobd-keys', texts = {}, changed = {}, checked = {},
+    started = {} }
 end

@@ -1,12 +1,17 @@
 -- include: json_at
 -- include: field_of
--- key_of(limit, id, row): the key of a job for a limit per key, the JSON text its path leads to; nil when it has none.
--- limit: {path (names), in_opts, first}; row: of read_job. A long text stands as its hash. A job whose id has a line break,
--- which BullMQ never makes, could not be told from two in the book, and has no key.
+-- key_of(limit, id, row, plain): the key of a job for a limit per key, the JSON text its path leads to; nil when it has
+-- none. limit: {path (names), in_opts, first}; row: of read_job, or for plain {name, data, opts}. A long text stands as its
+-- hash. A job whose id has a line break, which BullMQ never makes, could not be told from two in the book, and has no key.
 -- What a pattern finds needs no more reading; else cjson reads small texts fastest, and json_at large ones and what
 -- cjson would read inexactly.
-local function key_of(limit, id, row)
-  local text, path = field_of(row, limit.in_opts and 'opts' or 'data'), limit.path
+local function key_of(limit, id, row, plain)
+  local path, text = limit.path, nil
+  if plain then
+    text = row[limit.in_opts and 3 or 2]
+  else
+    text = field_of(row, limit.in_opts and 'opts' or 'data')
+  end
   if not text or string.find(id, '\n', 1, true) then
     return nil
   end

@@ -1,17 +1,16 @@
 -- include: limit_per_key
--- include: look_up_keys
 -- include: admit
 -- include: leave_keys
 -- include: save_holders
 -- include: mark_delayed
--- limit_in_turn(base, most, path): a queue's limit per key (limit_per_key) with what a turn does by it: look_up
--- (look_up_keys) and admit; leave: what ended gives its place to the next job of its key; save: the book is written.
+-- limit_in_turn(base, most, path): a queue's limit per key (limit_per_key) with what a turn does by it: admit;
+-- leave: what ended gives its place to the next job of its key; save: the book is written.
 -- leave's numbers say where turn.lua's ARGV has the ids of the quick finishes, how many these are, and where the others
 -- and the keys begin; codes: nil when all are 0.
 -- Events: those of admit and leave_keys
 local function limit_in_turn(base, most, path)
   local limit = limit_per_key(base, most, path)
-  limit.look_up, limit.admit = look_up_keys, admit
+  limit.admit = admit
 
   function limit.leave(codes, quick_from, quick, others_from, other_size, keys_from)
     local ids, keys, first, size = {}, {}, {}, 0

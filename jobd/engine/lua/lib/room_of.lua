@@ -11,7 +11,8 @@ local function room_of(holders, key, most)
     local kept = { string.sub(text, 1, 1) }
     for id in string.gmatch(string.sub(text, 2), '[^\n]+') do
       -- Without a lock it still runs, or is to be recovered, while it is in active.
-      if redis.call('EXISTS', base .. id .. ':lock') == 1 or redis.call('LPOS', base .. 'active', id) then
+      if holders.started[id] or redis.call('EXISTS', base .. id .. ':lock') == 1
+        or redis.call('LPOS', base .. 'active', id) then
         kept[#kept + 1] = id
       end
     end
