@@ -15,7 +15,7 @@ from jobd.daemon.processes.worker_spec import child_environment, numbers_of
 from jobd.errors import ConfigError, InputError, JobdError
 from jobd.locate import Secret, hand_down, read_secret, redis_source
 from jobd.worker.handlers.job_policy import JobPolicies
-from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.lookup import load_callable, load_object
 from jobd.worker.handlers.on_failed import load_on_failed
 from jobd.worker.handlers.wraps import load_wraps
 from jobd.worker.run.single_attempt import Around, SingleAttempt, added_of, taken_of
@@ -81,7 +81,7 @@ class Trial:
                 self._doing.begins(path)
                 load_object(path)
             self._doing.begins()
-            setup, teardown = (load_object(path) if path else None for path in (queue.setup, queue.teardown))
+            setup, teardown = (load_callable(path) if path else None for path in (queue.setup, queue.teardown))
             policies = JobPolicies(numbers, load_wraps(queue.wrap), load_on_failed(queue.on_failed))
         # Whatever the job is or how old: the one who asks wants to see its handler run.
         self._alone = SingleAttempt(numbers, policies, queue.name, _Stderr(), Around(setup, teardown), refuses=False)

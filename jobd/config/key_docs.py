@@ -45,7 +45,7 @@ _PROCESS: dict[str, Meaning] = {
     "preload": ("Import handlers once in a template process and fork workers from it; `false` imports in each.", False),
     "loop": ("Event loop of the workers; `uvloop` needs the extra `[uvloop]` where they run.", "uvloop"),
     "setup": ("Called in each worker before it reports ready.", "shop.jobs:setup"),
-    "teardown": ("Called when a worker stops.", "shop.jobs:teardown"),
+    "teardown": ("Called when a worker stops; one that is not over after a minute is given up.", "shop.jobs:teardown"),
     "wrap": ("Context managers, sync or async, around each job, outermost first.", ["shop.jobs:db_session"]),
     "on_failed": ("Called once for each job that failed for good, with the job and the error.", "shop.jobs:tell"),
 }

@@ -202,7 +202,7 @@ class Stopper:
             worker.stop(STOP_PATIENCE_MS)
         await self._until_gone(clock.monotonic() + STOP_LIMIT_S)
         for _, worker in fleet.workers():
-            worker.kill(Ending.ASKED)
+            worker.kill_late()
         if not await self._until_gone(clock.monotonic() + _KILL_LIMIT_S):
             left = [worker.pid for _, worker in fleet.workers()]
             log.error("workers do not die; their jobs are left to the next start", pids=left)

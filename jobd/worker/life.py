@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import inspect
 import logging
 import os
 import selectors
@@ -23,14 +22,11 @@ from jobd.worker import forks, internal_errors, standard_files
 from jobd.worker.daemon_channel import Channel
 from jobd.worker.fetch.loop import FetchLoop
 from jobd.worker.handlers.job_policy import JobPolicies
-from jobd.worker.handlers.lookup import load_object
-from jobd.worker.handlers.monkeypatches import newly_replaced
-from jobd.worker.handlers.on_failed import OnFailed, load_on_failed
-from jobd.worker.handlers.wraps import Wrap, load_wraps
 from jobd.worker.run.on_failed_calls import OnFailedCalls
 from jobd.worker.run.output import capture
 from jobd.worker.run.slots import Slots
-from jobd.worker.run.wording import all_stacks, reason_of, trace_of
+from jobd.worker.run.wording import all_stacks, reason_of
+from jobd.worker.user_code import UserCode
 from jobd.worker.worker_log import log
 
 if TYPE_CHECKING:
@@ -116,29 +112,6 @@ def _work_on_main_thread(worker: Worker) -> NoReturn:
     raise AssertionError("nobody dismisses the main thread")
 
 
-class UserCode:
-    """What of the application this worker calls."""
-
-    def __init__(
-        self, policies: JobPolicies, wraps: list[Wrap], on_failed: OnFailed | None, setup: Any, teardown: Any
-    ) -> None:
-        self.policies = policies
-        self.wraps = wraps
-        self.on_failed = on_failed
-        self.setup = setup
-        self.teardown = teardown
-
-    @classmethod
-    def load(cls, start: messages.Start) -> UserCode:
-        """Import everything a Start names. Raises HandlerError."""
-        wraps = load_wraps(start.wrap)
-        on_failed = load_on_failed(start.on_failed)
-        policies = JobPolicies(start.numbers, wraps, on_failed)
-        setup = load_object(start.setup) if start.setup else None
-        teardown = load_object(start.teardown) if start.teardown else None
-        return cls(policies, wraps, on_failed, setup, teardown)
-
-
 class DaemonsRedis:
     """What the daemon says about Redis: at the start, when it changes, and when it is asked (locate.Renewal)."""
 
@@ -197,7 +170,7 @@ class Worker:
                 log.warning("a task raised %s outside of a job", reason_of(error))
 
     async def _live(self, ready: Callable[[], None]) -> Exit:
-        failure = await self._set_up()
+        failure = await self._user.set_up()
         if failure is not None:
             framing.send(self._sock, messages.encode(messages.StartFailed("setup", failure, self._start.setup)))
             return Exit.SETUP_FAILED
@@ -226,25 +199,10 @@ class Worker:
         if not start.hold:
             self._fetch.resume()
         await self._fetch.run()
+        self._quieted()  # nothing can be taken any more, however long `teardown` takes
         self._board.busy(0)
-        await self._tear_down()
+        await self._user.tear_down(_give_up)
         return Exit.DONE
-
-    async def _set_up(self) -> str | None:
-        """Run the application's setup; return what went wrong, if anything."""
-        try:
-            await _call(self._user.setup)
-        # The user's code, SystemExit included.
-        except BaseException as error:
-            return f"{type(error).__name__}: {reason_of(error)}\n{trace_of(error)}"
-        replaced = newly_replaced()
-        return f"it replaced {replaced}, on which a worker runs" if replaced else None
-
-    async def _tear_down(self) -> None:
-        try:
-            await _call(self._user.teardown)
-        except BaseException as error:
-            log.warning("teardown failed: %s\n%s", reason_of(error), trace_of(error))
 
     def _redis_changed(self, up: bool, error: str | None, trouble: str | None) -> None:
         self._channel.send(messages.RedisState(up, error, trouble))
@@ -335,14 +293,6 @@ def _give_up() -> None:
     # What still runs is handed back by the daemon once this process is gone.
     _flush()
     os._exit(Exit.DONE)
-
-
-async def _call(function: Any) -> None:
-    if function is None:
-        return
-    result = function()
-    if inspect.isawaitable(result):
-        await result
 
 
 def _number_of(name: str) -> int:

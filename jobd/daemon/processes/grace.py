@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobd.daemon.processes.exit_status import Ending
 from jobd.daemon.processes.worker_state import STOP_LIMIT_S, STOP_PATIENCE_MS
 
 if TYPE_CHECKING:
@@ -31,4 +30,4 @@ def _end(worker: Worker, later: Callable[[float, Callable[[], None]], object]) -
         end_after(LOOK_AGAIN_S, worker, later)
         return
     worker.stop(STOP_PATIENCE_MS)
-    later(STOP_LIMIT_S, partial(worker.kill, Ending.ASKED))
+    later(STOP_LIMIT_S, worker.kill_late)

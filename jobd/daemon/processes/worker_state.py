@@ -303,6 +303,10 @@ class Worker:
         if self.link is not None:
             self.link.kill()
 
+    def kill_late(self) -> None:
+        """Kill one that was told to stop and has not: what it still runs is handed back, else its end is what hangs."""
+        self.kill(Ending.ASKED, None if self.slots() else "it ran no job and did not end: teardown takes too long")
+
     # --- facts -------------------------------------------------------------------------------------------------------
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobd.errors import HandlerError
 from jobd.protocol.worker import HandlerReport, HandlerUse, Load
-from jobd.worker.handlers.lookup import load_handler, load_object
+from jobd.worker.handlers.lookup import load_callable, load_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +48,8 @@ def _mode_of(use: HandlerUse, searched: list[str]) -> HandlerReport:
 
 
 def _object_of(use: HandlerUse, searched: list[str]) -> HandlerReport:
-    path = use.path
-    if not callable(load_object(path, searched=searched)):
-        raise HandlerError(path, "signature", f'cannot use "{path}": it cannot be called')
-    return HandlerReport(path, ok=True)
+    load_callable(use.path, searched=searched)
+    return HandlerReport(use.path, ok=True)
 
 
 def _report(

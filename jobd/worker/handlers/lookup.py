@@ -96,6 +96,25 @@ def load_object(path: str, *, searched: list[str] | None = None) -> Any:
     return found
 
 
+def load_callable(path: str, *, searched: list[str] | None = None) -> Any:
+    """Return what `setup`, `teardown`, `on_failed` or an entry of `wrap` names.
+
+    Raises:
+        HandlerError: as load_object; kind signature when it cannot be called, or nothing would run if it were.
+    """
+    found = load_object(path, searched=searched)
+    if not callable(found):
+        raise HandlerError(path, "signature", f'cannot use "{path}": it cannot be called')
+    if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
+        decorator = "contextmanager" if inspect.isgeneratorfunction(found) else "asynccontextmanager"
+        text = (
+            f'cannot use "{path}": it is a generator (it has a yield), which is never run; '
+            f"in `wrap`, write @contextlib.{decorator} above it"
+        )
+        raise HandlerError(path, "signature", text)
+    return found
+
+
 def _import(path: str, module_name: str, searched: list[str] | None) -> ModuleType:
     try:
         module = importlib.import_module(module_name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobd.errors import HandlerError
 from jobd.worker.handlers.awaitables import looks_async, run_to_its_end
-from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.lookup import load_callable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ class OnFailed:
 
 def load_on_failed(path: str | None) -> OnFailed | None:
     """Return what a file's `on_failed` names. Raises HandlerError."""
-    return OnFailed(load_object(path), path) if path else None
+    return OnFailed(load_callable(path), path) if path else None
 
 
 def _fits(signature: inspect.Signature, count: int) -> bool:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobd.worker.handlers.lookup import load_object
+from jobd.worker.handlers.lookup import load_callable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -21,22 +21,23 @@ class Wrap:
 
     make: Callable[[Job], Any]
     on_loop: bool
+    path: str
 
 
 def load_wraps(paths: list[str]) -> list[Wrap]:
     """Return the wraps at these paths, outermost first.
 
     Raises:
-        HandlerError: one cannot be imported.
+        HandlerError: one cannot be imported, or gives no context manager for sure.
     """
-    return [_wrap(load_object(path)) for path in paths]
+    return [_wrap(load_callable(path), path) for path in paths]
 
 
-def _wrap(factory: Any) -> Wrap:
+def _wrap(factory: Any, path: str) -> Wrap:
     asynchronous = inspect.isasyncgenfunction(inspect.unwrap(factory)) or (
         hasattr(factory, "__aenter__") and not hasattr(factory, "__enter__")
     )
-    return Wrap(factory if _takes_job(factory) else lambda _job: factory(), asynchronous)
+    return Wrap(factory if _takes_job(factory) else lambda _job: factory(), asynchronous, path)
 
 
 def _takes_job(factory: Any) -> bool:
@@ -57,10 +58,25 @@ def wrap_sync(call: Callable[[Job], Any], wraps: Sequence[Wrap]) -> Callable[[Jo
     def wrapped(job: Job) -> Any:
         with ExitStack() as stack:
             for wrap in wraps:
-                stack.enter_context(wrap.make(job))
+                stack.enter_context(_sync_manager(wrap, job))
             return call(job)
 
     return wrapped
+
+
+def _sync_manager(wrap: Wrap, job: Job) -> Any:
+    manager = wrap.make(job)
+    if hasattr(manager, "__enter__"):
+        return manager
+    if hasattr(manager, "__aenter__"):
+        kind = type(manager).__name__
+        text = f'wrap "{wrap.path}" gives an asynchronous context manager ({kind}), which a plain def cannot enter'
+        raise TypeError(text)
+    raise _no_manager(wrap, manager)
+
+
+def _no_manager(wrap: Wrap, given: Any) -> TypeError:
+    return TypeError(f'wrap "{wrap.path}" gives no context manager, but a value of type {type(given).__name__}')
 
 
 def wrap_async(call: Callable[[Job], Awaitable[Any]], wraps: Sequence[Wrap]) -> Callable[[Job], Awaitable[Any]]:
@@ -74,8 +90,10 @@ def wrap_async(call: Callable[[Job], Awaitable[Any]], wraps: Sequence[Wrap]) -> 
                 manager = wrap.make(job)
                 if hasattr(manager, "__aenter__"):
                     await stack.enter_async_context(manager)
-                else:
+                elif hasattr(manager, "__enter__"):
                     stack.enter_context(manager)
+                else:
+                    raise _no_manager(wrap, manager)
             return await call(job)
 
     return wrapped

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import Cancelled
+from jobd.words import plural
 from jobd.worker import forks
 from jobd.worker.handlers.batch_binding import Jobs
 from jobd.worker.handlers.job import current
@@ -157,9 +158,10 @@ class Batch:
         count = len(self._called)
         if not isinstance(value, list | tuple):
             kind = type(value).__name__
-            return TypeError(f"a batch handler returns a list with a result for each job: got {kind} for {count} jobs")
+            jobs = plural(count, "job")
+            return TypeError(f"a batch handler returns a list with a result for each job: got {kind} for {jobs}")
         if len(value) != count:
-            return ValueError(f"the batch handler returned {len(value)} results for {count} jobs")
+            return ValueError(f"the batch handler returned {plural(len(value), 'result')} for {plural(count, 'job')}")
         return None
 
 

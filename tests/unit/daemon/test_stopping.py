@@ -49,6 +49,9 @@ class Worker:
         if not self.undying:
             self.world.at(self.world.passed(), lambda: self.end(*self.held))
 
+    def kill_late(self) -> None:
+        self.kill(Ending.ASKED)
+
     def end(self, *handed_back: str) -> None:
         """The process is gone; these of its jobs go back to the queue."""
         if self in self.world.living:

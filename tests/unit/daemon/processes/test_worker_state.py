@@ -170,6 +170,17 @@ def test_a_draining_worker_that_is_killed_by_its_job_has_crashed(seen):
     assert worker.ending is Ending.CRASHED
 
 
+@pytest.mark.parametrize(
+    ("running", "cause"), [([1], None), ([], "it ran no job and did not end: teardown takes too long")]
+)
+def test_one_that_does_not_stop_says_so_when_no_job_is_the_reason(seen, monkeypatch, running, cause):
+    worker = ready(seen)
+    worker.stop(500)
+    monkeypatch.setattr(worker, "slots", lambda: running)
+    worker.kill_late()
+    assert (worker.ending, worker.cause) == (Ending.ASKED, cause)
+
+
 def test_the_first_reason_for_a_kill_is_the_one_that_counts(seen):
     worker = ready(seen)
     worker.kill(Ending.TIMED_OUT, "late")
