@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobd.engine.codes import Code
+from jobd.engine.options import is_own_key
 from jobd.engine.runner import Command
 from jobd.engine.scripts import script
 
 if TYPE_CHECKING:
     from jobd.engine.job import Keep
     from jobd.engine.keys import Keys
+    from jobd.engine.runner import Word
 
 LEGACY_BATCH = 7000
 """Ids of BullMQ 5's `paused` list that one resume moves; BullMQ's own number."""
@@ -33,7 +36,7 @@ def resume_queue(keys: Keys) -> Command[tuple[bool, int]]:
 def retry_job(keys: Keys, job_id: str) -> Command[int]:
     """Let a failed or completed job wait again. Returns 0, MISSING_JOB or WRONG_STATE (codes.Code)."""
     words = (5, keys.job(job_id), keys.failed, keys.completed, keys.meta, keys.events, keys.base, job_id)
-    return Command(words, int, script("retry_job"))
+    return about_job(job_id, words, "retry_job")
 
 
 CANCELLED = "cancelled by "
@@ -49,13 +52,13 @@ def cancel_job(keys: Keys, job_id: str, *, who: str, now_ms: int) -> Command[int
         4, keys.job(job_id), keys.meta, keys.active, keys.events,
         keys.base, job_id, now_ms, f"{CANCELLED}{who}".encode("utf-8", "backslashreplace"),
     )  # fmt: skip
-    return Command(words, int, script("cancel_job"))
+    return about_job(job_id, words, "cancel_job")
 
 
 def promote_job(keys: Keys, job_id: str) -> Command[int]:
     """Let a delayed job wait to run now. Returns 0, MISSING_JOB or WRONG_STATE (codes.Code)."""
     words = (4, keys.job(job_id), keys.delayed, keys.meta, keys.events, keys.base, job_id)
-    return Command(words, int, script("promote_job"))
+    return about_job(job_id, words, "promote_job")
 
 
 def remove_job(keys: Keys, job_id: str, *, children: bool = True) -> Command[int]:
@@ -64,7 +67,16 @@ def remove_job(keys: Keys, job_id: str, *, children: bool = True) -> Command[int
     Else MISSING_JOB or SCHEDULER_JOB (codes.Code).
     """
     words = (2, keys.job(job_id), keys.lock(job_id), keys.base, job_id, int(children))
-    return Command(words, int, script("remove_job"))
+    return about_job(job_id, words, "remove_job")
+
+
+def about_job(job_id: str, words: tuple[Word, ...], name: str) -> Command[int]:
+    """Return the command of a script that changes one job; where the id is the name of a key of the queue it is no job,
+    and nothing is touched.
+    """
+    if is_own_key(job_id):
+        return Command(("ECHO", ""), lambda _: int(Code.MISSING_JOB))
+    return Command(words, int, script(name))
 
 
 def set_global_concurrency(keys: Keys, limit: int | None) -> Command[int]:

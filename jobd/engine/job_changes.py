@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from jobd.engine.admin import about_job
+from jobd.engine.codes import Code
 from jobd.engine.keys import literal
 from jobd.engine.options import is_own_key
 from jobd.engine.runner import Command
@@ -34,17 +36,19 @@ _LEFT_KEYS = frozenset({"logs", "dependencies", "processed", "failed", "unsucces
 def change_delay(keys: Keys, job_id: str, *, delay_ms: int, now_ms: int) -> Command[int]:
     """Let a delayed job be due in `delay_ms`. Returns 0, MISSING_JOB or WRONG_STATE (codes.Code)."""
     words = (4, keys.job(job_id), keys.delayed, keys.meta, keys.events, keys.base, job_id, now_ms, delay_ms)
-    return Command(words, int, script("change_delay"))
+    return about_job(job_id, words, "change_delay")
 
 
 def change_priority(keys: Keys, job_id: str, *, priority: int, lifo: bool = False) -> Command[int]:
     """Give a job another priority, 0 for none; `lifo` before its equals. Returns 0 or MISSING_JOB (codes.Code)."""
     words = (3, keys.job(job_id), keys.wait, keys.prioritized, keys.base, job_id, priority, int(lifo))
-    return Command(words, int, script("change_priority"))
+    return about_job(job_id, words, "change_priority")
 
 
 def update_data(keys: Keys, job_id: str, data: bytes) -> Command[list[int]]:
     """Replace a job's data (JSON). Returns [0] or [MISSING_JOB] (codes.Code)."""
+    if is_own_key(job_id):
+        return Command(("ECHO", ""), lambda _: [int(Code.MISSING_JOB)])
     return annotate(keys, [Note("data", job_id, data)])
 
 

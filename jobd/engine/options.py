@@ -31,11 +31,13 @@ _CANONICAL_INTEGER = "-?(0|[1-9][0-9]*)"
 
 _OWN_KEYS = frozenset({
     "meta", "id", "wait", "active", "prioritized", "pc", "delayed", "waiting-children", "completed", "failed", "paused",
-    "marker", "stalled", "stalled-check", "limiter", "events", "repeat", "priority", "delay",
+    "marker", "stalled", "stalled-check", "limiter", "events", "repeat", "priority", "delay", "jobd-probe", "jobd-keys",
 })  # fmt: skip
-"""Keys of the queue itself: a job of such an id would be written over them."""
+"""Keys of the queue itself: a job of such an id would be written over them. The list in lua/lib/is_own_key.lua is the
+same."""
 
-_OWN_FAMILIES = frozenset({"repeat", "de", "dn", "metrics"})
+_OWN_FAMILIES = frozenset({"repeat", "de", "dn", "jobd"})
+_WHOLE_FAMILIES = frozenset({"metrics", "jobd-aside"})
 
 _encode = compact()
 _encode_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -101,7 +103,7 @@ def check_job_id(job_id: str) -> str:
         raise InputError(f'job_id "{job_id}" cannot start with "0:"')
     if len(parts) not in (1, 3):
         raise InputError(f'job_id "{job_id}" cannot contain ":" unless it has exactly three parts')
-    if job_id in _OWN_KEYS or (len(parts) > 1 and parts[0] in _OWN_FAMILIES):
+    if job_id in _OWN_KEYS or (len(parts) > 1 and parts[0] in _OWN_FAMILIES | _WHOLE_FAMILIES):
         raise InputError(f'job_id "{job_id}" is the name of a key of the queue itself')
     return job_id
 
@@ -109,7 +111,9 @@ def check_job_id(job_id: str) -> str:
 def is_own_key(job_id: str) -> bool:
     """Return whether this is no job's id but the name of another key of the queue: reading it as a job would err."""
     parts = job_id.split(":")
-    return job_id in _OWN_KEYS or not job_id or (len(parts) == 2 and parts[0] in _OWN_FAMILIES) or parts[0] == "metrics"
+    if len(parts) == 1:
+        return job_id in _OWN_KEYS or not job_id
+    return parts[0] in _WHOLE_FAMILIES or (len(parts) == 2 and parts[0] in _OWN_FAMILIES)
 
 
 def encode_data(data: Any) -> bytes:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from jobd.engine.adding import add_flow, add_job, add_jobs
 from jobd.engine.admin import retry_job
-from jobd.engine.job import Finish, Taken
+from jobd.engine.job import Finish, KeyLimit, Taken
 from jobd.engine.job_changes import change_priority
+from jobd.engine.keys import Keys
 from jobd.engine.locks import check_stalled, hand_back_jobs, recover_jobs
+from jobd.engine.options import new_job
 from jobd.engine.states import Outcome
 from jobd.errors import RedisRefused
 from tests.support.queue_of import NOW, PREFIX, QueueOf, done
@@ -128,8 +131,55 @@ def test_job_whose_hash_became_a_string_holds_nobody_up(q: QueueOf, finish: str)
     q.r.zrem(q.keys.completed, "1")
 
 
+@pytest.mark.parametrize("limit", [None, KeyLimit("tenant", 1)], ids=["plain", "per key"])
+def test_delayed_job_whose_hash_became_a_string_costs_no_other_its_place(q: QueueOf, limit: KeyLimit | None) -> None:
+    for number, job_id in enumerate("123"):
+        q.put_delayed(job_id, NOW - 3 + number)
+    q.r.set(q.keys.job("2"), "x")
+    assert q.ids(3, per_key=limit) == ["1", "3"]
+    q.r.delete(q.keys.job("2"))
+    q.assert_sound()
+
+
 def test_spoiled_priority_counter_starts_anew(q: QueueOf) -> None:
     q.put_delayed("1", NOW, priority=3)
     q.r.lpush(f"{q.keys.base}pc", "x")
     assert q.ids() == ["1"]
     q.assert_sound()
+
+
+ADDS: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "plain": ("wait", [{}]),
+    "many": ("wait", [{}, {}, {}]),
+    "custom": ("wait", [{"job_id": "a"}]),
+    "deduplicated": ("wait", [{"deduplicate": "d"}]),
+    "delayed": ("delayed", [{"delay": 1000}]),
+    "prioritized": ("prioritized", [{"priority": 2}]),
+    "mixed": ("delayed", [{}, {"job_id": "b"}, {"delay": 1000}]),
+}
+
+
+@pytest.mark.parametrize("name", ["events", "marker", "its place"])
+@pytest.mark.parametrize("add", ADDS)
+def test_an_add_that_is_refused_leaves_nothing_behind(q: QueueOf, name: str, add: str) -> None:
+    place, options = ADDS[add]
+    q.put("99")
+    mend = spoil(q, place if name == "its place" else name)
+    before = q.tables()
+    jobs = [new_job("n", {}, more, now_ms=NOW) for more in options]
+    command: Any = add_job(q.keys, jobs[0]) if len(jobs) == 1 else add_jobs(q.keys, jobs)
+    assert refused(q, lambda: q.run(command))
+    # A marker more is an empty take; a number that no job has got is none that anybody misses.
+    assert q.changed_since(before).keys() <= {"id", "marker"}
+    mend()
+    q.assert_sound()
+
+
+def test_a_flow_that_is_refused_leaves_nothing_behind(q: QueueOf) -> None:
+    parent, child = (new_job(name, {}, {"job_id": name}, now_ms=NOW) for name in ("parent", "child"))
+    parent.children = True
+    other = Keys(q.prefix, "other")
+    q.r.set(other.wait, "x")
+    before = q.tables()
+    assert refused(q, lambda: q.run(add_flow([(q.keys, parent), (other, child)], NOW)))
+    assert not q.changed_since(before)

@@ -12,6 +12,7 @@
 -- Events:     as add_job's and release_parent's, in each job's queue
 -- Complexity: O(jobs)
 
+-- include: check_adding
 -- include: max_events
 -- include: wake
 -- include: mark_delayed
@@ -20,11 +21,17 @@
 
 local now_ms, first_job, fields = tonumber(ARGV[1]), 2, 5
 local jobs = (#ARGV - first_job + 1) / fields
-local reply, parents, refused = {}, {}, {}
+local reply, parents, refused, decoded = {}, {}, {}, {}
 
 for number = 1, jobs do
   local at = first_job + (number - 1) * fields
-  local base, job = ARGV[at], cjson.decode(ARGV[at + 4])
+  decoded[number] = cjson.decode(ARGV[at + 4])
+  check_adding(ARGV[at], decoded[number])
+end
+
+for number = 1, jobs do
+  local at = first_job + (number - 1) * fields
+  local base, job = ARGV[at], decoded[number]
   local parent = job.parent
   local event_id, outcome = '', -5
   if not parent or redis.call('EXISTS', parent.key) == 1 then

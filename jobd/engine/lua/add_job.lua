@@ -46,6 +46,12 @@ if orphans == jobs then
   return reply
 end
 
+if jobs > 1 then
+  -- include here: check_adding
+  for number = 1, jobs do
+    check_adding(base, extras[number] or {})
+  end
+end
 local max_len = max_events(meta, settings_of(base)[1])
 local counter = redis.call('INCRBY', base .. 'id', jobs - orphans) - jobs + orphans
 local ready, due = false, false
@@ -61,10 +67,21 @@ end
 
 -- Trimming once at the end of a batch trims as much as after each of its events.
 local function add_plain(id, name, data, opts, trim)
+  if jobs > 1 then
+    redis.call('XADD', events, '*', 'event', 'added', 'jobId', id, 'name', name)
+    plain[#plain + 1] = id
+  else
+    -- Of one job nothing is checked beforehand, which would cost more; in this order an error leaves nothing behind.
+    local list = waiting_list(base)
+    wake(base)
+    redis.call('LPUSH', list, id)
+    if type(redis.pcall('XADD', events, '*', 'event', 'added', 'jobId', id, 'name', name)) == 'table' then
+      redis.call('LPOP', list)
+      redis.call('XLEN', events)
+    end
+  end
   redis.call('HSET', base .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', now, 'delay', '0', 'priority',
     '0')
-  redis.call('XADD', events, '*', 'event', 'added', 'jobId', id, 'name', name)
-  plain[#plain + 1] = id
   ready = true
   if trim then
     return redis.call('XADD', events, 'MAXLEN', '~', max_len, '*', 'event', 'waiting', 'jobId', id)

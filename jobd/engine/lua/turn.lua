@@ -1,6 +1,7 @@
 -- turn: finish these jobs, then take up to n more.
 -- Promise:    each finish is accepted or refused by itself, and only for the attempt its token names; each job taken is
---             active, locked and counted (ats). Refused jobs are unchanged; the id of a deleted one leaves active.
+--             active, locked and counted (ats). Refused jobs are unchanged; the id of a deleted one leaves active. An id
+--             that is the name of another key of the queue is dropped, and the key unchanged.
 -- KEYS:       1 meta (hash)   From base also: wait, active, prioritized, delayed, events, marker, limiter, stalled,
 --             completed, failed, waiting-children, paused, pc, id, de:, dn:, and per job its hash, lock and sub keys; of
 --             a child its parent's keys (settle_child), in whatever queue; jobd-keys and jobd-aside: (holders_of).
@@ -277,6 +278,10 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
     end
     if not plain then
       row = not stop and read_job(job) or nil
+      if row and row[1] ~= 'name' and not tonumber(id) then -- almost every job's hash begins with its name
+        -- include here: is_own_key
+        row = not is_own_key(id) and row or nil
+      end
       alone = row and row.sus and busy == '0' and taken == 0 and passed == 0
       if stop or row and row.sus and not alone then -- goes back at the end
         row, passed = nil, passed + (stop and 0 or 1)

@@ -1,4 +1,5 @@
 -- include: attach_parent
+-- include: check_adding
 -- include: place_waiting
 -- include: place_prioritized
 -- include: place_delayed
@@ -24,6 +25,7 @@ local function insert_job(base, job, max_len, now_ms, deferred)
     end
     return job.id, tell('duplicated', 'jobId', job.id), 1
   end
+  check_adding(base, job)
   if job.de then
     local owner, event_id = claim_deduplication(base, job, max_len)
     if owner then

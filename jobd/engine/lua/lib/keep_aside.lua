@@ -11,7 +11,8 @@ local function keep_aside(limit, ids, now_ms)
   local holders, keys, known, room, due = limit.holders, {}, {}, {}, {}
   local base = holders.base
   for i, id in ipairs(ids) do
-    keys[i] = redis.call('HGET', base .. id, 'jobdkey')
+    local key = redis.pcall('HGET', base .. id, 'jobdkey')
+    keys[i] = type(key) == 'string' and key -- else what became of the hash is no job's
     known[#known + 1] = keys[i] or nil
   end
   load_holders(holders, known)

@@ -2,8 +2,9 @@
 -- include: wake
 -- include: place_ready
 -- include when used: keep_aside
+-- include when used: is_own_key
 -- promote_due(base, now_ms, limit): up to 1000 delayed jobs that are due wait to run, in order of their due times. limit:
--- of limit_per_key; jobs for which it still has no place are not among them.
+-- of limit_per_key; jobs for which it still has no place are not among them. The name of a key of the queue is no job's.
 -- Keys: delayed, wait, prioritized, pc, marker, meta, active, events and job hashes under base.
 -- Events: waiting (prev delayed) for each. Also while paused or limited, as BullMQ. Returns how many.
 local function promote_due(base, now_ms, limit)
@@ -23,10 +24,14 @@ local function promote_due(base, now_ms, limit)
   end
   redis.call('ZREM', delayed, unpack(ids))
   for _, id in ipairs(ids) do
+    -- pcall: a hash that became something else must not cost the others, out of delayed by now, their place.
     local job = base .. id
-    place_ready(base, id, tonumber(redis.call('HGET', job, 'priority') or '') or 0, false)
-    redis.call('XADD', base .. 'events', '*', 'event', 'waiting', 'jobId', id, 'prev', 'delayed')
-    redis.call('HSET', job, 'delay', 0)
+    local priority = redis.pcall('HGET', job, 'priority')
+    if type(priority) == 'string' or not is_own_key(id) then
+      place_ready(base, id, type(priority) == 'string' and tonumber(priority) or 0, false)
+      redis.call('XADD', base .. 'events', '*', 'event', 'waiting', 'jobId', id, 'prev', 'delayed')
+      redis.pcall('HSET', job, 'delay', 0)
+    end
   end
   wake(base)
   return #ids
