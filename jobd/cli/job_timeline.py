@@ -98,7 +98,9 @@ def _rows(job: Job) -> Iterator[tuple[str, str]]:
 def _counted(job: Job) -> str:
     most = job["opts"].get("attempts")
     of = f" of {most}" if isinstance(most, int) and most > 1 else ""
-    crashes = f", {plural(job['crashes'], 'worker')} died with it" if job["crashes"] else ""
+    # One count for both, as BullMQ's: a worker that died, and a lock that ran out while its worker may have lived.
+    times = "once" if job["crashes"] == 1 else f"{job['crashes']} times"
+    crashes = f", worker or lock lost {times}" if job["crashes"] else ""
     return f"{job['attempts_made']}{of} made, {plural(job['attempts_started'], 'start')}{crashes}"
 
 

@@ -3,6 +3,7 @@
 The worker writes without a system call, about a microsecond a record; the daemon reads at any time, also after the
 worker's death. A record is written into the older of a slot's two places under a checksum, so that a SIGKILL in
 mid-write leaves the last complete one. That a run is over is one word beside it, which holds the record's number.
+One word goes the other way: when the daemon last renewed the worker's locks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from enum import IntEnum
 from jobd.protocol.counts import SIZE as COUNTS_SIZE
 from jobd.protocol.counts import CountsReader, CountsWriter
 
-LAYOUT = 4
+LAYOUT = 5
 """Number of this layout; daemon and template compare it in their handshake."""
 
 SLOTS = 1024
@@ -41,7 +42,7 @@ _ID_BYTES = 180
 _NAME_BYTES = 56
 
 # Eight-byte words of the header behind the preamble, by index.
-_BEAT, _TURN_SENT, _FETCHED = 2, 3, 4
+_BEAT, _TURN_SENT, _FETCHED, _RENEWED = 2, 3, 4, 5
 _DONE, _FAILED, _BUSY, _COMPLETED_FOR_GOOD, _FAILED_FOR_GOOD = 8, 9, 10, 11, 12
 _HISTOGRAM = 16
 _FATE = 512
@@ -151,6 +152,11 @@ class BoardWriter(_Mapped):
         """Show when Redis last answered a take or the wait for a marker."""
         self._floats[_FETCHED] = at
 
+    @property
+    def renewed_at(self) -> float:
+        """When the daemon last renewed what this worker holds; 0 never."""
+        return float(self._floats[_RENEWED])
+
     def busy(self, count: int) -> None:
         """Show how many jobs run."""
         self._counts[_BUSY] = count
@@ -170,7 +176,7 @@ class BoardWriter(_Mapped):
 
 
 class BoardReader(_Mapped):
-    """The daemon's side. Reading never waits and never raises on a half-written record."""
+    """The daemon's side. Reading never waits and never raises on a half-written record; it writes one word."""
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
@@ -195,6 +201,10 @@ class BoardReader(_Mapped):
     def fetched_at(self) -> float:
         """When Redis last answered a take or the wait for a marker; 0 never."""
         return float(self._floats[_FETCHED])
+
+    def renewed(self, at: float) -> None:
+        """Tell the worker when its locks were renewed: it does so itself when that was too long ago."""
+        self._floats[_RENEWED] = at
 
     @property
     def jobs_done(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 from tests.support.waiting import wait_until
 
@@ -42,3 +43,28 @@ def test_a_suspended_host_finds_its_job_done_by_another_and_changes_nothing(make
     waiting = other.add()
     one.call("queue.unquiet", queue="other")
     assert other.result(waiting) == {"id": waiting}
+
+
+def test_a_daemon_that_is_stopped_alone_beside_another_host_loses_no_job_that_its_workers_run(make, jobs, short_tmp):
+    """Its workers renew what they run: the other host took their jobs, and ran them beside them."""
+    queue = QUEUE.replace('lock_duration = "1s"', 'lock_duration = "2s"\nconcurrency = 3')
+    one, two = make(queue), make(queue)
+    two.call("queue.quiet", queue="a")
+    a, mark, until = jobs("a"), short_tmp / "mark", short_tmp / "until"
+    ids = [a.add({"mark": str(mark), "until": str(until), "s": 120}) for _ in range(3)]
+    wait_until(lambda: mark.exists() and mark.read_text().count("start") == 3)
+    two.call("queue.unquiet", queue="a")
+    os.kill(one.pid, signal.SIGSTOP)
+    try:
+        # Three lives of a lock, and as many looks for lost ones as two.
+        since = time.monotonic()
+        wait_until(lambda: time.monotonic() - since > 6 or two.logged("stalled job recovered"), 20)
+        assert two.logged("stalled job recovered") == []
+        until.touch()
+        assert [a.wait_state(job, "completed")["ats"] for job in ids] == ["1"] * 3
+    finally:
+        os.kill(one.pid, signal.SIGCONT)
+    assert mark.read_text().count("start") == 3
+    told = wait_until(lambda: [line["line"] for line in one.logged("output") if "renewed here" in line["line"]], 20)
+    assert told == ["locks are renewed here: the daemon does not do it, jobs: 3"]
+    wait_until(lambda: one.status()["state"] == "ready", 20)

@@ -119,9 +119,11 @@ class Renew(Duty):
         for share, codes in zip(shares, replies, strict=False):
             if not isinstance(codes, RedisRefused):
                 self._look_at(share, codes)
-        for pool, _ in due:
+        for pool, worker in due:
             if pool not in refused:
                 self._renewed_at[pool] = now
+                if worker.board is not None:
+                    worker.board.renewed(now)
         return replies, refused
 
     def look_at(self, queue: str) -> None:

@@ -43,7 +43,7 @@ class Job(TypedDict):
     opts: dict[str, Any]
     attempts_made: int
     attempts_started: int
-    crashes: Annotated[int, "workers that died with it"]
+    crashes: Annotated[int, "how often it was lost: its worker died, or its lock ran out (BullMQ's stc)"]
     priority: int
     delay_ms: int
     timestamp: Annotated[int, "when it was added"]

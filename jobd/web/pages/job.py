@@ -116,8 +116,8 @@ def timeline(job: Job, stacks: list[str]) -> list[dict[str, Any]]:
             {"word": f"attempt {max(number, 1)} started", "at": job["processed_at"], "more": by, "kind": "plain"}
         )
     if job["crashes"]:
-        died = formats.many(job["crashes"], "worker")
-        steps.append({"word": "crashed", "at": None, "more": f"{died} died with it", "kind": "bad"})
+        times = "once" if job["crashes"] == 1 else f"{formats.count(job['crashes'])} times"
+        steps.append({"word": "worker or lock lost", "at": None, "more": times, "kind": "bad"})
     if finished and job["finished_at"]:
         took = job["finished_at"] - (job["processed_at"] or job["finished_at"])
         kind = "good" if job["state"] == "completed" else "bad"

@@ -16,6 +16,7 @@ from jobd.worker.fetch.connection import Connection
 from jobd.worker.fetch.fetch_policy import FetchPolicy, Link, Order, Step
 from jobd.worker.fetch.notes import Notes
 from jobd.worker.fetch.outage import Outage
+from jobd.worker.fetch.own_renewal import OwnRenewal
 from jobd.worker.fetch.recovery import LostResults, adopt
 from jobd.worker.fetch.turns import Holder, Turns
 from jobd.worker.fetch.wait import MarkerWait, RedisClock
@@ -67,6 +68,7 @@ class FetchLoop:
         self._policy: FetchPolicy
         self._turns: Turns
         self._lost: LostResults
+        self._renewal: OwnRenewal
         self._outage = Outage(report)
         self._woken: asyncio.Future[None] | None = None
         self._signal = False
@@ -89,6 +91,10 @@ class FetchLoop:
             nothing_left=self._nothing_left, direct=self._answered, unread=self._rouse,
         )  # fmt: skip
         self._lost = LostResults(self._turns, notes)
+        self._renewal = OwnRenewal(
+            self._connection, self._holder.keys, self._board, slots,
+            may_ask=lambda: self._policy.link is Link.OPEN, lost=self._closed,
+        )  # fmt: skip
 
     async def connect(self) -> bool:
         """Open the connection; return whether Redis is there. When not, the loop keeps trying."""
@@ -195,7 +201,7 @@ class FetchLoop:
         """Turn until `end`, beating and waiting for markers beside it; what one of these dies of ends the worker."""
         try:
             async with asyncio.TaskGroup() as group:
-                beside = [group.create_task(self._beat()), group.create_task(self._marker.run())]
+                beside = [group.create_task(work) for work in (self._beat(), self._marker.run(), self._renewal.run())]
                 await self._turn_until_over()
                 for task in beside:
                     task.cancel()
@@ -342,6 +348,7 @@ class FetchLoop:
         self._policy.recovered()
         self._turns.begin(jobs)
         self._turns.found()
+        self._renewal.redis_is_back()
         self._outage.recovered(asks=self._policy.room() > 0)
 
     def _notes_refused(self, why: RedisRefused | None) -> None:
@@ -365,4 +372,4 @@ class FetchLoop:
             if self._marker.give_up_at and now > self._marker.give_up_at:
                 self._marker.drop()
             self.at_beat()
-            await asyncio.sleep(IDLE_BEAT_S if oldest is None and not self._slots.running else BEAT_S)
+            await self._renewal.sleep(IDLE_BEAT_S if oldest is None and not self._slots.running else BEAT_S)

@@ -50,7 +50,7 @@ def test_a_failed_job_tells_each_attempt_who_ran_it_and_how_it_ended() -> None:
     )  # fmt: skip
     text = "\n".join(told)
     assert told[0] == "job 7 of email: failed"
-    for part in ("by worker 4321 on host1", "after 1s", "2 of 2 made, 3 starts, 1 worker died with it",
+    for part in ("by worker 4321 on host1", "after 1s", "2 of 2 made, 3 starts, worker or lock lost once",
                  "attempt 1: TimeoutError: slow", "attempt 2:\n    Traceback", "reason: no such user",
                  'data: {"userId": 7}'):  # fmt: skip
         assert part in text, part

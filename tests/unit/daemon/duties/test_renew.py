@@ -41,6 +41,10 @@ class Worker:
         self.not_begun = 0
         self.overdue: list[SlotView] = []
         self.told: list[tuple[Any, ...]] = []
+        self.renewed_at = 0.0
+
+    def renewed(self, at: float) -> None:
+        self.renewed_at = at
 
     @property
     def busy(self) -> int:
@@ -181,6 +185,22 @@ def test_a_renewal_that_redis_did_not_answer_stays_due():
         return await host.look(0.1)
 
     assert asyncio.run(looks()) == [("mail", "a", "inc:1.1:1")]
+
+
+def test_each_worker_is_shown_when_its_locks_were_renewed_and_not_when_they_were_not():
+    idle, spoiled = Worker("1.1"), Worker("2.1", "b")
+    host = Host((Pool(LOCK_S), idle), (Pool(LOCK_S, "sms"), spoiled))
+    host.redis.spoiled = {"sms"}
+
+    async def looks() -> None:
+        with pytest.raises(RedisRefused):
+            await host.look()
+        host.redis.away = True
+        with pytest.raises(RedisUnavailable):
+            await host.look(DUE_S)
+
+    asyncio.run(looks())
+    assert (idle.renewed_at, spoiled.renewed_at) == (NOW, 0.0)
 
 
 def test_a_queue_whose_keys_are_spoiled_hides_no_lost_lock_of_another():

@@ -24,6 +24,7 @@ class FetchBoard(Board):
     """Shows what the fetch loop writes too."""
 
     shown_since = 0.0
+    renewed_at = float("inf")
 
     def turn_sent(self, at: float) -> None:
         self.shown_since = at
