@@ -25,7 +25,7 @@ for i = #ids, 1, -1 do
     redis.call('SREM', STALLED, id)
   end
   if not known[id] then
-    local row = read_job(base .. id)
+    local row = read_job(base, id)
     if row then
       local size = #row
       row[size + 1], row[size + 2], row[size + 3] = 'ats', string.match(locks[i], '[^:]*$'), id

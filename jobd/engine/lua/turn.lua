@@ -277,11 +277,7 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
       end
     end
     if not plain then
-      row = not stop and read_job(job) or nil
-      if row and row[1] ~= 'name' and not tonumber(id) then -- almost every job's hash begins with its name
-        -- include here: is_own_key
-        row = not is_own_key(id) and row or nil
-      end
+      row = not stop and read_job(base, id) or nil
       alone = row and row.sus and busy == '0' and taken == 0 and passed == 0
       if stop or row and row.sus and not alone then -- goes back at the end
         row, passed = nil, passed + (stop and 0 or 1)
@@ -303,7 +299,7 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
       if first ~= id then
         id, plain = first, false
         job = id and base .. id
-        row = id and read_job(job)
+        row = id and read_job(base, id)
       end
     end
     if row then
