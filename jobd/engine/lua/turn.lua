@@ -42,16 +42,19 @@ local base, lock_ms, token_prefix, worker_name, now, take_text, busy, clock_ms, 
   made, custom = cmsgpack.unpack(ARGS[1])
 local WAIT, ACTIVE, EVENTS, MARKER = base .. 'wait', base .. 'active', base .. 'events', base .. 'marker'
 local LIMITER, DELAYED, PRIORITIZED = base .. 'limiter', base .. 'delayed', base .. 'prioritized'
-local meta, settings = call('HGETALL', KEYS[1]), {}
-for i = 1, #meta, 2 do
-  settings[meta[i]] = meta[i + 1]
+local paused, concurrency, most, max_len
+if quick_text or per_key then
+  local meta = call('HMGET', KEYS[1], 'opts.maxLenEvents', 'paused', 'concurrency', 'max')
+  max_len, paused, concurrency, most = meta[1], meta[2], meta[3], meta[4]
+  if max_len ~= '10000' then
+    -- include here: max_events
+    max_len = max_events(KEYS[1], max_len)
+  end
+else -- without a finish, no events are trimmed
+  local meta = call('HMGET', KEYS[1], 'paused', 'concurrency', 'max')
+  paused, concurrency, most = meta[1], meta[2], meta[3]
 end
-local max_len = settings['opts.maxLenEvents']
-if max_len ~= '10000' then
-  -- include here: max_events
-  max_len = max_events(KEYS[1], max_len)
-end
-local limit
+local limit = nil
 if per_key then
   -- include here: limit_in_turn
   limit = limit_in_turn(base, per_key[1], per_key[2])
@@ -85,7 +88,6 @@ if quick_text then
     end
   end
   call('XTRIM', EVENTS, 'MAXLEN', '~', max_len)
-
   local jobs, locks, stalled
   if quick > 0 then
     -- include here: look_if_plain
@@ -186,10 +188,7 @@ if take > 0 and (limit or call('EXISTS', LIMITER, DELAYED, PRIORITIZED, base .. 
   end
 end
 local limiter_text = rare and call('GET', LIMITER)
-local concurrency = tonumber(settings.concurrency)
-local most = tonumber(settings.max) or limiter and tonumber(limiter[1])
-local window_ms = limiter and tonumber(limiter[2]) or tonumber(settings.duration)
-local first_token, by = token_prefix .. '1', worker_name ~= '' and 'pb'
+concurrency, most = concurrency and tonumber(concurrency), most and tonumber(most) or limiter and tonumber(limiter[1])
 while taken < take and passed < MAX_PASSED and not stop and not (limit and limit.aside >= MAX_ASIDE) do
   -- How many may start now, by limiter, pause and global concurrency.
   local count, counted = take - taken, nil
@@ -207,7 +206,7 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
     most = counted and most
   end
   local room = concurrency and concurrency - call('LLEN', ACTIVE) or count
-  if settings.paused or room <= 0 then
+  if paused or room <= 0 then
     blocked = true
     next_due_ms = first_due_ms -- promoted on time all the same
     break
@@ -226,17 +225,17 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
   end
   wait_empty = (not ids or #ids < count) and not limit -- one may come back (limit.admit)
   if not ids then
-    ids, scores = {}, {}
     if rare and call('EXISTS', PRIORITIZED, base .. 'pc') > 0 then
       local popped = call('ZPOPMIN', PRIORITIZED, count)
       for i = 1, #popped, 2 do
+        ids, scores = ids or {}, scores or {}
         ids[#ids + 1], scores[#scores + 1] = popped[i], popped[i + 1]
       end
-      if #ids == 0 and not passed_prioritized then
+      if not ids and not passed_prioritized then
         call('DEL', base .. 'pc')
       end
     end
-    if #ids == 0 then
+    if not ids then
       all_empty = true
       next_due_ms = first_due_ms
       if limit then
@@ -247,18 +246,19 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
     end
   elseif not checked then
     checked = true
-    -- include here: wrong_type
-    local wrong = wrong_type(WAIT, ACTIVE, EVENTS, moved, ids)
-    if wrong then
-      return wrong
+    local actives, events = moved or try('LLEN', ACTIVE), try('XLEN', EVENTS)
+    if type(actives) == 'table' or type(events) == 'table' then
+      -- include here: give_back
+      give_back(WAIT, ids, moved and ACTIVE)
+      return type(actives) == 'table' and actives or events
     end
   end
 
   -- They start, as far as suspects allow. Jobs that only fail (defa) do not count for the limiter.
   -- include here when used: read_job
   local started, locks, n, exempt = {}, {}, 0, 0
+  local first_token, by, one_by_one = token_prefix .. '1', worker_name ~= '' and 'pb', #ids == 1
   local plain_opts, event
-  local one_by_one = #ids == 1
   for i = 1, #ids do
     local id = ids[i]
     local job = base .. id
@@ -358,9 +358,10 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
   elseif moved and n == 0 then
     call('LPOP', ACTIVE)
   end
-  if most and window_ms and n > exempt then
+  if most and n > exempt then
+    local window_ms = tonumber(limiter and limiter[2] or call('HGET', KEYS[1], 'duration') or '')
     limiter_text = nil
-    if try('INCRBY', LIMITER, n - exempt) == n - exempt then
+    if window_ms and try('INCRBY', LIMITER, n - exempt) == n - exempt then
       try('PEXPIRE', LIMITER, string.format('%.0f', window_ms))
     end
   end
