@@ -42,17 +42,11 @@ local base, lock_ms, token_prefix, worker_name, now, take_text, busy, clock_ms, 
   made, custom = cmsgpack.unpack(ARGS[1])
 local WAIT, ACTIVE, EVENTS, MARKER = base .. 'wait', base .. 'active', base .. 'events', base .. 'marker'
 local LIMITER, DELAYED, PRIORITIZED = base .. 'limiter', base .. 'delayed', base .. 'prioritized'
-local paused, concurrency, most, max_len
-if quick_text or per_key then
-  local meta = call('HMGET', KEYS[1], 'opts.maxLenEvents', 'paused', 'concurrency', 'max')
-  max_len, paused, concurrency, most = meta[1], meta[2], meta[3], meta[4]
-  if max_len ~= '10000' then
-    -- include here: max_events
-    max_len = max_events(KEYS[1], max_len)
-  end
-else -- without a finish, no events are trimmed
-  local meta = call('HMGET', KEYS[1], 'paused', 'concurrency', 'max')
-  paused, concurrency, most = meta[1], meta[2], meta[3]
+local max_len, paused, concurrency, most = unpack(call('HMGET', KEYS[1], 'opts.maxLenEvents', 'paused', 'concurrency',
+  'max'))
+if max_len ~= '10000' then
+  -- include here: max_events
+  max_len = max_events(KEYS[1], max_len)
 end
 local limit = nil
 if per_key then
