@@ -1,4 +1,4 @@
-"""Text for people: the nearest name, plurals, the order of names, what a terminal may be sent, how wide it is there."""
+"""Text for people, and what they write: a handler's form, the nearest name, plurals, orders, cells of a terminal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_HANDLER_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
 
 def nearest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
     """Return the known name that was probably meant, None when none is near. `likeness` is difflib's cutoff."""
@@ -17,6 +19,11 @@ def nearest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | 
 
     found = get_close_matches(name, list(known), 1, likeness)
     return found[0] if found else None
+
+
+def is_handler_path(text: str) -> bool:
+    """Return whether text has the form `package.module:attribute`, or `module:Class.method`."""
+    return _HANDLER_PATH.fullmatch(text) is not None
 
 
 def plural(count: int, noun: str) -> str:

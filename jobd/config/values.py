@@ -20,12 +20,10 @@ from jobd.duration import parse_duration, parse_size, spell_duration
 from jobd.engine.job import Keep
 from jobd.errors import DurationError, InputError
 from jobd.locate import LooseText, Secret, redact
-from jobd.words import nearest
+from jobd.words import is_handler_path, nearest
 
 MAX_COUNT = 2**31 - 1
 """Counts stay within what Lua, BullMQ's options and the worker protocol carry without rounding."""
-
-_HANDLER = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class Table(BaseModel):
@@ -195,7 +193,7 @@ def _size(value: Any) -> int:
 def _handler(value: Any) -> str:
     if not isinstance(value, str):
         raise refuse(f'expected a handler such as "shop.mail:send", got {told(value)}')
-    if not _HANDLER.fullmatch(value):
+    if not is_handler_path(value):
         meant = _handler_meant(value)
         hint = f'; did you mean "{meant}"?' if meant else ""
         raise refuse(f'expected a handler as "module:attribute", got {told(value)}{hint}')
@@ -208,7 +206,7 @@ def _handler_meant(value: str) -> str | None:
     if not colon:
         module, _, name = module.rpartition(".")
     meant = f"{module.removeprefix('./').removesuffix('.py').replace('/', '.')}:{name}"
-    return meant if _HANDLER.fullmatch(meant) else None
+    return meant if is_handler_path(meant) else None
 
 
 def _text(value: Any) -> str:

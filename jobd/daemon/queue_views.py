@@ -22,7 +22,10 @@ _MINUTE_S = 60
 
 
 class Tally:
-    """Runs of one queue over the lives of its workers: how many in the last minute, how long they took."""
+    """Runs of one queue over the lives of its workers: how many in the last minute, how long they took.
+
+    `pools` are all pools of that queue: one that was removed and came back may still have workers that drain.
+    """
 
     def __init__(self) -> None:
         self._gone_done = self._gone_failed = 0
@@ -36,15 +39,15 @@ class Tally:
             self._gone_failed += worker.board.jobs_failed
             self._gone_histogram = [a + b for a, b in zip(self._gone_histogram, worker.board.histogram(), strict=True)]
 
-    def sample(self, pool: Pool, now: float) -> None:
+    def sample(self, pools: Iterable[Pool], now: float) -> None:
         """Note the count; once a second or so."""
-        self._samples.append((now, self._done(pool)))
+        self._samples.append((now, self.runs(pools)[0]))
         while len(self._samples) > 1 and self._samples[0][0] < now - _MINUTE_S:
             self._samples.popleft()
 
-    def done_per_min(self, pool: Pool) -> int:
+    def done_per_min(self, pools: Iterable[Pool]) -> int:
         """Runs that ended in the last minute."""
-        return self._done(pool) - self._samples[0][1] if self._samples else 0
+        return self.runs(pools)[0] - self._samples[0][1] if self._samples else 0
 
     def runs(self, pools: Iterable[Pool]) -> tuple[int, int]:
         """Return runs that ended since the daemon's start, and how many of them in an error."""
@@ -69,12 +72,9 @@ class Tally:
                 return bucket_limit_s(bucket) * 1000
         return None
 
-    def _done(self, pool: Pool) -> int:
-        return self._gone_done + sum(w.board.jobs_done for w in pool.workers() if w.board is not None)
 
-
-def queue_view(pool: Pool, tally: Tally, now: float) -> QueueView:
-    """Return one queue as this host knows it."""
+def queue_view(pool: Pool, of_queue: Iterable[Pool], tally: Tally, now: float) -> QueueView:
+    """Return one queue as this host knows it; `of_queue` are all pools of its name."""
     workers = [worker_view(pool, worker, now) for worker in pool.workers()]
     workers += [
         WorkerView(
@@ -95,7 +95,7 @@ def queue_view(pool: Pool, tally: Tally, now: float) -> QueueView:
         busy=sum(view.busy for view in workers),
         workers=workers,
         note=_note(pool, now),
-        done_per_min=tally.done_per_min(pool),
+        done_per_min=tally.done_per_min(of_queue),
         p95_ms=tally.p95_ms(pool),
         memory_bytes=sum(view.memory_bytes for view in workers),
         redis_up=redis_up,

@@ -202,7 +202,11 @@ class Supervisor:
     def pools_and_views(self) -> list[tuple[Pool, QueueView]]:
         """Return every queue of this host with its pool, as `views` does."""
         now = self.clock.monotonic()
-        return [(pool, queue_view(pool, self._tally(pool), now)) for pool in self.fleet.all_pools()]
+        by_queue = self.fleet.pools_by_queue()
+        return [
+            (pool, queue_view(pool, by_queue[pool.name], self._tally(pool.name), now))
+            for pool in self.fleet.all_pools()
+        ]
 
     def runs(self, queue: str) -> tuple[int, int]:
         """Return how many runs of a queue ended since the start, and how many of them in an error."""
@@ -243,8 +247,8 @@ class Supervisor:
     def beat(self) -> None:
         """The loop turns; called about once a second."""
         self.loop_beat_at = self.clock.monotonic()
-        for pool in self.fleet.all_pools():
-            self._tally(pool).sample(pool, self.loop_beat_at)
+        for name, pools in self.fleet.pools_by_queue().items():
+            self._tally(name).sample(pools, self.loop_beat_at)
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
@@ -380,11 +384,11 @@ class Supervisor:
             raise NotThere("queue", queue, f'no queue "{queue}" on this host', known=sorted(self.fleet.pools))
         return [pool]
 
-    def _tally(self, pool: Pool) -> Tally:
-        return self._tallies.setdefault(pool.name, Tally())
+    def _tally(self, queue: str) -> Tally:
+        return self._tallies.setdefault(queue, Tally())
 
     def _lost(self, loss: Loss) -> None:
-        self._tally(loss.pool).worker_gone(loss.worker)
+        self._tally(loss.pool.name).worker_gone(loss.worker)
         self.counters.of(loss.pool.name).worker_gone(loss.pool, loss.worker)
         self.reloader.worker_lost(loss)
         self.on_loss(loss)

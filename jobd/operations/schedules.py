@@ -18,7 +18,7 @@ from jobd.engine.schedulers import (
     upcoming,
     upsert_scheduler,
 )
-from jobd.errors import NotThere, Refused
+from jobd.errors import InputError, NotThere, Refused
 from jobd.operations.documents.schedules import ScheduledJob, ScheduleList, ScheduleNext, ScheduleRow, ScheduleShown
 from jobd.operations.operation import Place
 from jobd.operations.params.schedules import MaybeQueue, NextOf, OneSchedule
@@ -73,12 +73,15 @@ async def resume(place: Place, params: OneSchedule) -> ScheduleShown:
     """Undo `schedule.pause`: an interval goes on in its rhythm; what was due meanwhile is left out.
 
     Raises:
-        NotThere, Refused: as `schedule.run`.
+        NotThere, Refused: as `schedule.run`; its pattern or its time zone cannot be read here.
     """
     queue, found = await _one(place, params)
     if found.paused is not None:
         keys, now_ms = Keys(place.prefix, queue), SYSTEM_CLOCK.now_ms()
-        command = upsert_scheduler(keys, found.id, found.repeat, found.template, now_ms=now_ms, resumed=found)
+        try:
+            command = upsert_scheduler(keys, found.id, found.repeat, found.template, now_ms=now_ms, resumed=found)
+        except InputError as error:
+            raise _unreadable(found, error) from error
         if command is None:
             raise Refused("schedule-ended", f'cannot resume "{found.id}": it would never be due')
         await place.runner.run(command)
@@ -89,12 +92,19 @@ async def next_runs(place: Place, params: NextOf) -> ScheduleNext:
     """Tell when a schedule is due next; none when it is paused.
 
     Raises:
-        NotThere, Refused: as `schedule.run`.
-        InputError: its pattern or its time zone cannot be read here.
+        NotThere, Refused: as `schedule.run`; its pattern or its time zone cannot be read here.
     """
     queue, found = await _one(place, params)
-    times = [] if found.paused is not None else upcoming(found, params.count, now_ms=SYSTEM_CLOCK.now_ms())
+    try:
+        times = [] if found.paused is not None else upcoming(found, params.count, now_ms=SYSTEM_CLOCK.now_ms())
+    except InputError as error:
+        raise _unreadable(found, error) from error
     return {"schedule": schedule_row(queue, found), "next": times}
+
+
+def _unreadable(found: Scheduler, error: InputError) -> Refused:
+    # It lies in Redis like that: whoever asks has typed nothing wrong.
+    return Refused("schedule-unreadable", f'cannot tell when schedule "{found.id}" is due: {error}')
 
 
 async def _queues(place: Place, queue: str | None) -> list[str]:

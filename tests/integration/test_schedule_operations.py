@@ -132,3 +132,17 @@ def test_options_that_others_have_broken_are_told(do: Do, queue: Queue, r: redis
     for act in ("schedule.run", "schedule.resume"):
         with pytest.raises(Refused, match="no JSON object"):
             do(act, name="nightly")
+
+
+@pytest.mark.parametrize(("field", "value"), [("tz", "Europe/Atlantis"), ("pattern", "every full moon")])
+def test_a_moment_that_cannot_be_told_here_is_no_mistake_of_who_asks(
+    do: Do, queue: Queue, r: redis.Redis, prefix: str, field: str, value: str
+) -> None:
+    queue.schedule("daily", cron="30 2 * * *", timezone="Europe/Athens")
+    r.hset(f"{prefix}:reports:repeat:daily", field, value)
+    with pytest.raises(Refused, match=rf'cannot tell when schedule "daily" is due: .*{value}'):
+        do("schedule.next", name="daily", count=2)
+    do("schedule.pause", name="daily")
+    with pytest.raises(Refused, match=value) as told:
+        do("schedule.resume", name="daily")
+    assert (told.value.code, told.value.exit_code) == ("schedule-unreadable", 1)

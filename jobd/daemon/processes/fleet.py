@@ -95,6 +95,13 @@ class Fleet:
         yield from self.pools.values()
         yield from self.drained_pools
 
+    def pools_by_queue(self) -> dict[str, list[Pool]]:
+        """Return {queue: its pools}: two or more where a removed queue came back before its workers had drained."""
+        found: dict[str, list[Pool]] = {}
+        for pool in self.all_pools():
+            found.setdefault(pool.name, []).append(pool)
+        return found
+
     def workers(self) -> Iterator[tuple[Pool, Worker]]:
         """Yield every worker that has not ended, with its pool."""
         for pool in self.all_pools():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobd.errors import HandlerError
-from jobd.words import nearest
+from jobd.words import is_handler_path, nearest
 from jobd.worker.handlers.awaitables import awaited, is_coroutine_function, looks_async, may_be_async, to_its_end
 from jobd.worker.handlers.batch_binding import bind_batch
 from jobd.worker.handlers.binding import bind
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
     from jobd.protocol.worker import Mode
     from jobd.worker.handlers.job import Job
-
-_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def load_object(path: str, *, searched: list[str] | None = None) -> Any:
     Raises:
         HandlerError: as load_handler, kinds import and attribute.
     """
-    if not _PATH.fullmatch(path):
+    if not is_handler_path(path):
         raise HandlerError(path, "import", f'cannot read "{path}": write it as package.module:function')
     module_name, _, attribute = path.partition(":")
     module = _import(path, module_name, searched)

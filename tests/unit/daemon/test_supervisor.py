@@ -57,7 +57,11 @@ class Daemon:
         self.degraded: list[str] = []
         self.parts = Parts()
         fleet: Any = SimpleNamespace(
-            pools=pools, all_pools=lambda: iter(pools.values()), workers=lambda: iter(()), quieted_by=None
+            pools=pools,
+            all_pools=lambda: iter(pools.values()),
+            workers=lambda: iter(()),
+            quieted_by=None,
+            pools_by_queue=lambda: {name: [pool] for name, pool in pools.items()},
         )
         current_config: Any = SimpleNamespace(
             config=SimpleNamespace(place=lambda path: "jobd.toml:9"), generation=1, reloaded_at=None
