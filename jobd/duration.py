@@ -60,12 +60,12 @@ def to_ms(value: object) -> int:
 
 
 def format_duration(ms: float) -> str:
-    """Return the shortest exact-enough text for people: "0.4s", "42s", "2m10s", "3h5m", "3d 4h".
+    """Return the shortest exact-enough text for people: "400ms", "1.4s", "42s", "2m10s", "3h5m", "3d 4h".
 
-    The two largest units are shown; below a minute one decimal place where it says something.
+    The two largest units are shown; below ten seconds one decimal place where it says something.
     """
     ms = max(ms, 0)
-    if ms < 1_000:
+    if round(ms) < 1_000:
         return f"{round(ms)}ms"
     if ms < 10_000:
         return f"{ms / 1000:.1f}".removesuffix(".0") + "s"
@@ -112,7 +112,7 @@ def spell_size(size: int) -> str:
 def format_size(size: float) -> str:
     """Return bytes as people read them, three digits at most: "61MB", "1.9GB"."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
+        if round(size) >= factor - factor // 2000:  # what three digits would round to 1000 of the smaller unit
             value = size / factor
             return (f"{value:.1f}".removesuffix(".0") if value < 10 else f"{value:.0f}") + unit
     return f"{size:.0f}B"
