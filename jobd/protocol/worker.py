@@ -184,7 +184,7 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first message to a worker. `hold`: get ready and take nothing until Resume."""
+    """The first message to a worker: get ready, and take nothing until Resume."""
 
     worker: str
     """Its part of the token."""
@@ -198,7 +198,6 @@ class Start:
     teardown: str | None
     wrap: list[str]
     nice: int | None
-    hold: bool
     on_failed: str | None = None
     loop: Literal["asyncio", "uvloop"] = "asyncio"
     tell_failures: bool = False

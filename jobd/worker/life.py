@@ -196,8 +196,6 @@ class Worker:
         self._on_failed_calls = OnFailedCalls(self.slots, self._channel.send)
         self._redis.ask = lambda: self._channel.send(messages.AskRedis())
         self._channel.send(messages.Ready(up))
-        if not start.hold:
-            self._fetch.resume()
         await self._fetch.run()
         self._quieted()  # nothing can be taken any more, however long `teardown` takes
         self._board.busy(0)

@@ -101,9 +101,9 @@ def test_setup_that_fails_ends_the_worker_with_its_reason(parent: WorkerParent) 
     assert os.waitstatus_to_exitcode(parent.exited().status) == 1
 
 
-def test_held_worker_takes_nothing_until_resume(parent: WorkerParent, queue: Queue) -> None:
+def test_a_worker_takes_nothing_until_resume(parent: WorkerParent, queue: Queue) -> None:
     queue.add("a", {})
-    worker = parent.start("mail", numbers("basic:echo"), hold=True)
+    worker = parent.start("mail", numbers("basic:echo"), takes=False)
     worker.send(messages.DumpStacks())
     worker.expect(messages.Stacks)
     assert queue.counts()["waiting"] == 1

@@ -64,6 +64,7 @@ def test_worker_started_without_redis_is_ready_and_works_once_it_is_there(
     worker = parent.fork()
     worker.send(parent.start_message(worker, "mail", numbers("basic:echo")))
     assert worker.expect(messages.Ready).redis_up is False
+    worker.send(messages.Resume())
     own_redis.start()
     wait_until(lambda: completed(client) == 1, 10)
 

@@ -166,18 +166,20 @@ class WorkerParent:
         self.workers.append(worker)
         return worker
 
-    def start(self, queue: str, numbers: Numbers, **fields: Any) -> WorkerProcess:
-        """Fork a worker, start it and wait until it is ready."""
+    def start(self, queue: str, numbers: Numbers, *, takes: bool = True, **fields: Any) -> WorkerProcess:
+        """Fork a worker, start it, wait until it is ready and have it take jobs."""
         worker = self.fork()
         worker.send(self.start_message(worker, queue, numbers, **fields))
         worker.expect(messages.Ready)
+        if takes:
+            worker.send(messages.Resume())
         return worker
 
     def start_message(self, worker: WorkerProcess, queue: str, numbers: Numbers, **fields: Any) -> messages.Start:
         """Return the Start of a worker of this queue."""
         base = messages.Start(
             worker.name, f"testhost:{queue}", queue, worker.token_prefix, self.redis, numbers,
-            None, None, [], None, False, loop=LOOP,
+            None, None, [], None, loop=LOOP,
         )  # fmt: skip
         return replace(base, **fields)
 

@@ -26,7 +26,7 @@ HANDLER = HandlerSpec("shop.mail:send", "async", 1000, 2000, 3000, 5, 9, Backoff
 NUMBERS = Numbers(4, 30_000, Keep(1, 2, 3), Keep(), 10, 1000, "fail", HANDLER, {"x": HandlerSpec("a:b")})
 START = messages.Start(
     "0.0.1", "host:mail", "mail", "inc:0.0.1:", RedisTarget("redis://h", "bull", "u", "secret"), NUMBERS,
-    "a:setup", None, ["a:wrap"], 5, True,
+    "a:setup", None, ["a:wrap"], 5,
 )  # fmt: skip
 ALL: list[Message] = [
     LOAD,

@@ -270,9 +270,10 @@ class Fleet:
         # Made when it is sent: numbers may have changed while the template was busy.
         worker.slot_limit = max(worker.slot_limit, queue.jobs_at_once)
         worker.loop = queue.loop.value
+        worker.told_to_start()
         return start_message(
             queue, numbers_of(queue), worker=worker.name, incarnation=self._record.id, host=self._host,
-            redis=self._redis_now(), hold=worker.told_to_start(), app=self.config.app.name,
+            redis=self._redis_now(), app=self.config.app.name,
             tell_failures=self.config.development,
         )  # fmt: skip
 

@@ -168,7 +168,6 @@ def start_message(
     incarnation: str,
     host: str,
     redis: RedisTarget,
-    hold: bool,
     app: str = "jobd",
     tell_failures: bool = False,
 ) -> Start:
@@ -186,7 +185,6 @@ def start_message(
         teardown=queue.teardown,
         wrap=list(queue.wrap),
         nice=queue.nice,
-        hold=hold,
         on_failed=queue.on_failed,
         loop=queue.loop.value,
         tell_failures=tell_failures,

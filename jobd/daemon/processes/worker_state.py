@@ -122,7 +122,6 @@ class Worker:
         self._quiet = False
         self._has_start = False
         """Whether its start message has gone: before it the process understands nothing else."""
-        self._told_to_hold = False
 
     @property
     def number(self) -> int:
@@ -163,8 +162,9 @@ class Worker:
         self.ready_at = self._clock.monotonic()
         self.state = WorkerState.HELD if self._hold else WorkerState.QUIET if self._quiet else WorkerState.READY
         if self.state is WorkerState.QUIET:
-            self._send(Quiet())
-        elif self.state is WorkerState.READY and self._told_to_hold:
+            self._send(Quiet())  # answered by Quieted
+        elif self.state is WorkerState.READY:
+            # Not with its start: until we know that it is ready it may be killed, and its locks are not renewed.
             self._send(Resume())
         self.owner.worker_ready(self)
 
@@ -208,11 +208,9 @@ class Worker:
         self.state = WorkerState.GONE
         self.owner.worker_gone(self)
 
-    def told_to_start(self) -> bool:
-        """Its start message is about to go; return whether it says to take nothing until Resume."""
+    def told_to_start(self) -> None:
+        """Its start message is about to go; it takes nothing until Resume."""
         self._has_start = True
-        self._told_to_hold = self._hold or self._quiet
-        return self._told_to_hold
 
     # --- orders ------------------------------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ def test_what_differs_from_worker_to_worker_goes_to_the_worker_and_the_rest_to_i
     assert load.env == {"APP": "shop {x}", "KEY": "{worker}"}
     start = start_message(
         queue, numbers_of(queue), worker="1.2.3", incarnation="abc", host="h", app="shop",
-        redis=redis_target(RedisSource("redis://h/0")), hold=True,
+        redis=redis_target(RedisSource("redis://h/0")),
     )  # fmt: skip
     assert start.env == {"GPU": "1", "WHO": "shop/a-1@h"}
 
@@ -125,11 +125,11 @@ def test_the_password_of_redis_is_in_the_start_message_and_in_no_text_of_it(read
     queue = read('[queues]\na = "m:f"\n').queues["a"]
     start = start_message(
         queue, numbers_of(queue), worker="1.2.3", incarnation="abc", host="my host",
-        redis=redis_target(RedisSource("redis://h/0", "u", "hunter2")), hold=True,
+        redis=redis_target(RedisSource("redis://h/0", "u", "hunter2")),
     )  # fmt: skip
     assert start.redis.password == "hunter2"
     assert "hunter2" not in repr(start)
-    assert (start.token_prefix, start.name, start.hold) == ("abc:1.2.3:", "my host:a", True)
+    assert (start.token_prefix, start.name) == ("abc:1.2.3:", "my host:a")
 
 
 def test_an_import_that_failed_is_a_problem_at_every_place_that_names_it(read):

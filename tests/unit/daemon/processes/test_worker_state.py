@@ -72,8 +72,11 @@ def started(seen: Recorder, *, hold: bool = False) -> Worker:
 
 
 def ready(seen: Recorder, *, hold: bool = False) -> Worker:
+    """It has been told to take jobs, unless it is held."""
     worker = started(seen, hold=hold)
     worker.ready(redis_up=True)
+    assert seen.sent == ([] if hold else [Resume()])
+    seen.sent.clear()
     return worker
 
 
@@ -93,6 +96,14 @@ def test_a_worker_given_up_while_it_forks_is_killed_before_it_gets_its_start(see
     assert (seen.kills, seen.sent) == (1, [])
     worker.exited(KILLED, template_died=False)
     assert seen.told == [("gone", "asked")]
+
+
+def test_a_worker_given_up_while_it_starts_is_killed_and_was_never_told_to_take_jobs(seen):
+    """It took some before the daemon knew that it was ready; a scale or a reload killed it with them."""
+    worker = started(seen)
+    worker.drain()
+    worker.ready(redis_up=True)
+    assert (seen.kills, seen.sent) == (1, [])
 
 
 def test_a_fork_that_fails_is_a_failed_start_and_a_gone_worker(seen):
@@ -217,9 +228,9 @@ def test_a_worker_quieted_before_it_starts_never_takes_a_job_meanwhile(seen):
     worker = new(seen)
     worker.quiet()
     worker.spawned(7, seen, None)  # type: ignore[arg-type]
-    assert worker.told_to_start() is True
+    worker.told_to_start()
     worker.ready(redis_up=True)
-    assert worker.state is WorkerState.QUIET
+    assert (worker.state, seen.sent) == (WorkerState.QUIET, [Quiet()])
     worker.resume()
     assert seen.sent[-1] == Resume()
 
