@@ -47,6 +47,10 @@ class RoutedRunner(AsyncRunner):
         super().__init__(async_client(source, key=NO_KEY))
         self._source = source
         self._by_tag = {hash_tag(NO_KEY): AsyncRunner(self.client)}
+        self._by_key: dict[str, AsyncRunner] = {}
+        """Those of keys without a tag, which say their slot as a whole: hosts come and go, and each has some."""
+        self._needed: set[str] = set()
+        """Such keys that were asked about since `close_idle`."""
 
     one_server = False
 
@@ -80,18 +84,25 @@ class RoutedRunner(AsyncRunner):
     async def renew(self, source: RedisSource) -> None:
         """As AsyncRunner.renew, for every client."""
         self._source = source
-        for runner in self._by_tag.values():
+        for runner in self._all():
             await AsyncRunner.renew(runner, source)
 
     async def close_idle(self) -> None:
-        """As AsyncRunner.close_idle, for every client."""
-        for runner in [*self._by_tag.values()]:
+        """As AsyncRunner.close_idle, for every client; those of single keys that nobody has needed are given up."""
+        unused = self._by_key.keys() - self._needed
+        self._needed.clear()
+        for runner in [self._by_key.pop(key) for key in unused]:
+            await AsyncRunner.aclose(runner)
+        for runner in self._all():
             await AsyncRunner.close_idle(runner)
 
     async def aclose(self) -> None:
         """Close every client."""
-        for runner in self._by_tag.values():
+        for runner in self._all():
             await AsyncRunner.aclose(runner)
+
+    def _all(self) -> list[AsyncRunner]:
+        return [*self._by_tag.values(), *self._by_key.values()]
 
     async def _scan(self, command: Command[T]) -> T:
         """Answer a SCAN with the keys of all primaries, to the end of each: a cursor is of one server only."""
@@ -107,11 +118,13 @@ class RoutedRunner(AsyncRunner):
         return command.read([b"0", found])
 
     def _runner(self, key: str) -> AsyncRunner:
-        # A key of no queue (the hosts') has no tag: the whole of it says its slot.
-        tag = hash_tag(key) or key
-        found = self._by_tag.get(tag)
+        tag = hash_tag(key)
+        runners, name = (self._by_tag, tag) if tag else (self._by_key, key)
+        if not tag:
+            self._needed.add(key)
+        found = runners.get(name)
         if found is None:
-            found = self._by_tag[tag] = AsyncRunner(async_client(self._source, key=f"{{{tag}}}"))
+            found = runners[name] = AsyncRunner(async_client(self._source, key=f"{{{name}}}"))
         return found
 
 

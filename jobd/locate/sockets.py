@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ SYSTEM_RUNTIME = Path("/run/jobd")
 SYSTEM_STATE = Path("/var/lib/jobd")
 LOCK_NAME = "lock"
 """In the state folder: a line with the daemon's pid, one with its control socket."""
+_DAEMON = re.compile(r"^[ \t]*\[daemon\][ \t]*(?:#[^\n]*?)?\r?$(.*?)(?=^[ \t]*\[|\Z)", re.MULTILINE | re.DOTALL)
+"""The lines of the [daemon] table."""
 LOCAL = ".jobd"
 """The folder beside the file that holds socket and state of a daemon a person starts by hand."""
 
@@ -119,9 +122,24 @@ def _daemon_path(config: Path | None, key: str, env: Mapping[str, str]) -> Path 
         return absolute(value) if value else None
     try:
         for path in [] if value else [config, *drop_ins(config)]:
-            daemon = parse_toml(read_bytes(path, config), path, config)[0].get("daemon")
+            daemon = _daemon_table(path, config)
             if isinstance(daemon, dict) and isinstance(daemon.get(key), str):
                 value = expand(daemon[key], env)
     except (BrokenFile, InputError, ConfigError):
         return None
     return config.parent / value if value else None
+
+
+def _daemon_table(path: Path, config: Path) -> object:
+    """Return the [daemon] table of a file, None without one; a file that is broken elsewhere has it, too.
+
+    Raises:
+        BrokenFile: the file cannot be read, or is broken in that table.
+    """
+    try:
+        return parse_toml(read_bytes(path, config), path, config)[0].get("daemon")
+    except BrokenFile as broken:
+        found = _DAEMON.search(broken.text)
+        if found is None:
+            raise
+        return parse_toml(found[1].encode(), path, config)[0]

@@ -224,6 +224,8 @@ class EmbeddedRedis:
 
     def _ended(self, process: ServerProcess) -> Refused:
         text = f"it ended with status {process.status}: {process.told()}"
+        if self.settings.port is not None and "Address already in use" in text:
+            text = f"another program listens on 127.0.0.1:{self.settings.port}; choose another embedded_port"
         if process.status == exec_server.EXIT_LOCKED:
             text = f'another server uses "{self.data}" and does not end'
         return Refused("embedded-failed", f"the embedded server does not start: {text}")

@@ -245,6 +245,18 @@ class TestWhichSocket:
         config = write(tmp_path, "[daemon")
         assert socket_candidates(config=config, env={})[0] == tmp_path / ".jobd/control.sock"
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '[daemon]\nsocket = "run/c.sock"  # here\n[queues]\nbroken\n',
+            'broken\n  [daemon] # of this host\nqueues = [\n  "a",\n]\nsocket = "run/c.sock"\n',
+            '[queues.a]\nx = [1,\n[daemon]\r\nsocket = "run/c.sock"\r\n\r\n[app]\r\n',
+        ],
+    )
+    def test_file_that_is_broken_elsewhere_tells_where_the_daemon_is(self, tmp_path: Path, text: str) -> None:
+        config = write(tmp_path, text)
+        assert socket_candidates(config=config, env={}) == [tmp_path / "run/c.sock"]
+
     def test_run_takes_the_folders_systemd_made(self, tmp_path: Path) -> None:
         config = tmp_path / "jobd.toml"
         env = {"RUNTIME_DIRECTORY": "/run/a:/run/b", "STATE_DIRECTORY": "/var/lib/a"}
