@@ -366,7 +366,16 @@ class RedisClock:
         self.ahead_ms = None
         if not isinstance(reply, RedisError):
             self._redis_ms = int(reply[0]) * 1000 + int(reply[1]) / 1000
-            self.ahead_ms = round((before + after) * 500 - self._redis_ms)
+            self.ahead_ms = ahead_of_redis_ms(before, self._redis_ms, after)
+
+
+def ahead_of_redis_ms(before: float, redis_ms: float, after: float) -> int:
+    """Return how far this host's clock is before Redis', which said `redis_ms` between two looks at ours (in seconds).
+
+    0 when it may have said so with the same clock: a worker that was slow to read the answer would add its delay to the
+    time of every job.
+    """
+    return 0 if before * 1000 <= redis_ms <= after * 1000 else round((before + after) * 500 - redis_ms)
 
 
 def _now_ms() -> float:

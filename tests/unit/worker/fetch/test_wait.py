@@ -16,7 +16,7 @@ from jobd.engine.keys import Keys
 from jobd.engine.runner import Command
 from jobd.locate import RedisSource
 from jobd.worker.fetch import wait as marker
-from jobd.worker.fetch.wait import MarkerWait, RedisClock, client_name
+from jobd.worker.fetch.wait import MarkerWait, RedisClock, ahead_of_redis_ms, client_name
 
 NOW_MS = 1_700_000_000_000
 """What the wall clock shows when a test begins."""
@@ -290,3 +290,11 @@ def test_what_the_taker_dies_of_where_the_reply_comes_ends_the_wait(monkeypatch:
                 await asyncio.wait_for(running, 5)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("redis_ms", "ahead_ms"),
+    [(100_000.0, 0), (100_000.9, 0), (100_010.0, 0), (99_999.0, 6), (100_012.0, -7), (40_005.0, 60_000)],
+)
+def test_a_clock_is_ahead_only_by_what_the_round_trip_does_not_explain(redis_ms: float, ahead_ms: int) -> None:
+    assert ahead_of_redis_ms(100.0, redis_ms, 100.010) == ahead_ms
