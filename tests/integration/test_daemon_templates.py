@@ -142,7 +142,7 @@ def test_another_build_of_the_same_version_is_refused_by_name(monkeypatch):
 
     async def work() -> None:
         one = template("daemon_handlers:ok")
-        with pytest.raises(TemplateError, match=r"another build of version .* install the same one there"):
+        with pytest.raises(TemplateError, match=r"jobd was replaced by another build of .* restart it"):
             await one.start()
         assert not alive(one.pid)
 
@@ -154,9 +154,36 @@ def test_another_version_of_jobd_is_refused_and_its_process_ended(monkeypatch):
 
     async def work() -> None:
         one = template("daemon_handlers:ok")
-        with pytest.raises(TemplateError, match="install the same version"):
+        with pytest.raises(
+            TemplateError, match=r"jobd was replaced by version .* while the daemon, 99\.0, runs; restart it"
+        ):
             await one.start()
         assert not alive(one.pid)
+
+    run(work)
+
+
+def test_another_version_in_another_virtualenv_is_refused_by_its_place(monkeypatch, tmp_path):
+    monkeypatch.setattr("jobd.daemon.processes.template_process.__version__", "99.0")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+
+    async def work() -> None:
+        with pytest.raises(TemplateError, match=rf"jobd of {python} is version .* install the same version there"):
+            await template("daemon_handlers:ok", python=str(python)).start()
+
+    run(work)
+
+
+def test_what_a_template_printed_before_it_ended_is_told(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho No module named jobd >&2\nexit 3\n")
+    python.chmod(0o755)
+
+    async def work() -> None:
+        with pytest.raises(TemplateError, match='exit code 3; it printed "No module named jobd"'):
+            await template("daemon_handlers:ok", python=str(python)).start()
 
     run(work)
 

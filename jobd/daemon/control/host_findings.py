@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jobd
 from jobd.daemon.processes.hold import HeldBy
 from jobd.daemon.processes.kernel import group_limit
 from jobd.daemon.processes.worker_spec import open_files_needed
@@ -25,6 +27,7 @@ _HERE = "this host"
 
 def host_findings(daemon: Supervisor, strangers: Sequence[str]) -> Iterator[Finding]:
     """Yield what is wrong here; `strangers` are lines on daemons of other hosts that run something else."""
+    yield from _own_version()
     yield from _files(daemon)
     yield from _queues(daemon)
     yield from _machine(daemon)
@@ -38,6 +41,25 @@ def host_findings(daemon: Supervisor, strangers: Sequence[str]) -> Iterator[Find
             then="the same job is run by other code or other settings, depending on who takes it",
             mend=f"jobd reload --code    # on {host} and here, with the same files",
         )
+
+
+def _own_version() -> Iterator[Finding]:
+    """Notice that pip has replaced jobd, or taken it away, under this daemon."""
+    try:
+        found = re.search(r'^__version__ = "([^"]+)"', Path(jobd.__file__).read_text(), re.MULTILINE)
+    except OSError:
+        what = "jobd is not installed any more where this daemon was started from"
+    else:
+        if found is None or found[1] == jobd.__version__:
+            return
+        what = f"jobd {found[1]} is installed, this daemon runs {jobd.__version__}"
+    yield warning(
+        "jobd-replaced",
+        _HERE,
+        what,
+        then="`jobd reload --code` is refused; workers go on with the old code until the daemon restarts",
+        mend="systemctl restart jobd    # or: jobd stop, then jobd run",
+    )
 
 
 def _files(daemon: Supervisor) -> Iterator[Finding]:

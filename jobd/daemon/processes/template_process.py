@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from jobd import __version__
@@ -19,6 +20,7 @@ from jobd.errors import JobdError
 from jobd.locate.files import FolderGone, current_folder
 from jobd.protocol import board, framing
 from jobd.protocol.worker import Exited, Fork, Forked, ForkFailed, Load, Loaded, shapes
+from jobd.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -298,20 +300,20 @@ class Template:
             if future is not None and not future.done():
                 # Which of the modules it was cannot be known, unless there is one: a crash or os._exit tells nothing.
                 doing = f"it imported {', '.join(modules)}" if future is self._loading and modules else "it was needed"
-                future.set_exception(self._died_error(f"it ended while {doing}: {why}"))
+                said = f'; it printed "{printable(printed[-1][:200])}"' if (printed := self._last_lines()) else ""
+                future.set_exception(self._died_error(f"it ended while {doing}: {why}{said}"))
                 future.exception()  # nobody may be waiting any more
 
     def _check_version(self, loaded: Loaded) -> None:
-        if (loaded.version, loaded.layout) != (__version__, board.LAYOUT):
-            raise self._error(
-                f"jobd of {self.key.python} is version {loaded.version}, the daemon's is {__version__}; "
-                "install the same version there, then restart the daemon"
-            )
-        if loaded.shapes != shapes():
-            raise self._error(
-                f"jobd of {self.key.python} is another build of version {__version__} than the daemon's; "
-                "install the same one there, then restart the daemon"
-            )
+        if (loaded.version, loaded.layout) == (__version__, board.LAYOUT) and loaded.shapes == shapes():
+            return
+        other = f"version {loaded.version}" if loaded.version != __version__ else f"another build of {__version__}"
+        if self.key.python == sys.executable:
+            raise self._error(f"jobd was replaced by {other} while the daemon, {__version__}, runs; restart it")
+        raise self._error(
+            f"jobd of {self.key.python} is {other}, the daemon's is {__version__}; "
+            "install the same version there, then restart the daemon"
+        )
 
     def _error(self, why: str) -> TemplateError:
         return TemplateError(f"template process: {why}", self._last_lines())

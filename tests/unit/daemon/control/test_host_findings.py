@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,3 +98,14 @@ def test_another_host_that_runs_something_else_is_named() -> None:
     found = {finding["code"]: finding for finding in module.host_findings(daemon, ["far runs version 0.0.9"])}
     assert found["other-host-differs"]["about"] == "far"
     assert "on far and here" in found["other-host-differs"]["mend"]
+
+
+def test_a_jobd_that_pip_replaced_or_removed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert list(module._own_version()) == []
+    file = tmp_path / "__init__.py"
+    monkeypatch.setattr("jobd.__file__", str(file))
+    (finding,) = module._own_version()
+    assert (finding["code"], "not installed any more" in finding["what"]) == ("jobd-replaced", True)
+    file.write_text('"""jobd."""\n__version__ = "99.0"\n')
+    (finding,) = module._own_version()
+    assert finding["what"].startswith("jobd 99.0 is installed, this daemon runs ")
