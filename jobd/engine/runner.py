@@ -1,15 +1,16 @@
-"""Run a Command on a connection, sync or async. What is sent, and sent again, is decided once, in `conversation`."""
+"""Run a Command on a connection, sync or async. What is sent, and sent again, is decided once (conversation.py)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import redis.exceptions as failures
 
-from jobd.engine.trouble import is_demoted, translate
+from jobd.engine.conversation import Exchange, Talk, begun, conversation
+from jobd.engine.trouble import translate
 from jobd.errors import RedisRefused
 
 if TYPE_CHECKING:
@@ -51,50 +52,6 @@ class Command(Generic[T]):
 
 Steps = Generator[Sequence[Command[Any]], list[Any], T]
 """A long piece of work: the commands of one round trip after another, each answered by their results."""
-
-
-class Exchange:
-    """One write and its replies. `loads` are scripts made known in front; `renew`: on a connection made anew first."""
-
-    __slots__ = ("loads", "renew", "words")
-
-    def __init__(self, words: Sequence[tuple[Word, ...]], loads: Sequence[str] = (), renew: bool = False) -> None:
-        self.words = words
-        self.loads = loads
-        self.renew = renew
-
-    def sent(self) -> list[tuple[Word, ...]]:
-        """Everything that goes over the wire, in order."""
-        return [*((b"SCRIPT", b"LOAD", source) for source in self.loads), *self.words] if self.loads else [*self.words]
-
-
-Talk = Generator[Exchange, list[Any], list[Any]]
-"""A conversation under way: what to send, answered by the replies; ends with one reply per command."""
-
-
-def conversation(commands: Sequence[Command[Any]]) -> Talk:
-    """Say what to send and, from the replies, what to send once more; returns one reply per command.
-
-    Sent again is only what did not run: a script that Redis did not know, and what a demoted primary refused.
-    """
-    # Several in one write cannot wait for NOSCRIPT in the middle without losing their order: they bring their scripts.
-    replies = yield Exchange([command.parts() for command in commands], _sources(commands) if len(commands) > 1 else ())
-    if isinstance(replies[0], failures.NoScriptError) and len(commands) == 1:
-        replies = yield Exchange([commands[0].parts()], _sources(commands))
-    again = [index for index, reply in enumerate(replies) if is_demoted(reply)]
-    if again:
-        refused = [commands[index] for index in again]
-        fresh = yield Exchange([command.parts() for command in refused], _sources(refused), renew=True)
-        for index, reply in zip(again, fresh, strict=True):
-            replies[index] = reply
-    return replies
-
-
-def begun(command: Command[Any]) -> Talk:
-    """Return the conversation about a command that was sent by itself: what is to come is its reply."""
-    talk = conversation((command,))
-    next(talk)
-    return talk
 
 
 class SyncRunner:
@@ -374,10 +331,6 @@ def _packed(connection: Any, sent: list[tuple[Word, ...]]) -> Any:
 def _packed_one(connection: Any, words: tuple[Word, ...]) -> Any:
     # Where there is hiredis redis-py packs by it as well, after it has looked at every word twice.
     return connection.pack_command(*words) if hiredis_pack is None else (hiredis_pack(words),)
-
-
-def _sources(commands: Iterable[Command[Any]]) -> list[str]:
-    return list({command.script.sha: command.script.source for command in commands if command.script}.values())
 
 
 def _read(command: Command[T], reply: Any) -> T:

@@ -13,6 +13,15 @@ from typing import Any
 
 Answer = dict[str, Any] | Callable[[dict[str, Any]], dict[str, Any]]
 
+STATUS: dict[str, Any] = {
+    "state": "ready", "degraded_by": [], "pid": 1, "host": "h", "version": "0.1.0", "uptime_s": 3.0, "generation": 1,
+    "config": {"path": "/x/jobd.toml", "changed_on_disk": False}, "code": {"changed_on_disk": False},
+    "redis": {"url": "unix:///r.sock", "up": True, "latency_ms": 0.2, "embedded": True, "version": None, "origin": "",
+              "error": None},
+    "reloaded_s": None, "incarnation": "i", "last_reload": None, "drift": [], "queues": [],
+}  # fmt: skip
+"""What `status` of a daemon without queues answers."""
+
 
 class Refusal(Exception):
     """Raised by an answer: becomes the error object of JSON-RPC."""

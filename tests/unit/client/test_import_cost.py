@@ -25,6 +25,7 @@ LOADED = {
     "jobd.engine.backoff",
     "jobd.engine.codes",
     "jobd.engine.compact_json",
+    "jobd.engine.conversation",
     "jobd.engine.javascript",
     "jobd.engine.keys",
     "jobd.engine.new_job",

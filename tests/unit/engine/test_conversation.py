@@ -6,7 +6,8 @@ from typing import Any
 
 import redis.exceptions as failures
 
-from jobd.engine.runner import Command, Exchange, conversation
+from jobd.engine.conversation import Exchange, conversation
+from jobd.engine.runner import Command
 from jobd.engine.scripts import script
 
 PLAIN: Command[Any] = Command(("GET", "k"), lambda reply: reply)
