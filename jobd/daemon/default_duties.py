@@ -40,7 +40,7 @@ def default_duties(
     renew = Renew(fleet, runner, told, supervisor.counters.renewed)
     by_queue: list[Duty] = [
         renew,
-        Stalled(fleet, runner, told, renew.renew_now),
+        Stalled(fleet, runner, told, renew.renew_now, supervisor.health.last_silence),
         Limits(fleet, runner, told),
         Trim(fleet, runner, told),
         Autoscaling(fleet, runner, told),

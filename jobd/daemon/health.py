@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from jobd.daemon.processes.hold import HeldBy
@@ -17,6 +18,12 @@ FETCH_LIMIT_S = 15.0
 """A queue whose last answered fetch is older is not ready."""
 
 
+_SILENT = frozenset(
+    (Trouble.AWAY, Trouble.LOADING, Trouble.READ_ONLY, Trouble.CLUSTER_DOWN, Trouble.MOVED, Trouble.CANNOT_SAVE)
+)
+"""Troubles of the server during which no host renews its locks."""
+
+
 class Health:
     """Reads the pools, and keeps what the duties say about Redis."""
 
@@ -24,6 +31,8 @@ class Health:
         self._fleet = fleet
         self._redis_troubles: dict[str, str] = {}
         """{duty: what Redis refused it}."""
+        self._silent_since: float | None = None
+        self._last_silence = (-math.inf, 0.0)
         self.of_schedules: Callable[[], list[str]] = list
         """Says which schedules of the file are not set, and why."""
 
@@ -46,6 +55,17 @@ class Health:
             self._redis_troubles.pop(duty, None)
         else:
             self._redis_troubles[duty] = trouble
+        if any(word in _SILENT for word in self._redis_troubles.values()):
+            self._silent_since = self._silent_since or self._fleet.clock.monotonic()
+        elif self._silent_since is not None:
+            self._last_silence, self._silent_since = self.last_silence(), None
+
+    def last_silence(self) -> tuple[float, float]:
+        """Return when Redis came back last (monotonic; now while it is away), and for how many seconds it was away."""
+        if self._silent_since is None:
+            return self._last_silence
+        now = self._fleet.clock.monotonic()
+        return now, now - self._silent_since
 
     def redis_trouble(self) -> str | None:
         """Return what is wrong with Redis in a few words: "down" when nobody answers, None when nothing is wrong."""

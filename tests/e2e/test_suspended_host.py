@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
 QUEUE = (
@@ -68,3 +69,33 @@ def test_a_daemon_that_is_stopped_alone_beside_another_host_loses_no_job_that_it
     told = wait_until(lambda: [line["line"] for line in one.logged("output") if "renewed here" in line["line"]], 20)
     assert told == ["locks are renewed here: the daemon does not do it, jobs: 3"]
     wait_until(lambda: one.status()["state"] == "ready", 20)
+
+
+def test_behind_an_outage_a_host_that_comes_back_later_than_another_keeps_its_jobs(make, jobs, short_tmp):
+    """The first one back took them for lost: nobody had renewed their locks while Redis was away."""
+    server = RedisServer(short_tmp / "durable", durable=True).start()
+    try:
+        late = make(QUEUE.replace('lock_duration = "1s"', 'lock_duration = "2s"'), url=server.url)
+        a, mark, until = jobs("a", server), short_tmp / "mark", short_tmp / "until"
+        job = a.add({"mark": str(mark), "until": str(until), "s": 120})
+        wait_until(lambda: mark.exists() and late.queue("a")["busy"] == 1)
+        first = make(QUEUE.replace('lock_duration = "1s"', 'lock_duration = "12s"'), url=server.url)
+        server.kill()
+        since = time.monotonic()
+        wait_until(lambda: time.monotonic() - since > 2.5, 10, what="the lock has run out")
+        host = [late.pid, *late.children()]
+        for pid in host:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            server.start()
+            wait_until(lambda: first.status()["state"] == "ready", 20)
+            since = time.monotonic()
+            wait_until(lambda: time.monotonic() - since > 2.5 or first.logged("stalled job recovered"), 10)
+        finally:
+            for pid in reversed(host):
+                os.kill(pid, signal.SIGCONT)
+        until.touch()
+        assert a.wait_state(job, "completed")["ats"] == "1"
+        assert first.logged("stalled job recovered") == []
+    finally:
+        server.stop()

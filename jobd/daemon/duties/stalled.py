@@ -29,6 +29,9 @@ REFUSED_S = 0.25
 STEP_S = 1.0
 """A clock of Redis that is this much before where it should be was set forward: locks that live may seem lost."""
 
+UNNOTICED_S = 7.0
+"""For so long Redis may be away before anybody here knows: the probe asks every 2 s and waits 5 s for the answer."""
+
 
 class Stalled(Duty):
     """Every `stalled_interval` of each queue, first at the start. Redis keeps several hosts from doing it at once."""
@@ -37,13 +40,17 @@ class Stalled(Duty):
 
     def __init__(
         self, fleet: Fleet, runner: AsyncRunner, on_redis: Callable[[str, str | None], None],
-        renew: Callable[[Collection[str]], Awaitable[set[str]]],
+        renew: Callable[[Collection[str]], Awaitable[set[str]]], last_outage: Callable[[], tuple[float, float]],
     ) -> None:  # fmt: skip
-        """`renew` renews what workers of this host hold of some queues; it returns those of which Redis refused it."""
+        """`renew` renews what workers of this host hold of some queues; it returns those of which Redis refused it.
+
+        `last_outage` says when Redis came back last (monotonic) and how many seconds it was away.
+        """
         super().__init__(on_redis)
         self._fleet = fleet
         self._runner = runner
         self._renew = renew
+        self._last_outage = last_outage
         self._due: dict[str, float] = {}
         self._redis_ahead_s: float | None = None
         self._stepped_at: float | None = None
@@ -102,6 +109,11 @@ class Stalled(Duty):
             log.info("clock of Redis was set forward, or this host slept: lost locks are looked for later", by_s=by_s)
 
     def _knows_locks(self, pool: Pool, now: float) -> bool:
-        """Whether a lock that is not there is lost: each host has renewed its own since Redis's clock was set."""
-        renewed_s = pool.queue.lock_duration_ms / 2000  # they do so at a third of it
-        return self._stepped_at is None or now - self._stepped_at > renewed_s
+        """Whether a lock that is not there is lost: each host has renewed its own since an outage or a step.
+
+        They renew at a third of a lock's life, so an outage of less than two thirds costs no lock.
+        """
+        half_life_s = pool.queue.lock_duration_ms / 2000
+        back_at, away_s = self._last_outage()
+        was_away = away_s > 0.0 and away_s + UNNOTICED_S > half_life_s and now - back_at <= half_life_s
+        return not was_away and (self._stepped_at is None or now - self._stepped_at > half_life_s)

@@ -39,7 +39,24 @@ def health(*pools: Any) -> Health:
         pools={one.name: one for one in pools},
         workers=lambda: [(one, found) for one in pools for found in one.workers()],
     )
+    fleet.clock = SimpleNamespace(monotonic=lambda: fleet.now)
+    fleet.now = NOW
     return Health(fleet)
+
+
+def test_it_knows_for_how_long_redis_was_away_and_that_it_is():
+    known = health(pool())
+    known.redis_said("stalled", "no permission")
+    assert known.last_silence()[1] == 0.0, "it answers"
+    for passed_s, duty, trouble in ((0, "renew", "away"), (3, "redis probe", "loading"), (2, "renew", None)):
+        known._fleet.now += passed_s
+        known.redis_said(duty, trouble)
+    assert known.last_silence() == (NOW + 5, 5)
+    known._fleet.now += 4
+    assert known.last_silence() == (NOW + 9, 9)
+    known.redis_said("redis probe", None)
+    known._fleet.now += 60
+    assert known.last_silence() == (NOW + 9, 9)
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,10 @@ class World:
         monkeypatch.setattr(stalled, "check_stalled", lambda keys, *, recovers, **_: recovers)
         self.renewed: list[set[str]] = []
         self.not_renewed: set[str] = set()
-        self.duty = Stalled(fleet, self, lambda duty, trouble: None, self.renew)  # type: ignore[arg-type]
-
+        self.outage = (float("-inf"), 0.0)
+        self.duty = Stalled(
+            fleet, self, lambda duty, trouble: None, self.renew, lambda: self.outage,  # type: ignore[arg-type]
+        )  # fmt: skip
         self.refuses = False
 
     async def renew(self, queues: Any) -> set[str]:
@@ -92,6 +94,20 @@ def test_after_a_step_forward_every_host_may_renew_first(world: World, step_s: f
     assert not world.look(1.0)
     assert not world.look(1.0)
     assert world.look(1.1)
+
+
+@pytest.mark.parametrize(
+    ("away_s", "lock_ms", "looks"), [(0.5, 6000, False), (5.0, 30_000, True), (20.0, 30_000, False)]
+)
+def test_after_an_outage_in_which_locks_may_have_run_out_every_host_may_renew_first(
+    world: World, away_s: float, lock_ms: int, looks: bool
+) -> None:
+    world.duty._fleet.pools["mail"].queue.lock_duration_ms = lock_ms
+    world.look(0.0)
+    world.outage = (101.0, away_s)
+    assert world.look(1.0) == looks
+    assert world.look(lock_ms / 2000 - 0.1) == looks
+    assert world.look(1.0)
 
 
 def test_a_step_back_and_a_host_that_was_slow_change_nothing(world: World) -> None:
