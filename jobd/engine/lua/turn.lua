@@ -107,7 +107,8 @@ if quick_text then
         end
       end
     end
-    local scored, score, gone, removed = {}, 0, missing and {} or locks, count == '0'
+    local scored = { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
+    local score, gone, removed = 0, missing and {} or locks, count == '0'
     codes = missing and {}
     for i = 1, quick do
       local id, value, job = ARGS[IDS + i], ARGS[VALUES + i], jobs[i]
@@ -136,7 +137,7 @@ if quick_text then
       call('DEL', unpack(gone))
     end
     if scored[1] then
-      call('ZADD', completed, unpack(scored))
+      call('ZADD', completed, unpack(scored, 1, score))
       if keep then
         -- include here: trim_finished
         trim_finished(base, completed, now_ms, tonumber(count), tonumber(age_s), tonumber(trim))
@@ -157,7 +158,7 @@ end
 
 -- 2. The take.
 local take, now_ms = take_text + 0, nil
-local reply, size, taken, limited_ms, next_due_ms, blocked = { 0 }, 1, 0, -1, -1, false
+local reply, size, taken, limited_ms, next_due_ms, blocked = nil, 1, 0, -1, -1, false
 local passed, passed_waiting, passed_prioritized, stop = 0, nil, nil, false
 local rare, first_due_ms, wait_empty, all_empty = false, -1, false, false
 -- Whether the keys that are about to change are known to be of their types: an error now, not when ids are out of wait.
@@ -250,7 +251,10 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
 
   -- They start, as far as suspects allow. Jobs that only fail (defa) do not count for the limiter.
   -- include here when used: read_job
-  local started, locks, n, exempt = {}, {}, 0, 0
+  -- With room for a few from the start: a table that grows entry by entry is made anew at each power of two.
+  reply = reply or { 0, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+    nil, nil, nil, nil, nil, nil }
+  local locks, n, exempt = { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }, 0, 0
   local first_token, by, one_by_one = token_prefix .. '1', worker_name ~= '' and 'pb', #ids == 1
   local plain_opts, event
   for i = 1, #ids do
@@ -305,7 +309,7 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
         end
       end
       n, taken = n + 1, taken + 1
-      started[n] = id
+      ids[n] = id -- in place of one that was looked at
       local token = ats == '1' and first_token or token_prefix .. ats
       if one_by_one then
         call('SET', job .. ':lock', token, 'PX', lock_ms)
@@ -345,10 +349,10 @@ while taken < take and passed < MAX_PASSED and not stop and not (limit and limit
   end
   if locks[1] then
     -- include here: lock_all
-    lock_all(locks, lock_ms, now, event)
+    lock_all(locks, n, lock_ms, now, event)
   end
   if n > 0 and not moved then
-    call('LPUSH', ACTIVE, unpack(started))
+    call('LPUSH', ACTIVE, unpack(ids, 1, n))
   elseif moved and n == 0 then
     call('LPOP', ACTIVE)
   end
@@ -387,6 +391,7 @@ if ended and taken == 0 and limited_ms < 0 and next_due_ms < 0 and not blocked t
   end
 end
 if codes or limited_ms >= 0 or next_due_ms >= 0 or blocked or passed > 0 then
+  reply = reply or {}
   reply[1] = { codes or 0, limited_ms, next_due_ms, blocked and 1 or 0, passed > 0 and 1 or 0 }
 elseif taken == 0 then
   return 0

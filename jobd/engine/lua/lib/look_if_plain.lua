@@ -6,13 +6,14 @@
 local function look_if_plain(base, quick, ids_at, token, tokens_at, custom)
   local ARGS, call = ARGV, redis.call
   local stalled, found = base .. 'stalled', nil
-  local jobs, locks, unwanted = {}, {}, {}
+  local jobs, locks = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil } -- room for a few
+  local unwanted = { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
   for i = 1, quick do
     local job = base .. ARGS[ids_at + i]
     jobs[i], locks[i] = job, job .. ':lock'
     unwanted[2 * i - 1], unwanted[2 * i] = job .. ':dependencies', job .. ':unsuccessful'
   end
-  local held = quick == 1 and { call('GET', locks[1]) } or call('MGET', unpack(locks))
+  local held = quick == 1 and { call('GET', locks[1]) } or call('MGET', unpack(locks, 1, quick))
   for i = 1, quick do
     if held[i] ~= (token or ARGS[tokens_at + i]) or custom and redis.pcall('HEXISTS', jobs[i], 'parentKey') == 1 then
       return nil
@@ -21,8 +22,8 @@ local function look_if_plain(base, quick, ids_at, token, tokens_at, custom)
   if quick == 1 then -- EXISTS counts a key as often as it is named: the job more often than all that it must not have
     found = call('EXISTS', jobs[1], jobs[1], jobs[1], jobs[1], unwanted[1], unwanted[2], stalled) - 4
   else
-    found = call('EXISTS', unpack(jobs)) - quick
-    found = found == 0 and call('EXISTS', stalled, unpack(unwanted)) or found
+    found = call('EXISTS', unpack(jobs, 1, quick)) - quick
+    found = found == 0 and call('EXISTS', stalled, unpack(unwanted, 1, 2 * quick)) or found
   end
   if found == 0 then
     return jobs, locks, nil
