@@ -115,13 +115,25 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
             [*self._at_hand[:1], *self._at_hand[max(1, self._unused) :]],
         )
         self._unused = len(self._at_hand)
-        for connection in over:
-            await super().release(connection)
-        # With those that came back while somebody waited: redis-py's pool has them, and closes them all.
-        await super().disconnect(inuse_connections=False)
+        await self._close(over)
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the connections, those at hand too."""
-        while self._at_hand:
-            await super().release(self._at_hand.pop())
-        await super().disconnect(inuse_connections)
+        over, self._at_hand = self._at_hand, []
+        await self._close(over)
+        if inuse_connections:
+            await super().disconnect(inuse_connections=True)
+
+    async def _close(self, over: list[Any]) -> None:
+        """Close these, and those that came back while somebody waited, which redis-py's pool has.
+
+        Nobody can get one meanwhile: redis-py hands out what it is about to close, and the command on it is lost.
+        """
+        idle = self._available_connections[:]
+        self._available_connections.clear()  # a pool makes new ones as it needs them
+        try:
+            for connection in [*over, *idle]:
+                await connection.disconnect(nowait=True)
+        finally:
+            for connection in over:
+                await super().release(connection)

@@ -177,3 +177,27 @@ def test_connections_that_a_storm_has_left_are_closed_and_those_in_use_are_not(r
         await runner.aclose()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("way", ["close_unused", "disconnect"])
+def test_nobody_is_handed_a_connection_that_is_being_closed(redis_server: RedisServer, way: str) -> None:
+    async def scene() -> None:
+        client = async_client(limited(redis_server, 50))
+        runner, pool = AsyncRunner(client), client.connection_pool
+
+        async def close() -> None:
+            await (pool.close_unused() if way == "close_unused" else pool.disconnect(inuse_connections=False))
+
+        async def ask(after: int) -> None:
+            for _ in range(after):
+                await asyncio.sleep(0)
+            await runner.run(WHO)
+
+        # A storm leaves connections behind; callers come at each step that the closing takes.
+        for after in range(40):
+            await asyncio.gather(*(runner.run(WHO) for _ in range(4)))
+            await pool.close_unused()
+            await asyncio.gather(close(), *(ask(after) for _ in range(3)))
+        await runner.aclose()
+
+    asyncio.run(scene())
