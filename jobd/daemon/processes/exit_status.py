@@ -9,8 +9,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobd.daemon.logs import event_log
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jobd.daemon.processes.worker_state import Worker
+
+log = event_log(__name__)
 
 
 class Ending(StrEnum):
@@ -103,3 +109,13 @@ def last_words(lines: Sequence[str]) -> list[str]:
     current = next((at for at in range(fatal, len(said)) if said[at].startswith("Current thread 0x")), fatal)
     frames = list(takewhile(lambda line: line.startswith("  File "), said[current + 1 :]))
     return [said[fatal], *frames[:_FRAMES]]
+
+
+def log_exit(worker: Worker, queue: str, now: float) -> None:
+    """Write the line about a worker's end; `now`: monotonic, seconds."""
+    write = log.info if worker.ending is Ending.ASKED else log.warning
+    write(
+        "worker exited", queue=queue, pid=worker.pid or None, generation=worker.generation,
+        exit=describe(worker.status) if worker.pid else None, why=worker.ending.value, cause=worker.cause,
+        uptime_ms=round((now - worker.started_at) * 1000),
+    )  # fmt: skip

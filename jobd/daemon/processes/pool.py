@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from jobd.daemon.logs import event_log
 from jobd.daemon.processes.autoscale import Autoscale
-from jobd.daemon.processes.exit_status import Ending, describe
+from jobd.daemon.processes.exit_status import Ending, describe, log_exit
 from jobd.daemon.processes.grace import end_after
 from jobd.daemon.processes.hold import HeldBy, Hold
 from jobd.daemon.processes.place import Place, PlaceState
@@ -44,15 +44,9 @@ class Pool:
     """All workers of one queue: those that have a place, and those that lost theirs and leave (they drain)."""
 
     def __init__(
-        self,
-        number: int,
-        queue: Queue,
-        generation: int,
-        actions: PoolActions,
-        clock: Clock,
-        *,
+        self, number: int, queue: Queue, generation: int, actions: PoolActions, clock: Clock, *,
         quieted_by: Order | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.number = number
         self.queue = queue
         self.generation = generation
@@ -261,7 +255,7 @@ class Pool:
 
     def worker_gone(self, worker: Worker) -> None:
         """A worker's process has ended."""
-        self._log_exit(worker)
+        log_exit(worker, self.name, self.clock.monotonic())
         place = self.place_of(worker)
         if worker in self.leaving:
             self.leaving.remove(worker)
@@ -395,11 +389,3 @@ class Pool:
             worker.quiet()
         else:
             worker.resume()
-
-    def _log_exit(self, worker: Worker) -> None:
-        write = log.info if worker.ending is Ending.ASKED else log.warning
-        write(
-            "worker exited", queue=self.name, pid=worker.pid or None, generation=worker.generation,
-            exit=describe(worker.status) if worker.pid else None, why=worker.ending.value, cause=worker.cause,
-            uptime_ms=round((self.clock.monotonic() - worker.started_at) * 1000),
-        )  # fmt: skip
