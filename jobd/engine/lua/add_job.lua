@@ -11,11 +11,9 @@
 -- Events:     added, then waiting | delayed; or duplicated; or deduplicated (replace: removed, deduplicated, added, …)
 -- Complexity: O(1) a job; O(log n) delayed or prioritized; O(active) with keepLastIfActive
 
--- include: max_events
--- include: settings_of
--- include: waiting_list
--- include: wake
+-- What every add needs stands in the open, what few need is made when it is used (docs/decisions/0021-lua-when-used.md).
 
+local call, format = redis.call, string.format
 local meta, base, now = KEYS[1], ARGV[1], ARGV[2]
 local first_job, fields = 3, 4
 
@@ -52,15 +50,33 @@ if jobs > 1 then
     check_adding(base, extras[number] or {})
   end
 end
-local max_len = max_events(meta, settings_of(base)[1])
-local counter = redis.call('INCRBY', base .. 'id', jobs - orphans) - jobs + orphans
+local settings = call('HMGET', meta, 'opts.maxLenEvents', 'paused', 'concurrency')
+local max_len, waiting, blocked = settings[1], base .. 'wait', false
+if max_len ~= '10000' then
+  -- include here: max_events
+  max_len = max_events(meta, max_len)
+end
+if settings[2] or settings[3] then
+  -- include here: waiting_list
+  -- include here: is_blocked
+  waiting, blocked = waiting_list(base), is_blocked(base)
+end
+local counter = call('INCRBY', base .. 'id', jobs - orphans) - jobs + orphans
 local ready, due = false, false
 -- Plain ids go into wait together at the end: one command, and in the end the same list.
 local plain = {}
 
+-- One idle worker looks for work, unless the queue is blocked: once.
+local function wake()
+  if not blocked then
+    call('ZADD', base .. 'marker', '0', '0')
+    blocked = true
+  end
+end
+
 local function push_plain()
   if plain[1] then
-    redis.call('LPUSH', waiting_list(base), unpack(plain))
+    call('LPUSH', waiting, unpack(plain))
     plain = {}
   end
 end
@@ -68,25 +84,24 @@ end
 -- Trimming once at the end of a batch trims as much as after each of its events.
 local function add_plain(id, name, data, opts, trim)
   if jobs > 1 then
-    redis.call('XADD', events, '*', 'event', 'added', 'jobId', id, 'name', name)
+    call('XADD', events, '*', 'event', 'added', 'jobId', id, 'name', name)
     plain[#plain + 1] = id
   else
     -- Of one job nothing is checked beforehand, which would cost more; in this order an error leaves nothing behind.
-    local list = waiting_list(base)
-    wake(base)
-    redis.call('LPUSH', list, id)
+    wake()
+    call('LPUSH', waiting, id)
     if type(redis.pcall('XADD', events, '*', 'event', 'added', 'jobId', id, 'name', name)) == 'table' then
-      redis.call('LPOP', list)
-      redis.call('XLEN', events)
+      call('LPOP', waiting)
+      call('XLEN', events)
     end
   end
-  redis.call('HSET', base .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', now, 'delay', '0', 'priority',
+  call('HSET', base .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', now, 'delay', '0', 'priority',
     '0')
   ready = true
   if trim then
-    return redis.call('XADD', events, 'MAXLEN', '~', max_len, '*', 'event', 'waiting', 'jobId', id)
+    return call('XADD', events, 'MAXLEN', '~', max_len, '*', 'event', 'waiting', 'jobId', id)
   end
-  return redis.call('XADD', events, '*', 'event', 'waiting', 'jobId', id)
+  return call('XADD', events, '*', 'event', 'waiting', 'jobId', id)
 end
 
 -- Few rows have a job that says more than name, data and options: what those need is made when the first comes.
@@ -118,7 +133,7 @@ for number = 1, jobs do
   local id, event_id, outcome = '', '', -5
   if not (job and job.orphan) then
     counter = counter + 1
-    id = string.format('%.0f', counter)
+    id = format(counter < 2147483648 and '%d' or '%.0f', counter) -- %d may mean 32 bits, and costs half
     if job then
       push_plain()
       if not add then
@@ -134,7 +149,7 @@ for number = 1, jobs do
 end
 push_plain()
 if ready then
-  wake(base)
+  wake()
 end
 if due then
   mark_due(base)

@@ -4,7 +4,7 @@
 local woken
 local function wake(base)
   if woken ~= base and not is_blocked(base) then
-    redis.call('ZADD', base .. 'marker', 0, '0')
+    redis.call('ZADD', base .. 'marker', '0', '0')
     woken = base
   end
 end
