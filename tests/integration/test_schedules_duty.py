@@ -262,3 +262,13 @@ def test_a_paused_schedule_stays_paused_through_restarts_and_changes(world: Worl
     host.load("")
     assert host.tick() == [("tick", "removed")]
     assert world.operation("schedule.list")["schedules"] == []
+
+
+def test_a_queue_whose_keys_are_spoiled_costs_the_others_no_schedule(world: World) -> None:
+    host = world.host("a", '[schedules.m]\nqueue = "mail"\nevery = "5m"\n' + TICK.format("5m"))
+    spoiled = f"{world.prefix}:mail:repeat"
+    world.r.set(spoiled, "x")
+    assert host.tick() == [("tick", "set"), ("schedules", "set later: Redis refused")]
+    assert set(world.schedules()) == {"tick"}
+    world.r.delete(spoiled)
+    assert host.tick() == [("m", "set")]

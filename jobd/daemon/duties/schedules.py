@@ -83,8 +83,9 @@ class Schedules(Duty):
             async with asyncio.timeout(APPLY_S):
                 await self.run_once()
         except (TimeoutError, RedisUnavailable, RedisRefused) as error:
-            log.warning("schedules will be set later", error=str(error) or "Redis does not answer")
-            return [("schedules", "set later: Redis does not answer")]
+            why = "Redis refused" if isinstance(error, RedisRefused) else "Redis does not answer"
+            log.warning("schedules will be set later", error=str(error) or why)
+            return [*self._done, ("schedules", f"set later: {why}")]
         return list(self._done)
 
     async def problems(self, config: Config) -> list[Problem]:

@@ -28,7 +28,9 @@ class World:
             source=SimpleNamespace(prefix="bull"),
         )
         monkeypatch.setattr(stalled, "server_time", lambda: "time")
-        monkeypatch.setattr(stalled, "check_stalled", lambda keys, *, recovers, **_: recovers)
+        monkeypatch.setattr(stalled, "check_stalled", self.check)
+        self.asked: list[str] = []
+        self.spoiled: set[str] = set()
         self.renewed: list[set[str]] = []
         self.not_renewed: set[str] = set()
         self.outage = (float("-inf"), 0.0)
@@ -36,6 +38,15 @@ class World:
             fleet, self, lambda duty, trouble: None, self.renew, lambda: self.outage,  # type: ignore[arg-type]
         )  # fmt: skip
         self.refuses = False
+
+    def check(self, keys: Any, *, recovers: bool, **_: Any) -> bool:
+        self.asked.append(keys.queue)
+        return recovers
+
+    def add(self, name: str) -> None:
+        """Let the host serve one more queue."""
+        pools = self.duty._fleet.pools
+        pools[name] = SimpleNamespace(name=name, queue=pools["mail"].queue)  # type: ignore[assignment]
 
     async def renew(self, queues: Any) -> set[str]:
         self.renewed.append(set(queues))
@@ -49,14 +60,16 @@ class World:
 
     async def run_each(self, commands: list[Any]) -> list[Any]:
         self.recovers += commands
-        return [[] for _ in commands]
+        return [[] if name not in self.spoiled else RedisRefused("WRONGTYPE") for name in self.asked]
 
     def pause(self) -> float:
         """Let it look; return for how long nobody needs to."""
+        self.asked.clear()
         return asyncio.run(self.duty.run_once())
 
     def look(self, after_s: float, *, stepped_s: float = 0.0) -> bool:
         """Let time pass, have it look, and return whether what it found unlocked was recovered."""
+        self.asked.clear()
         self.now += after_s
         self.redis_s += after_s + stepped_s
         asyncio.run(self.duty.run_once())
@@ -129,3 +142,14 @@ def test_what_this_host_holds_is_renewed_first_and_where_that_is_refused_nothing
     checks = len(world.recovers)
     world.look(1.0)
     assert (world.renewed[1:], len(world.recovers)) == ([{"mail"}], checks)
+
+
+def test_a_queue_that_redis_refuses_costs_the_others_no_check_and_is_tried_again(world: World) -> None:
+    world.add("sms")
+    world.spoiled = {"mail"}
+    with pytest.raises(RedisRefused):
+        world.look(0.0)
+    assert world.asked == ["mail", "sms"]
+    world.spoiled.clear()
+    world.look(0.1)
+    assert world.asked == ["mail"], "sms is not due"

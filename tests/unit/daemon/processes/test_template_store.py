@@ -306,3 +306,26 @@ def test_a_symlink_flipped_to_a_file_of_the_same_age_has_changed_it(world, impor
     (tmp_path / "fresh").replace(tmp_path / "current")
     assert imported.stat().st_mtime_ns == 5
     assert world.store.changed_files() == [str(imported)]
+
+
+def test_nothing_is_kept_of_templates_that_no_queue_needs(world):
+    async def work() -> None:
+        for number in range(5):
+            world.write(TWO_QUEUES + f'[app]\nenv = {{ N = "{number}" }}\n')
+            await world.get()
+            world.store.retire_others([world.key])
+
+    run(work())
+    assert [template.retired for template in Template.made] == [True] * 4 + [False]
+    assert len(world.store._locks) == len(world.store._current) == 1
+
+
+def test_a_lock_that_somebody_waits_for_is_kept(world):
+    async def work() -> None:
+        waiting = asyncio.create_task(world.get())
+        await asyncio.sleep(0)
+        world.store.retire_others([])
+        await together(waiting, world.get())
+
+    run(work())
+    assert len(Template.made) == 1
