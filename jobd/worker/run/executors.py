@@ -47,6 +47,11 @@ class CoroutineExecutor:
         """Have an attempt begun by the next `go`."""
         self._waiting.append(attempt)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any wait for `go`."""
+        return bool(self._waiting)
+
     def go(self) -> None:
         """Begin what waits for it, in order; a handler that awaits nothing is over by then."""
         waiting, self._waiting = self._waiting, []
@@ -91,7 +96,7 @@ class ThreadExecutor:
         self._context = contextvars.copy_context()
 
     def start(self, attempt: Attempt | ThreadCall | Batch) -> None:
-        """Begin an attempt."""
+        """Begin a call; an attempt begins by the next `go`, with all others of its reply."""
         if isinstance(attempt, Attempt):
             attempt.guard = threading.Lock()
         self._running += 1
@@ -99,6 +104,15 @@ class ThreadExecutor:
             self._threads += 1
             threading.Thread(target=self.serve, name=f"jobd-thread-{self._threads}", daemon=True).start()
         self._handover.put(attempt)
+        if not isinstance(attempt, Attempt):
+            self._handover.go()
+
+    def go(self, *, alone: bool) -> None:
+        """Have attempts begun; `alone`: nothing else waits for the loop's thread, which may wait for quick ones."""
+        if alone:
+            self._handover.go_and_wait()
+        else:
+            self._handover.go()
 
     def expect_thread(self) -> None:
         """Count on a thread that will call `serve`: none is started in its place (mode process)."""
@@ -132,6 +146,7 @@ class ThreadExecutor:
     def dismiss(self) -> None:
         """Let one thread that serves return once it has nothing to do."""
         self._handover.put(None)
+        self._handover.go()
 
     def serve(self) -> None:
         """Serve attempts on this thread until `dismiss`; a worker's threads end with the process."""
@@ -141,12 +156,9 @@ class ThreadExecutor:
             internal_errors.tell(self._loop, error)
 
     def _serve(self, thread_id: int) -> None:
-        handover = self._handover
-        while (attempt := handover.next()) is not None:
+        for attempt in self._handover.runs():
             self._attempt(attempt, thread_id)
-            handover.through(attempt)
-            # Dropped before the wait: a finished job's data must not stay alive as long as the thread is idle.
-            del attempt
+            del attempt  # not kept while the thread is idle
 
     def _attempt(self, attempt: Attempt | ThreadCall | Batch, thread_id: int) -> None:
         """Run the handler and settle it; a late exception of `interrupt` is caught here, whenever it comes."""
@@ -170,19 +182,22 @@ class ThreadExecutor:
         with contextlib.suppress(JobTimeout, Cancelled):
             _raise_in_thread(thread_id, ctypes.py_object())
 
-    def _collect(self, through: deque[Attempt | ThreadCall | Batch]) -> bool:
+    def _collect(self, through: deque[Attempt | ThreadCall | Batch]) -> tuple[int, int]:
         standard_files.mend()  # before anything is opened that would get a number of these
-        more_quick_than_not = 0
+        quick = slow = 0
         while through:
             attempt = through.popleft()
             self._running -= 1
             if isinstance(attempt, Attempt):
-                more_quick_than_not += 1 if attempt.ended_at - attempt.started_at < QUICK_S else -1
+                if attempt.ended_at - attempt.started_at < QUICK_S:
+                    quick += 1
+                else:
+                    slow += 1
                 self._over(attempt)
             else:
-                more_quick_than_not -= 1
+                slow += 1
                 attempt.tell()
-        return more_quick_than_not > 0
+        return quick, slow
 
 
 def _reason_of(cancel: asyncio.CancelledError) -> Interruption:

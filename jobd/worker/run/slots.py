@@ -118,7 +118,7 @@ class Slots:
     def start(self, jobs: Iterable[Taken], now_ms: int) -> None:
         """Begin jobs just taken; one that must not run ends at once, its failure rides in the next turn.
 
-        Coroutines begin by `go`.
+        Handlers begin by `go`.
         """
         for taken in jobs:
             self._begin(taken, now_ms)
@@ -126,7 +126,8 @@ class Slots:
         self._board.busy(len(self.running))
 
     def go(self) -> None:
-        """Begin the coroutines that `start` has made ready: here and now, up to what each first waits for."""
+        """Begin what `start` has made ready; coroutines here and now, up to what each first waits for."""
+        self.threads.go(alone=not self._coroutines.has_waiting)
         self._coroutines.go()
 
     def _begin(self, taken: Taken, now_ms: int) -> None:

@@ -62,6 +62,10 @@ def wait(job: Job) -> str:
     return "done"
 
 
+def quick_or_wait(job: Job) -> str:
+    return wait(job) if job.data == "wait" else "quick"
+
+
 async def await_long(job: Job) -> None:
     await asyncio.sleep(60)
 
