@@ -120,6 +120,8 @@ def _scan(keys: Keys, cursor: int) -> Command[tuple[int, list[str]]]:
 
 def _ids_of(name: str) -> Iterator[str]:
     """Yield the ids of which this may be the hash, or a key beside it."""
+    if is_own_key(name):
+        return  # "metrics:failed" is not what a job "metrics" has left
     job_id, _, kind = name.rpartition(":")
     for candidate in (name, job_id) if kind in _LEFT_KEYS else (name,):
         if _JOB_ID.fullmatch(candidate) and not is_own_key(candidate):

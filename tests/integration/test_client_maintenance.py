@@ -187,6 +187,7 @@ def test_orphans_go_and_everything_that_is_somewhere_stays(queue: Any, r: redis.
         r.zadd(keys.repeat, {scheduler: 1})
         r.hset(f"{keys.base}repeat:{scheduler}", "ic", 1)
     r.set(keys.base + "de:a:b:lock", "1")
+    r.hset(f"{keys.base}metrics:failed", "count", 1)
     kept = set(r.keys(keys.base + "*"))
     r.rpush(keys.logs("gone"), "line")
     r.sadd(f"{keys.base}gone:dependencies", "x")

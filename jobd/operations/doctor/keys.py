@@ -57,7 +57,7 @@ async def orphaned_keys(place: Place) -> list[Finding]:
             base, _, kind = key.rpartition(":")
             job_id = base[len(place.prefix) + 1 :].partition(":")[2]
             # The queue's own keys have such names, too: BullMQ's metrics end in "failed".
-            if kind in _OF_A_JOB and not is_own_key(job_id):
+            if kind in _OF_A_JOB and not is_own_key(job_id) and not is_own_key(f"{job_id}:{kind}"):
                 suspects[key] = base
         if cursor == 0:
             break
