@@ -1,7 +1,8 @@
 """A ledger under fire: jobs, faults, and afterwards the sum must be right.
 
 CHAOS_SECONDS (20) is how long faults fall, CHAOS_SEED which ones; a failure names the seed. CHAOS_FAULTS, by commas,
-are the kinds that fall; without it all do. CHAOS_KEEP is a folder that gets the daemon's log, the ledger and
+are the kinds that fall; without it all do. CHAOS_HOSTS (1) is how many daemons serve the queue; what falls on a daemon
+falls on the first. CHAOS_KEEP is a folder that gets the daemon's log, the ledger and
 Redis' files of a sum that is wrong.
 """
 
@@ -11,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from tests.support.tables import assert_one_state_each, states_of
 from tests.support.waiting import wait_until
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
+HOSTS = int(os.environ.get("CHAOS_HOSTS", "1"))
 SEED = int(os.environ.get("CHAOS_SEED", str(time.time_ns() % 1_000_000)))
 
 
@@ -66,10 +69,25 @@ def daemon(
         yield process.start_ready()
 
 
+@pytest.fixture
+def beside(
+    short_tmp: Path, own_redis: RedisServer, noted: Path, prefix: str, daemon: DaemonProcess
+) -> Iterator[list[DaemonProcess]]:
+    """The other hosts."""
+    env = {"CHAOS_LEDGER": str(noted)}
+    with ExitStack() as stack:
+        hosts = [
+            DaemonProcess(short_tmp / f"d{number}", own_redis.url, queue_table(), prefix=prefix, env=env)
+            for number in range(1, HOSTS)
+        ]
+        yield [stack.enter_context(host).start_ready() for host in hosts]
+
+
 @pytest.mark.timeout(SECONDS * 4 + 240)
 def test_every_accepted_job_finishes_once_whatever_is_killed(
-    daemon: DaemonProcess, own_redis: RedisServer, noted: Path, prefix: str, clocks: tuple[SteppedClock, SteppedClock]
-) -> None:
+    daemon: DaemonProcess, beside: list[DaemonProcess], own_redis: RedisServer, noted: Path, prefix: str,
+    clocks: tuple[SteppedClock, SteppedClock],
+) -> None:  # fmt: skip
     ledger = Ledger()
     producer = Producer(own_redis.url, prefix, ledger, SEED)
     faults = Faults(daemon, own_redis, ledger, SEED, clock=clocks[0], redis_clock=clocks[1])
@@ -91,19 +109,20 @@ def test_every_accepted_job_finishes_once_whatever_is_killed(
             wait_until(lambda: not any(_left(r, keys)), 60, what="nothing is left", every=0.2)
             _assert_sum_is_right(r, keys, ledger, producer, noted)
         except AssertionError as error:
-            _keep(daemon, own_redis, noted)
+            _keep([daemon, *beside], own_redis, noted)
             if any(left := _left(r, keys)):
                 raise AssertionError(f"seed {SEED}: {left} left\n{daemon.log_tail()}") from error
             raise
-        below = daemon.children()
-        assert daemon.stop() == 0
+        below = [pid for host in (daemon, *beside) for pid in host.children()]
+        assert [host.stop() for host in (daemon, *beside)] == [0] * HOSTS
         assert [pid for pid in below if alive(pid)] == []
         assert_one_state_each(r, prefix, "chaos")
 
 
-def _keep(daemon: DaemonProcess, server: RedisServer, noted: Path) -> None:
+def _keep(hosts: list[DaemonProcess], server: RedisServer, noted: Path) -> None:
     if kept := os.environ.get("CHAOS_KEEP"):
-        shutil.copy(daemon.log, f"{kept}/daemon-{SEED}.log")
+        for number, host in enumerate(hosts):
+            shutil.copy(host.log, f"{kept}/daemon{number}-{SEED}.log")
         shutil.copy(noted, f"{kept}/ledger-{SEED}")
         no_sockets = shutil.ignore_patterns("*.sock")
         shutil.copytree(server.folder, f"{kept}/redis-{SEED}", ignore=no_sockets, dirs_exist_ok=True)

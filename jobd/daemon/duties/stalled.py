@@ -103,7 +103,9 @@ class Stalled(Duty):
             return  # not allowed to ask: then nobody knows
         now = self._fleet.clock.monotonic()
         before, self._redis_ahead_s = self._redis_ahead_s, told_s - now
-        if before is not None and self._redis_ahead_s - before > STEP_S:
+        if before is None:
+            self._stepped_at = now  # nobody here knows what was before this start
+        elif self._redis_ahead_s - before > STEP_S:
             self._stepped_at = now
             by_s = round(self._redis_ahead_s - before)
             log.info("clock of Redis was set forward, or this host slept: lost locks are looked for later", by_s=by_s)

@@ -77,12 +77,26 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def starting(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
+
+
+@pytest.fixture
+def world(starting: World) -> World:
+    """A host that has been there for a while."""
+    starting.look(0.0)
+    starting.now += 60.0
+    starting.redis_s += 60.0
+    return starting
 
 
 def test_with_a_clock_that_goes_as_it_should_lost_locks_are_lost(world: World) -> None:
     assert [world.look(after) for after in (0.0, 1.0, 1.2, 30.0)] == [True] * 4
+
+
+def test_at_the_start_every_host_may_renew_first(starting: World) -> None:
+    """Redis's clock may have been set, or Redis been away, just before."""
+    assert [starting.look(after) for after in (0.0, 1.0, 1.5, 1.0)] == [False, False, False, True]
 
 
 def test_it_sleeps_until_the_next_queue_is_due_and_looks_soon_at_one_that_is_new(world: World) -> None:
@@ -117,7 +131,7 @@ def test_after_an_outage_in_which_locks_may_have_run_out_every_host_may_renew_fi
 ) -> None:
     world.duty._fleet.pools["mail"].queue.lock_duration_ms = lock_ms
     world.look(0.0)
-    world.outage = (101.0, away_s)
+    world.outage = (world.now + 1.0, away_s)
     assert world.look(1.0) == looks
     assert world.look(lock_ms / 2000 - 0.1) == looks
     assert world.look(1.0)
@@ -134,22 +148,22 @@ def test_a_redis_that_does_not_tell_its_time_is_checked_all_the_same(world: Worl
     assert [world.look(after) for after in (0.0, 1.0)] == [True, True]
 
 
-def test_what_this_host_holds_is_renewed_first_and_where_that_is_refused_nothing_is_looked_for(world: World) -> None:
-    world.look(0.0)
-    world.look(0.5)
-    assert world.renewed == [{"mail"}], "a check that is not due renews nothing"
-    world.not_renewed = {"mail"}
-    checks = len(world.recovers)
-    world.look(1.0)
-    assert (world.renewed[1:], len(world.recovers)) == ([{"mail"}], checks)
+def test_what_this_host_holds_is_renewed_first_and_where_that_is_refused_nothing_is_looked_for(starting: World) -> None:
+    starting.look(0.0)
+    starting.look(0.5)
+    assert starting.renewed == [{"mail"}], "a check that is not due renews nothing"
+    starting.not_renewed = {"mail"}
+    checks = len(starting.recovers)
+    starting.look(1.0)
+    assert (starting.renewed[1:], len(starting.recovers)) == ([{"mail"}], checks)
 
 
-def test_a_queue_that_redis_refuses_costs_the_others_no_check_and_is_tried_again(world: World) -> None:
-    world.add("sms")
-    world.spoiled = {"mail"}
+def test_a_queue_that_redis_refuses_costs_the_others_no_check_and_is_tried_again(starting: World) -> None:
+    starting.add("sms")
+    starting.spoiled = {"mail"}
     with pytest.raises(RedisRefused):
-        world.look(0.0)
-    assert world.asked == ["mail", "sms"]
-    world.spoiled.clear()
-    world.look(0.1)
-    assert world.asked == ["mail"], "sms is not due"
+        starting.look(0.0)
+    assert starting.asked == ["mail", "sms"]
+    starting.spoiled.clear()
+    starting.look(0.1)
+    assert starting.asked == ["mail"], "sms is not due"
