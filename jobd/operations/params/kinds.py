@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobd.duration import MAX_MS
@@ -32,6 +32,11 @@ def _encodes(text: str | None) -> str | None:
     return text
 
 
+def _number_as_text(given: Any) -> Any:
+    """Take 3 for "3"; -1 stays a number, which is refused: it could mean one less."""
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) and given >= 0 else given
+
+
 Text = Annotated[str, Kind("text"), Field(min_length=1)]
 MaybeText = Annotated[str | None, Kind("text"), AfterValidator(_encodes)]
 Flag = Annotated[bool, Kind("true or false")]
@@ -43,7 +48,10 @@ Times = Annotated[int, Kind("a whole number from 1 to 1,000"), Field(ge=1, le=10
 Texts = Annotated[list[Annotated[str, AfterValidator(_encodes)]], Kind("a list of texts")]
 Table = Annotated[dict[str, Any], Kind("an object")]
 Scale = Annotated[
-    str | None, Kind('a number of workers as text such as "5", "+1" or "-1"'), Field(pattern=r"^[+-]?[0-9]{1,6}$")
+    str | None,
+    BeforeValidator(_number_as_text),
+    Kind('a number of workers such as 5, or a text such as "+1" or "-1"'),
+    Field(pattern=r"^[+-]?[0-9]{1,6}$"),
 ]
 Pid = Annotated[int, Kind("a process id"), Field(ge=1, le=COUNT_MAX)]
 Probe = Annotated[Literal["live", "ready"] | None, Kind("one of live, ready")]

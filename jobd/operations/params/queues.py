@@ -44,7 +44,7 @@ class QueueAndReason(OneQueue, Reason):
 class ScaleTo(OneQueue, Reason):
     """How many workers."""
 
-    to: Scale = Field(default=None, description='"5", or "+1" and "-1" from the present number; null: as the file says')
+    to: Scale = Field(default=None, description='5, or "+1" and "-1" from the present number; null: as the file says')
 
 
 class EventsOf(Params):
