@@ -14,7 +14,7 @@ from statistics import median, quantiles
 from benchmarks.figures import Figure, at_most, compared, ratio_at_most
 from benchmarks.on_the_wire import starts_after_the_wire
 from benchmarks.rounds import interleaved
-from benchmarks.sides import Bench, JobdDaemon, Side
+from benchmarks.sides import Bench, JobdDaemon, Side, since
 from jobd.client import Queue
 from tests.support.waiting import wait_until
 
@@ -26,7 +26,8 @@ _HANG = {"handler": "benchmarks.handlers:hang", "max_crashes": 10}
 def latency(bench: Bench) -> Iterator[Figure]:
     """One job each 50 ms on an idle queue, until the first line of its handler.
 
-    From the call of `add` in Node; then from the byte on the wire of a producer that does nothing else.
+    From the call of `add` in Node; from the call of each side's own `add`, as a team of one language uses it; then from
+    the byte on the wire of a producer that does nothing else.
     """
     rounds = interleaved(
         bench, "idle latency", lambda: _latencies(bench, bench.jobd({_QUEUE: _STAMP})),
@@ -34,6 +35,12 @@ def latency(bench: Bench) -> Iterator[Figure]:
     )  # fmt: skip
     yield compared("idle latency, p50", "ms", rounds.figures(lambda one: one[49]), ratio_at_most(0.5))
     yield compared("idle latency, p99", "ms", rounds.figures(lambda one: one[98]), ratio_at_most(0.3))
+    rounds = interleaved(
+        bench, "idle latency, own producers", lambda: _latencies_by_our_add(bench, bench.jobd({_QUEUE: _STAMP})),
+        lambda: _latencies(bench, bench.node(_QUEUE)),
+    )  # fmt: skip
+    yield compared("idle latency, own producers, p50", "ms", rounds.figures(lambda one: one[49]), ratio_at_most(0.5))
+    yield compared("idle latency, own producers, p99", "ms", rounds.figures(lambda one: one[98]), ratio_at_most(0.3))
     rounds = interleaved(
         bench, "idle latency from the wire", lambda: _latencies_from_the_wire(bench, bench.jobd({_QUEUE: _STAMP})),
         lambda: _latencies_from_the_wire(bench, bench.node(_QUEUE)),
@@ -92,6 +99,18 @@ def _latencies(bench: Bench, side: AbstractContextManager[Side]) -> list[float]:
     with side:
         bench.driver.ask("paced", _QUEUE, count=20, every_ms=50)  # warm: code compiled, connections open
         bench.driver.ask("paced", _QUEUE, count=count, every_ms=50)
+        wait_until(lambda: bench.completed(_QUEUE) >= 20 + count, 30, what="all are completed")
+        return quantiles([nanoseconds / 1e6 for nanoseconds in bench.results(_QUEUE)[20:]], n=100)
+
+
+def _latencies_by_our_add(bench: Bench, side: AbstractContextManager[Side]) -> list[float]:
+    """The same percentiles, of jobs that jobd's synchronous client adds."""
+    count = bench.sized(400)
+    with side, Queue(_QUEUE, url=bench.server.tcp_url) as queue:
+        start = time.monotonic()
+        for number in range(20 + count):
+            time.sleep(max(0.0, number * 0.05 - since(start)))
+            queue.add("stamp", {"sent_ns": time.monotonic_ns()})
         wait_until(lambda: bench.completed(_QUEUE) >= 20 + count, 30, what="all are completed")
         return quantiles([nanoseconds / 1e6 for nanoseconds in bench.results(_QUEUE)[20:]], n=100)
 

@@ -48,6 +48,15 @@ def test_one_too_many_is_delayed_by_a_minute_and_the_next_key_has_its_turn(q: Qu
     q.assert_sound()
 
 
+def test_results_without_a_take_bring_the_next_of_the_key_and_a_marker(q: QueueOf) -> None:
+    put(q, "a1", "a2")
+    (job,) = q.take(2, per_key=ONE)
+    q.r.delete(q.keys.marker)
+    assert q.turn(ended(job), per_key=ONE).codes == [0]
+    assert q.r.lrange(q.keys.wait, 0, -1) == ["a2"]
+    assert q.r.exists(q.keys.marker)
+
+
 def test_an_id_that_waits_twice_is_read_twice(q: QueueOf) -> None:
     put(q, "a1", "b1")
     q.r.rpush(q.keys.wait, "a1", "b1", "a1")

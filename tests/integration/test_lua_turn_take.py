@@ -165,6 +165,30 @@ def test_due_jobs_are_promoted_in_order_even_while_paused(q: QueueOf, paused: bo
     assert q.r.exists(q.keys.marker) == (not paused)
 
 
+@pytest.mark.parametrize(
+    ("settings", "active", "marker"),
+    [
+        ({}, 1, False),
+        ({"concurrency": "1"}, 1, True),
+        ({"concurrency": "1"}, 2, False),
+        ({"concurrency": "1", "paused": "1"}, 1, False),
+    ],
+    ids=["unlimited", "room", "no room", "paused"],
+)
+def test_results_without_a_take_wake_somebody_where_adds_have_left_no_marker(
+    q: QueueOf, settings: dict[str, str], active: int, marker: bool
+) -> None:
+    for number in range(active):
+        q.put(f"j{number}")
+    job = q.take(active)[0]
+    q.put("waits")
+    q.r.delete(q.keys.marker)
+    if settings:
+        q.r.hset(q.keys.meta, mapping=settings)
+    assert q.turn(done(job)).codes == [0]
+    assert bool(q.r.exists(q.keys.marker)) is marker
+
+
 def test_global_concurrency_bounds_what_a_turn_takes(q: QueueOf) -> None:
     q.r.hset(q.keys.meta, "concurrency", "3")
     for number in range(5):

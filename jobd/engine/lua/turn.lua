@@ -373,10 +373,7 @@ end
 if passed_prioritized then
   call('ZADD', PRIORITIZED, unpack(passed_prioritized))
 end
-local aside = limit and limit.aside or 0
-if limit then
-  limit.save()
-end
+local aside = limit and limit.save() or 0
 if taken > 0 or aside >= MAX_ASIDE then
   local looked = (all_empty or wait_empty and not rare) and aside == 0 and not (passed_waiting or passed_prioritized)
   if next_due_ms >= 0 or not looked and call('EXISTS', WAIT, PRIORITIZED, DELAYED) > 0 then
@@ -384,6 +381,9 @@ if taken > 0 or aside >= MAX_ASIDE then
   elseif looked and (taken > 1 or not clock_ms) then
     call('ZREM', MARKER, '0') -- of the jobs taken here: their markers would wake a worker for nothing
   end
+elseif ended and take == 0 and (limit or concurrency) and call('EXISTS', WAIT, PRIORITIZED) > 0 then
+  -- include here: wake
+  wake(base) -- adds left no marker while there was no room for their jobs
 end
 if ended and taken == 0 and limited_ms < 0 and next_due_ms < 0 and not blocked then
   if call('EXISTS', WAIT, ACTIVE, PRIORITIZED) == 0 then

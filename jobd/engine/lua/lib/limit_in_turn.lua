@@ -4,7 +4,8 @@
 -- include: save_holders
 -- include: mark_delayed
 -- limit_in_turn(base, most, path): a queue's limit per key (limit_per_key) with what a turn does by it: admit;
--- leave: what ended gives its place to the next job of its key; save: the book is written.
+-- leave: what ended gives its place to the next job of its key; save: the book is written,
+-- and how many jobs were set aside is returned.
 -- leave's numbers say where turn.lua's ARGV has the ids of the quick finishes, how many these are, and where the others
 -- and the keys begin; codes: nil when all are 0.
 -- Events: those of admit and leave_keys
@@ -35,6 +36,7 @@ local function limit_in_turn(base, most, path)
       mark_delayed(base)
     end
     save_holders(limit.holders)
+    return limit.aside
   end
 
   return limit
