@@ -131,8 +131,7 @@ def test_an_open_page_leaves_focus_folds_and_typed_text_alone(
 ) -> None:
     browser.open(page.origin + "/queues/mail")
     browser.one("#built-in summary").click()
-    field = browser.one("input[name=reason]")
-    field.send_keys("half a rea")
+    field = browser.type_into("input[name=reason]", "half a rea")
     before = browser.text("#live_head")
     queue("mail").result(queue("mail").add({}))
     wait_until(lambda: browser.text("#live_head") != before, 15, what="the head changed", every=0.1)

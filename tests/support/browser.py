@@ -90,6 +90,14 @@ class Browser:
 
         wait_until(pressed, 15, what=f'a button or link "{text}"', every=0.05)
 
+    def type_into(self, selector: str, text: str) -> WebElement:
+        """Type into a field; one that a live update replaced before it had the focus is looked for anew."""
+        while True:
+            with suppress(StaleElementReferenceException):
+                field = self.one(selector)
+                field.send_keys(text)
+                return field
+
     def keys(self, *keys: str) -> None:
         """Type into what has the focus."""
         for key in keys:
