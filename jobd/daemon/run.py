@@ -253,6 +253,9 @@ class Daemon:
             if self.page is not None and self.config.daemon.http is not None:
                 self.page.serve(self.config.daemon.http, self.methods.numbers, supervisor.live, supervisor.ready)
                 log.info("metrics are served", at=self.config.daemon.http)
+            for duty in duties:
+                if not duty.needs_workers:
+                    duty.start()
             if not await self._start(supervisor):
                 await self._stopped.wait()
                 return 0

@@ -36,6 +36,8 @@ class Duty:
     """
 
     name = "duty"
+    needs_workers = True
+    """Whether it starts behind the workers; else it is at work while the handlers are still being imported."""
     refused_pause_s = 1.0
     """Until the next time when Redis has refused something."""
 

@@ -49,6 +49,7 @@ async def kill_survivors(incarnations: list[Incarnation]) -> None:
 class EarlierIncarnations(Duty):
     """Until each earlier incarnation is settled. Its daemon was killed, so no job is blamed: nothing is counted."""
 
+    needs_workers = False
     name = "earlier incarnations"
 
     def __init__(
