@@ -33,7 +33,7 @@ local function bring_forward(holders, key, count)
     local id = brought[i]
     place_ready(base, id, tonumber(redis.call('HGET', base .. id, 'priority') or '') or 0, true)
     redis.call('XADD', base .. 'events', '*', 'event', 'waiting', 'jobId', id, 'prev', 'delayed')
-    redis.call('HSET', base .. id, 'delay', 0)
+    redis.call('HSET', base .. id, 'delay', '0')
   end
   if #brought > 0 then
     wake(base)

@@ -3,5 +3,5 @@
 local function drop_active(base, id)
   redis.call('DEL', base .. id .. ':lock')
   redis.call('SREM', base .. 'stalled', id)
-  return redis.call('LREM', base .. 'active', -1, id) > 0
+  return redis.call('LREM', base .. 'active', '-1', id) > 0
 end

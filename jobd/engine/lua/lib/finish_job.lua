@@ -20,7 +20,7 @@ local function finish_job(base, now_ms, max_len, id, token, outcome, value, stac
   -- The id of a job that somebody deleted must not stay: it would count as running.
   if code == 0 or (code == -1 and lock == token) then
     redis.call('SREM', base .. 'stalled', id)
-    if redis.call('LREM', active, -1, id) == 1 then
+    if redis.call('LREM', active, '-1', id) == 1 then
       redis.call('DEL', job .. ':lock')
     elseif code == 0 then
       code = lock and -3 or -2

@@ -7,7 +7,7 @@ local function oldest_of_key(base, key, ids, scores, at, priority)
   local aside, id = base .. 'jobd-aside:' .. key, ids[at]
   local own = tonumber(redis.call('ZSCORE', aside, id) or priority * 4294967296 + 4294967295)
   while true do
-    local first = redis.call('ZRANGE', aside, 0, 0, 'WITHSCORES')
+    local first = redis.call('ZRANGE', aside, '0', '0', 'WITHSCORES')
     if not first[1] or first[1] == id or tonumber(first[2]) > own then
       redis.call('ZREM', aside, id)
       return id, false

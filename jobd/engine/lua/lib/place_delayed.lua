@@ -5,7 +5,7 @@ local function place_delayed(base, id, due_ms)
   local first = due_ms * 4096
   local last = first + 4095
   local floor, ceiling = string.format('%.0f', first), string.format('%.0f', last)
-  local newest = redis.call('ZREVRANGEBYSCORE', delayed, ceiling, floor, 'WITHSCORES', 'LIMIT', 0, 1)
+  local newest = redis.call('ZREVRANGEBYSCORE', delayed, ceiling, floor, 'WITHSCORES', 'LIMIT', '0', '1')
   local score = first
   if newest[2] then
     score = math.min(tonumber(newest[2]) + 1, last)

@@ -6,7 +6,7 @@ local function place_first(holders, key, id)
     return
   end
   local aside = holders.base .. 'jobd-aside:' .. key
-  local first = redis.call('ZRANGE', aside, 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', aside, '0', '0', 'WITHSCORES')
   if first[2] then
     redis.call('ZADD', aside, string.format('%.0f', tonumber(first[2]) - 1), id)
   end

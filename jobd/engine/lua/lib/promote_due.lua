@@ -11,7 +11,7 @@ local function promote_due(base, now_ms, limit)
   local delayed = base .. 'delayed'
   -- The bound is the last score of this millisecond: jobs due right now may carry a tie step.
   local bound = string.format('%.0f', (now_ms + 1) * 4096 - 1)
-  local ids = redis.call('ZRANGEBYSCORE', delayed, '-inf', bound, 'LIMIT', 0, 1000)
+  local ids = redis.call('ZRANGEBYSCORE', delayed, '-inf', bound, 'LIMIT', '0', '1000')
   if #ids == 0 then
     return 0
   end
@@ -30,7 +30,7 @@ local function promote_due(base, now_ms, limit)
     if type(priority) == 'string' or not is_own_key(id) then
       place_ready(base, id, type(priority) == 'string' and tonumber(priority) or 0, false)
       redis.call('XADD', base .. 'events', '*', 'event', 'waiting', 'jobId', id, 'prev', 'delayed')
-      redis.pcall('HSET', job, 'delay', 0)
+      redis.pcall('HSET', job, 'delay', '0')
     end
   end
   wake(base)

@@ -5,7 +5,7 @@
 local function pull_out(base, id)
   local wait = base .. 'wait'
   if redis.call('ZREM', base .. 'delayed', id) == 1 then
-    redis.call('HSET', base .. id, 'delay', 0)
+    redis.call('HSET', base .. id, 'delay', '0')
     redis.call('XADD', base .. 'events', '*', 'event', 'waiting', 'jobId', id, 'prev', 'delayed')
     return true
   end

@@ -11,7 +11,7 @@ local function set_aside(holders, key, id, priority, now_ms, max_len)
     -- From the middle of what a priority has: hand-backs count down before the first.
     local first = priority * 4294967296
     local newest = redis.call('ZREVRANGEBYSCORE', aside, string.format('%.0f', first + 4294967295),
-      string.format('%.0f', first), 'WITHSCORES', 'LIMIT', 0, 1)
+      string.format('%.0f', first), 'WITHSCORES', 'LIMIT', '0', '1')
     local score = newest[2] and tonumber(newest[2]) + 1 or first + 2147483648
     redis.call('ZADD', aside, string.format('%.0f', score), id)
     redis.call('PEXPIRE', aside, '86400000')

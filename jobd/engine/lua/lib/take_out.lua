@@ -35,7 +35,7 @@ local function take_out(list, ids, tail)
   end
   for i = 1, found < wanted and wanted or 0 do
     local id = ids[i]
-    if is_ours[id] and redis.call('LREM', list, -1, id) == 0 then
+    if is_ours[id] and redis.call('LREM', list, '-1', id) == 0 then
       missing = missing or {}
       missing[id] = true
     end

@@ -7,7 +7,7 @@ local function trim_finished(base, set, now_ms, count, age_s, limit)
   if age_s then
     local bound = string.format('%.0f', now_ms - age_s * 1000)
     local batch = math.min(limit or 1000, 1000)
-    local expired = redis.call('ZREVRANGEBYSCORE', set, bound, '-inf', 'LIMIT', 0, batch)
+    local expired = redis.call('ZREVRANGEBYSCORE', set, bound, '-inf', 'LIMIT', '0', batch)
     for _, id in ipairs(expired) do
       drop_finished(base, set, id)
     end
@@ -18,10 +18,10 @@ local function trim_finished(base, set, now_ms, count, age_s, limit)
   if count and count > 0 then
     local excess = math.min(redis.call('ZCARD', set) - count, 1000)
     if excess > 0 then
-      for _, id in ipairs(redis.call('ZRANGE', set, 0, excess - 1)) do
+      for _, id in ipairs(redis.call('ZRANGE', set, '0', excess - 1)) do
         drop_finished(base, set, id)
       end
-      redis.call('ZREMRANGEBYRANK', set, 0, excess - 1)
+      redis.call('ZREMRANGEBYRANK', set, '0', excess - 1)
     end
   end
 end
