@@ -15,6 +15,8 @@ from enum import StrEnum
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 """Upper bounds of the buckets of both histograms, in seconds; one more takes what is longer."""
 
+_FIRST_BOUND_S = BOUNDS_S[0]
+
 LABELS = 128
 """Job names that are told apart in one worker, OTHER among them; more share OTHER."""
 
@@ -125,7 +127,7 @@ class CountsWriter(_Counts):
         base = _FIRST + label * _LABEL_WORDS
         numbers = self._numbers
         numbers[base + _PLACE[end]] += 1
-        numbers[base + _OF_RUNS + bisect_left(BOUNDS_S, seconds)] += 1
+        numbers[base + _OF_RUNS + (bisect_left(BOUNDS_S, seconds) if seconds > _FIRST_BOUND_S else 0)] += 1
         self._floats[base + _SUM] += seconds
 
     def ended(self, label: int, end: RunEnd) -> None:

@@ -15,6 +15,7 @@ from jobd.engine.traces import tracer
 from jobd.engine.turn import Note
 from jobd.errors import Cancelled
 from jobd.protocol.board import SLOTS, BoardWriter
+from jobd.protocol.counts import RunEnd
 from jobd.worker import internal_errors
 from jobd.worker.handlers.job import Job
 from jobd.worker.run.attempt import Attempt, Interruption
@@ -182,13 +183,8 @@ class Slots:
             # Shown as running meanwhile: its lock must be kept.
             self.running[attempt.slot] = attempt
             self.suspects += attempt.taken.suspect
-            self._board.run(
-                attempt.slot,
-                attempt.taken.id,
-                attempt.job.name,
-                attempt.taken.attempts_started,
-                (monotonic(), 0.0, 0.0),
-            )
+            taken, moments = attempt.taken, (monotonic(), 0.0, 0.0)
+            self._board.run(attempt.slot, taken.id, attempt.job.name, taken.attempts_started, moments)
             internal_errors.run(self._loop, self._tell_refused(attempt))
             return
         self.ended.append(attempt)
@@ -359,8 +355,9 @@ class Slots:
         del self.running[attempt.slot]
         finish = attempt.finish
         ran_s = attempt.ended_at - attempt.started_at
-        self._board.count_run(ran_s, finish is None or finish.outcome is not Outcome.COMPLETED)
-        end = end_of(attempt)
+        completed = finish is not None and finish.outcome is Outcome.COMPLETED
+        self._board.count_run(ran_s, not completed)
+        end = RunEnd.COMPLETED if completed else end_of(attempt)
         self._counts.ran(self._labels.get(attempt.job.name, 0), end, ran_s)
         if attempt.span is not None:
             attempt.span.end(end, finish)
