@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from jobd.client import Queue
 from tests.support.redis_server import RedisServer
 from tests.support.stepped_clock import SteppedClock
 from tests.support.waiting import wait_until
@@ -136,3 +137,15 @@ def test_a_step_of_redis_clock_holds_up_no_limit_and_no_job_and_runs_none_twice(
         assert bool(daemon.logged("clock of Redis was set back: limits and lost locks end in time")) == (step < 0)
     daemon.signal(signal.SIGQUIT)
     assert daemon.wait() == 0
+
+
+def test_with_redis_clock_set_back_a_deduplication_lasts_that_much_longer(server, clock, prefix):
+    """Nothing tells its lifetime from one that was meant to be so long; docs/failure-modes.md says so."""
+    with Queue("a", url=server.url, prefix=prefix) as a, server.client() as r:
+        first = a.add("ok", {}, deduplicate={"id": "d", "ttl": "1s"})
+        clock.set(-3600)
+        assert r.pttl(f"{prefix}:a:de:d") > 3_590_000
+        assert a.add("ok", {}, deduplicate={"id": "d", "ttl": "1s"}).id == first.id
+        clock.set(10)
+        wait_until(lambda: not r.exists(f"{prefix}:a:de:d"), 10)
+        assert a.add("ok", {}, deduplicate={"id": "d", "ttl": "1s"}).id != first.id

@@ -157,6 +157,24 @@ def test_a_removed_schedule_goes_when_no_living_host_lists_it(world: World) -> N
     assert world.r.hgetall(f"{world.prefix}:reports:jobd:schedules").keys() == {"x:tick"}
 
 
+def test_a_host_whose_clock_is_ahead_by_more_than_a_host_may_be_silent_removes_what_another_file_has(
+    world: World,
+) -> None:
+    """docs/failure-modes.md says so; `doctor` names such a clock."""
+    right, ahead = world.host("right", TICK.format("10m")), world.host("ahead", "")
+    for apart_ms, is_there in ((LISTED_MS - 5_000, True), (LISTED_MS + 5_000, False)):
+        right.tick()
+        world.now += apart_ms
+        ahead.tick()
+        world.now -= apart_ms
+        assert ("tick" in world.schedules()) is is_there
+    world.run(right, seconds=10)
+    assert "tick" not in world.schedules()
+    right.load(TICK.format("11m"))
+    right.tick()
+    assert "tick" in world.schedules()
+
+
 def test_a_removed_schedule_goes_at_once_when_its_only_host_reloads_or_restarts(world: World) -> None:
     host = world.host("a", TICK.format("5m"))
     host.tick()
