@@ -168,7 +168,7 @@ class BoardWriter(_Mapped):
         counts[_DONE] += 1
         if failed:
             counts[_FAILED] += 1
-        # What most of many runs take falls into the first bucket, at a third of the cost.
+        # Where there are many runs, most are this short: not worth a call.
         counts[_HISTOGRAM if duration_s < _FIRST_BUCKET_S else _HISTOGRAM + bucket_of(duration_s)] += 1
 
     def count_finals(self, completed: int, failed: int) -> None:
