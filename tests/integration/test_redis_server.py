@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from jobd.daemon.embedded import redis_binary, redis_server
+from jobd.daemon.embedded import exec_server, redis_binary, redis_server
 from jobd.daemon.embedded.redis_server import EmbeddedRedis, kept_password, usable_socket
 from jobd.daemon.embedded.server_life import ServerState
 from jobd.errors import Refused
@@ -234,12 +234,12 @@ def test_a_taken_port_is_told(short_tmp: Path) -> None:
 
 def test_two_servers_never_write_the_same_folder(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrapper = short_tmp / "wrapper.py"
-    source = Path(redis_server.exec_server.__file__).read_text()
+    source = Path(exec_server.__file__).read_text()
     wrapper.write_text(source.replace("_LOCK_WAIT_S = 10.0", "_LOCK_WAIT_S = 0.1"))
 
     async def main() -> None:
         async with running(settings(short_tmp)):
-            monkeypatch.setattr(redis_server.exec_server, "__file__", str(wrapper))
+            monkeypatch.setattr(exec_server, "__file__", str(wrapper))
             with pytest.raises(Refused, match="another server uses"):
                 await EmbeddedRedis(settings(short_tmp, runtime_dir=short_tmp / "other")).start()
 

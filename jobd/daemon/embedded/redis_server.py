@@ -16,11 +16,11 @@ from urllib.parse import quote
 
 import redis.exceptions as failures
 
-from jobd.daemon.embedded import exec_server
 from jobd.daemon.embedded.redis_binary import ServerBinary, find_server, write_stamp
 from jobd.daemon.embedded.rescue import FILES, Lifeline, rescue
 from jobd.daemon.embedded.server_life import ServerLife, ServerState
 from jobd.daemon.embedded.server_process import ServerProcess
+from jobd.daemon.embedded.start_failures import why_ended
 from jobd.daemon.logs import event_log
 from jobd.engine.connect import async_client
 from jobd.errors import JobdError, Refused
@@ -223,12 +223,8 @@ class EmbeddedRedis:
         raise self._ended(process)
 
     def _ended(self, process: ServerProcess) -> Refused:
-        text = f"it ended with status {process.status}: {process.told()}"
-        if self.settings.port is not None and "Address already in use" in text:
-            text = f"another program listens on 127.0.0.1:{self.settings.port}; choose another embedded_port"
-        if process.status == exec_server.EXIT_LOCKED:
-            text = f'another server uses "{self.data}" and does not end'
-        return Refused("embedded-failed", f"the embedded server does not start: {text}")
+        why = why_ended(process.status, process.told(), self.binary, self.data, self.settings.port)
+        return Refused("embedded-failed", f"the embedded server does not start: {why}")
 
     async def _keep(self) -> None:
         """Start it again whenever it dies; its data is what the append-only file holds."""

@@ -110,7 +110,10 @@ class ServerProcess:
             text = line.decode("utf-8", "replace").strip()[:_LINE_MAX]
             if text:
                 self.last_lines.append(text)
-                _log.debug("embedded Redis says", line=text)
+                if text.startswith(exec_server.SAYS):
+                    _log.warning("files of the embedded Redis", line=text.removeprefix(exec_server.SAYS))
+                else:
+                    _log.debug("embedded Redis says", line=text)
         return bool(piece)
 
 
