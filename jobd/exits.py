@@ -41,6 +41,10 @@ INTERRUPTED = 130
 """Ctrl-C, as shells report it: 128 and the signal's number."""
 
 
+_NO_PERMISSION = "no permission"
+"""Of engine.trouble.Trouble: what an ACL refuses inside a script has no class of its own in redis-py."""
+
+
 def exit_of(error: BaseException) -> int:
     """Return the exit code that `error` ends a command with."""
     match error:
@@ -51,7 +55,7 @@ def exit_of(error: BaseException) -> int:
         case DaemonAway() | RedisUnavailable():
             return Exit.UNAVAILABLE
         case RedisRefused():
-            return Exit.NOT_PERMITTED if _is_refused_login(error) else Exit.FAILED
+            return Exit.NOT_PERMITTED if _is_refused_login(error) or error.trouble == _NO_PERMISSION else Exit.FAILED
         case InputError():
             return Exit.USAGE
         case TimeoutError():

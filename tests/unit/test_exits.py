@@ -4,6 +4,7 @@ import pytest
 import redis.exceptions
 
 from jobd.cli.output import error_document, problem_text
+from jobd.engine.trouble import Trouble
 from jobd.errors import (
     ConfigError,
     DaemonAway,
@@ -26,6 +27,7 @@ from jobd.exits import exit_of
         (JobFailed("7", "boom"), 1, "job-failed"),
         (HandlerError("a:b", "import", "no"), 78, "handler-invalid"),
         (RedisRefused("OOM"), 1, "redis-refused"),
+        (RedisRefused("denied in a script", trouble=Trouble.NO_PERMISSION), 77, "redis-refused"),
         (Refused("trial-failed", "no", exit_code=1), 1, "trial-failed"),
         (InputError("bad"), 2, "input-invalid"),
         (DaemonAway("none", [("/a.sock", "gone")]), 69, "daemon-away"),
