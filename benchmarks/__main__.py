@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -49,6 +50,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
 def main() -> int:
     """Run what was asked for and print it; 1 when a measurement could not be made."""
     arguments = _arguments()
+    # As Ctrl-C does: else Redis, daemons and workers of the measurement would stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     figures: list[Figure] = []
     failed: list[str] = []
     with Bench(arguments.scale) as bench:
