@@ -115,9 +115,20 @@ def decide(wanted: OwnSchedule | None, found: Found, loaded: str | None) -> Verd
     return Verdict.SET
 
 
-def look(keys: Keys, ids: Sequence[str], *, app: str, daemon: str, now_ms: int, until_ms: int) -> Command[list[Found]]:
-    """Say that the file of this daemon lists these schedules of a queue, and read them and the others of the app."""
-    words: tuple[Word, ...] = (2, keys.repeat, keys.schedules, keys.base, now_ms, until_ms, app, daemon, *ids)
+LISTED_MS = 20_000
+"""How long a daemon counts as alive after it has said what its file lists, by Redis' clock."""
+
+DOUBT_MS = 10_000
+"""How long it still does after somebody has seen that this time is over. Longer than daemons take to say so again."""
+
+
+def look(keys: Keys, ids: Sequence[str], *, app: str, daemon: str, now_ms: int) -> Command[list[Found]]:
+    """Say that the file of this daemon lists these schedules of a queue, and read them and the others of the app.
+
+    `now_ms` is this host's clock, by which schedules are due. Redis' tells which daemons live, unless refused.
+    """
+    numbers: tuple[Word, ...] = (now_ms, LISTED_MS, DOUBT_MS)
+    words: tuple[Word, ...] = (2, keys.repeat, keys.schedules, keys.base, *numbers, app, daemon, *ids)
 
     def read(reply: Any) -> list[Found]:
         return [_found(*row) for row in reply]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +16,11 @@ import redis
 from jobd.client import Queue
 from jobd.config.load import load
 from jobd.daemon.counters import Counters
-from jobd.daemon.duties.schedules import LISTED_MS, Schedules
+from jobd.daemon.duties.schedules import Schedules
 from jobd.daemon.file_schedules import Loaded
 from jobd.engine.connect import async_client
 from jobd.engine.keys import Keys
+from jobd.engine.own_schedules import DOUBT_MS, LISTED_MS
 from jobd.engine.runner import AsyncRunner
 from jobd.engine.schedulers import Scheduler
 from jobd.locate import RedisSource
@@ -26,15 +29,19 @@ from tests.support.redis_server import RedisServer
 
 NOW = 1_795_486_443_666
 HEAD = '[redis]\nurl = "redis://127.0.0.1:6379/0"\n[queues]\nreports = "a:b"\nmail = "a:b"\n'
+SILENT_S = (LISTED_MS + DOUBT_MS) / 1000
+HOUR_MS = 3_600_000
 TICK = '[schedules.tick]\nqueue = "reports"\nevery = "{}"\n'
 
 
 class World:
-    """The Redis, its clock, and hosts on it."""
+    """The Redis, the hosts on it and their clock. Redis' own clock is real: what it has stamped is moved instead."""
 
     def __init__(self, server: RedisServer, prefix: str, folder: Path, r: redis.Redis) -> None:
         self.url, self.prefix, self.folder, self.r = server.url, prefix, folder, r
         self.now = NOW
+        self.username: str | None = None
+        self.is_timeless = False
         self.queue = Queue("reports", url=server.url, prefix=prefix)
 
     def host(self, name: str, text: str) -> Host:
@@ -51,7 +58,20 @@ class World:
                 host.tick()
             if self.now >= end:
                 return
-            self.now = min(end, self.now + 5000)
+            step_ms = min(end - self.now, 5000)
+            self.now += step_ms
+            if not self.is_timeless:
+                self.step_redis(step_ms)
+
+    @property
+    def notes(self) -> str:
+        return Keys(self.prefix, "reports").schedules
+
+    def step_redis(self, step_ms: int) -> None:
+        """Redis' clock goes on by this: what ends at a moment of it ends that much sooner."""
+        for field, text in self.r.hscan_iter(self.notes, "l:*"):
+            mark = json.loads(text)
+            self.r.hset(self.notes, field, json.dumps({**mark, "until": mark["until"] - step_ms}))
 
     def operation(self, name: str, /, **params: Any) -> Any:
         return perform(self.url, self.prefix, name, **params)
@@ -63,6 +83,7 @@ class Host:
     def __init__(self, world: World, folder: Path, text: str) -> None:
         folder.mkdir(exist_ok=True)
         self.world, self.folder, self.path = world, folder, folder / "jobd.toml"
+        self.off_ms = 0
         self.load(text)
         self.restart()
 
@@ -87,8 +108,8 @@ class Host:
 
     def _with_duty(self, act: Callable[[Schedules], Any]) -> Any:
         async def main() -> Any:
-            async with async_client(RedisSource(self.world.url)) as client:
-                clock = SimpleNamespace(now_ms=lambda: self.world.now)
+            async with async_client(RedisSource(self.world.url, username=self.world.username)) as client:
+                clock = SimpleNamespace(now_ms=lambda: self.world.now + self.off_ms)
                 fleet: Any = SimpleNamespace(source=SimpleNamespace(prefix=self.world.prefix), clock=clock)
                 config: Any = SimpleNamespace(config=load(self.path, env={}))
                 duty = Schedules(
@@ -150,29 +171,70 @@ def test_a_removed_schedule_goes_when_no_living_host_lists_it(world: World) -> N
     b.load("")
     world.run(a, b, seconds=120)
     assert "tick" in world.schedules()
-    world.run(b, seconds=LISTED_MS / 1000)
+    world.run(b, seconds=SILENT_S - 5)
     assert "tick" in world.schedules()
-    world.run(b, seconds=10)
+    world.run(b, seconds=15)
     assert world.schedules() == {}
     assert world.r.hgetall(f"{world.prefix}:reports:jobd:schedules").keys() == {"x:tick"}
 
 
-def test_a_host_whose_clock_is_ahead_by_more_than_a_host_may_be_silent_removes_what_another_file_has(
-    world: World,
+@pytest.mark.parametrize("off_ms", [HOUR_MS, -HOUR_MS], ids=["ahead", "behind"])
+def test_a_host_whose_clock_is_wrong_removes_nothing_that_another_file_has(world: World, off_ms: int) -> None:
+    right, wrong = (
+        world.host("right", TICK.format("10m")),
+        world.host("wrong", TICK.format("10m").replace("tick", "tock")),
+    )
+    wrong.off_ms = off_ms
+    world.run(right, wrong, seconds=60)
+    assert set(world.schedules()) == {"tick", "tock"}
+    world.run(right, seconds=SILENT_S - 5)
+    assert set(world.schedules()) == {"tick", "tock"}
+    world.run(right, seconds=15)
+    assert set(world.schedules()) == {"tick"}
+
+
+@pytest.mark.parametrize("step_ms", [HOUR_MS, -HOUR_MS], ids=["forward", "back"])
+def test_a_step_of_redis_clock_removes_no_schedule_of_a_living_host_and_keeps_none_of_a_dead_one(
+    world: World, step_ms: int
 ) -> None:
-    """docs/failure-modes.md says so; `doctor` names such a clock."""
-    right, ahead = world.host("right", TICK.format("10m")), world.host("ahead", "")
-    for apart_ms, is_there in ((LISTED_MS - 5_000, True), (LISTED_MS + 5_000, False)):
-        right.tick()
-        world.now += apart_ms
-        ahead.tick()
-        world.now -= apart_ms
-        assert ("tick" in world.schedules()) is is_there
-    world.run(right, seconds=10)
-    assert "tick" not in world.schedules()
-    right.load(TICK.format("11m"))
-    right.tick()
+    """Forward is also what an outage of Redis looks like to whoever is back first."""
+    a, b = world.host("a", TICK.format("5m")), world.host("b", "")
+    world.run(a, b, seconds=20)
+    world.step_redis(step_ms)
+    b.tick()
+    world.run(b, a, seconds=60)
     assert "tick" in world.schedules()
+    world.step_redis(step_ms)
+    world.run(b, seconds=SILENT_S + 10)
+    assert world.schedules() == {}
+
+
+def test_a_redis_that_refuses_its_time_leaves_the_hosts_their_clocks(world: World) -> None:
+    a, b = world.host("a", TICK.format("5m")), world.host("b", "")
+    user = f"timeless-{world.prefix}"
+    world.r.acl_setuser(user, enabled=True, nopass=True, categories=["+@all"], commands=["-time"], keys=["*"])
+    try:
+        world.username, world.is_timeless = user, True
+        world.run(a, b, seconds=60)
+        assert "tick" in world.schedules()
+        world.run(b, seconds=SILENT_S + 10)
+        assert world.schedules() == {}
+    finally:
+        world.r.acl_deluser(user)
+
+
+def test_what_an_older_jobd_on_a_wrong_clock_lists_stays_while_it_says_so(world: World) -> None:
+    a, b = world.host("a", TICK.format("5m")), world.host("b", "")
+    a.tick()
+    for off_ms in (-HOUR_MS, HOUR_MS):
+        for _ in range(10):
+            ends_ms = round(time.time() * 1000) + off_ms + 30_000
+            mark = {"app": "jobd", "until": ends_ms, "ids": ["tick"]}
+            world.r.hset(world.notes, f"l:{a.loaded.daemon}", json.dumps(mark))
+            world.run(b, seconds=5)
+            assert "tick" in world.schedules()
+    world.run(b, seconds=SILENT_S)
+    assert world.schedules() == {}
 
 
 def test_a_removed_schedule_goes_at_once_when_its_only_host_reloads_or_restarts(world: World) -> None:

@@ -35,9 +35,6 @@ TICK_S = 5.0
 APPLY_S = 5.0
 """The longest a reload waits for it."""
 
-LISTED_MS = 30_000
-"""A daemon that has not said so for this long is dead: what only it listed is removed."""
-
 
 class Schedules(Duty):
     """Sets what the file defines, removes what no living daemon of the app lists any more, leaves everything else."""
@@ -153,11 +150,11 @@ class Schedules(Duty):
         )
 
     async def _look(self, app: str, queue: str, own: list[OwnSchedule], *, daemon: str | None = None) -> list[Found]:
-        now_ms, own_name = self._now_ms(), self._loaded.daemon if daemon is None else daemon
+        own_name = self._loaded.daemon if daemon is None else daemon
         return await self._runner.run(
             look(
                 Keys(self._prefix, queue), [schedule.id for schedule in own],
-                app=app, daemon=own_name, now_ms=now_ms, until_ms=now_ms + LISTED_MS,
+                app=app, daemon=own_name, now_ms=self._now_ms(),
             )
         )  # fmt: skip
 

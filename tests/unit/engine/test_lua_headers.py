@@ -95,7 +95,7 @@ COMMANDS: list[tuple[Command[Any], int]] = [
     (pause_scheduler(KEYS, "s", who="me", now_ms=1), 0),
     (list_schedulers(KEYS), 0),
     (turn(KEYS, TurnRequest(1, 1000, "i:w:", "name", [QUICK, OTHER], 5, 0, Limiter(1, 1000))), 2 + 12),
-    (look(KEYS, ["s", "t"], app="shop", daemon="d", now_ms=1, until_ms=2), 2),
+    (look(KEYS, ["s", "t"], app="shop", daemon="d", now_ms=1), 2),
 ]
 
 
