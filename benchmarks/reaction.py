@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,9 @@ from benchmarks.sides import Bench, JobdDaemon, Side, since
 from jobd.client import Queue
 from tests.support.waiting import wait_until
 
+Measure = Callable[[Bench, AbstractContextManager[Side]], list[float]]
+"""Measures a side; returns the percentiles of its latencies, in milliseconds."""
+
 _QUEUE = "react"
 _STAMP = {"handler": "benchmarks.handlers:coroutine"}
 _HANG = {"handler": "benchmarks.handlers:hang", "max_crashes": 10}
@@ -29,24 +32,9 @@ def latency(bench: Bench) -> Iterator[Figure]:
     From the call of `add` in Node; from the call of each side's own `add`, as a team of one language uses it; then from
     the byte on the wire of a producer that does nothing else.
     """
-    rounds = interleaved(
-        bench, "idle latency", lambda: _latencies(bench, bench.jobd({_QUEUE: _STAMP})),
-        lambda: _latencies(bench, bench.node(_QUEUE)),
-    )  # fmt: skip
-    yield compared("idle latency, p50", "ms", rounds.figures(lambda one: one[49]), ratio_at_most(0.5))
-    yield compared("idle latency, p99", "ms", rounds.figures(lambda one: one[98]), ratio_at_most(0.3))
-    rounds = interleaved(
-        bench, "idle latency, own producers", lambda: _latencies_by_our_add(bench, bench.jobd({_QUEUE: _STAMP})),
-        lambda: _latencies(bench, bench.node(_QUEUE)),
-    )  # fmt: skip
-    yield compared("idle latency, own producers, p50", "ms", rounds.figures(lambda one: one[49]), ratio_at_most(0.5))
-    yield compared("idle latency, own producers, p99", "ms", rounds.figures(lambda one: one[98]), ratio_at_most(0.3))
-    rounds = interleaved(
-        bench, "idle latency from the wire", lambda: _latencies_from_the_wire(bench, bench.jobd({_QUEUE: _STAMP})),
-        lambda: _latencies_from_the_wire(bench, bench.node(_QUEUE)),
-    )  # fmt: skip
-    yield compared("idle latency from the wire, p50", "ms", rounds.figures(lambda one: one[49]), ratio_at_most(0.5))
-    yield compared("idle latency from the wire, p99", "ms", rounds.figures(lambda one: one[98]), ratio_at_most(0.3))
+    yield from _latency_by(bench, "idle latency", _latencies, _latencies)
+    yield from _latency_by(bench, "idle latency, own producers", _latencies_by_our_add, _latencies)
+    yield from _latency_by(bench, "idle latency from the wire", _latencies_from_the_wire, _latencies_from_the_wire)
 
 
 def recovery(bench: Bench) -> Iterator[Figure]:
@@ -91,6 +79,14 @@ def spawn(bench: Bench) -> Iterator[Figure]:
             wait_until(partial(_has_ready, daemon, wanted), 10, what="one more is ready", every=0.001)
             took_ms.append((time.monotonic_ns() - start) / 1e6)
     yield Figure("one more worker: asked -> ready", "ms", median(took_ms), None, at_most(50))
+
+
+def _latency_by(bench: Bench, name: str, ours: Measure, theirs: Measure) -> Iterator[Figure]:
+    rounds = interleaved(
+        bench, name, lambda: ours(bench, bench.jobd({_QUEUE: _STAMP})), lambda: theirs(bench, bench.node(_QUEUE))
+    )
+    yield compared(f"{name}, p50", "ms", rounds.figures(lambda one: one[49]), ratio_at_most(0.5))
+    yield compared(f"{name}, p99", "ms", rounds.figures(lambda one: one[98]), ratio_at_most(0.3))
 
 
 def _latencies(bench: Bench, side: AbstractContextManager[Side]) -> list[float]:

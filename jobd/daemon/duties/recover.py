@@ -61,7 +61,7 @@ class Recover:
         self._runner = runner
         self._ended = ended
         self._background = Background()
-        self._ended_jobs = OnFailedCalls(fleet)
+        self._on_failed_calls = OnFailedCalls(fleet)
         self._template_crashes = TemplateCrashes()
         self._blamed: WeakSet[Worker] = WeakSet()
         """Workers whose template died by the fault of what they ran."""
@@ -88,7 +88,7 @@ class Recover:
 
     async def stop(self) -> None:
         """Give up what is not recovered yet; returns when nothing of it runs."""
-        await self._ended_jobs.stop()
+        await self._on_failed_calls.stop()
         await self._background.stop()
 
     async def _settle_loss(self, loss: Loss) -> None:
@@ -126,7 +126,7 @@ class Recover:
         if worker.ending in (Ending.TIMED_OUT, Ending.CANCELLED):
             failed = await fail_overdue(self._runner, keys, loss, self._fleet.clock)
             if loss.pool.queue.on_failed is not None:
-                self._ended_jobs.tell(loss.pool.name, failed)
+                self._on_failed_calls.tell(loss.pool.name, failed)
         if worker.ending is Ending.ASKED:
             prefix = await self._last_of_queue(loss) if self.together else loss.token_prefix
             handed = await self._runner.run(hand_back_jobs(keys, prefix))
@@ -166,7 +166,8 @@ class Recover:
             )  # fmt: skip
 
         over = {job.job_id for job in recovered if job.failed}
-        self._ended_jobs.tell(loss.pool.name, [ended_job(job, "crashed", reason) for job in held if job.id in over])
+        ended = [ended_job(job, "crashed", reason) for job in held if job.id in over]
+        self._on_failed_calls.tell(loss.pool.name, ended)
 
     async def _count(self, loss: Loss) -> None:
         """Count what its slots still show and Redis has as ended: no worker has read that answer, or it was ours."""
