@@ -107,3 +107,12 @@ def test_the_daemon_has_the_first_renewal_behind_an_outage():
     assert not worker.renewal._is_overdue()
     worker.renewal._renewed_at -= 1.5
     assert worker.renewal._is_overdue()
+
+
+def test_what_was_renewed_here_is_not_overdue_before_another_part_of_a_locks_life():
+    worker = Worker("a")
+    worker.slots.numbers.lock_ms = 3_600_000
+    worker.renewal._renewed_at -= 3_600
+    asyncio.run(worker.renewal._renew())
+    assert worker.asked == [{"a": "i:1.1.1:0"}]
+    assert not worker.renewal._is_overdue()
